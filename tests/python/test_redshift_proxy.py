@@ -63,7 +63,7 @@ class _Client:
         return [message[6:] for kind, message in self._until_ready() if kind == b"D"]
 
     def _until_ready(self) -> list[tuple[bytes, bytes]]:
-        messages = []
+        messages: list[tuple[bytes, bytes]] = []
         while not messages or messages[-1][0] != b"Z":
             kind = self._exactly(1)
             messages.append((kind, self._exactly(struct.unpack("!i", self._exactly(4))[0] - 4)))
