@@ -79,6 +79,10 @@ class Pending:
     needs: tuple[str, ...] = ()
 
 
+def _together(one: Pending, other: Pending) -> bool:
+    return one.kind == other.kind and one.collection == other.collection
+
+
 @dataclass
 class BulkSink:
     base_url: str
@@ -175,7 +179,7 @@ class BulkSink:
             first = waiting[0]
             size = 1
             if first.kind == "create":
-                while size < min(len(waiting), self.batch_size) and waiting[size].collection == first.collection:
+                while size < min(len(waiting), self.batch_size) and _together(first, waiting[size]):
                     size += 1
             batch, waiting = waiting[:size], waiting[size:]
             if first.kind == "life_cycle":

@@ -71,7 +71,7 @@ class RecordingServer:
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/api"
 
     def __enter__(self) -> RecordingServer:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,7 +126,10 @@ class RecordingServer:
         for field in ("databaseSchema", "database", "service"):
             if isinstance(kept.get(field), str):
                 kept[field] = {"id": str(uuid.uuid4()), "type": field if field != "service" else "databaseService"}
-        kept.update(id=str(uuid.uuid4()), fullyQualifiedName=fqn, name=body.get("name", fqn))
+        before = self.entities.get(collection, {}).get(fqn)
+        kept.update(
+            id=before["id"] if before else str(uuid.uuid4()), fullyQualifiedName=fqn, name=body.get("name", fqn)
+        )
         self.entities.setdefault(collection, {})[fqn] = kept
         return kept
 
