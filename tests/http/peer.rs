@@ -12,7 +12,7 @@ use openmetadata_bulksink::engine::{Answer, Call, Fault, Response};
 use openmetadata_bulksink::http::{Client, Settings, Trust};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Longer than any test needs, so that a hang fails by name instead of running on.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,11 +46,13 @@ impl Peer {
         let received = Arc::new(Mutex::new(Vec::new()));
         let (count, log) = (Arc::clone(&accepted), Arc::clone(&received));
         let task = tokio::spawn(async move {
+            // Dropped with this task, so that a stopped server's connections are gone.
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::SeqCst);
                 // A client that gives up is what many tests are about: an error here is no failure.
-                tokio::spawn(serve(stream, Arc::clone(&log)));
+                connections.spawn(serve(stream, Arc::clone(&log)));
             }
         });
         Self {
