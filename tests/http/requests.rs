@@ -263,10 +263,7 @@ async fn as_many_connections_as_requests_at_once_and_no_more() {
 
 #[tokio::test]
 async fn a_connection_that_the_server_closes_each_time_costs_nothing() {
-    let peer = Peer::closing_after(format!(
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
-    ))
-    .await;
+    let peer = Peer::closing_after("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await;
     let client = client_of(&peer);
     for _ in 0..5 {
         response(&client, &bulk(100)).await;
