@@ -292,10 +292,12 @@ async fn a_redirect_is_not_followed() {
         "307 Temporary Redirect",
         "308 Permanent Redirect",
     ] {
-        let peer = Peer::answering(answer(status, &location, "")).await;
-        let response = response(&client_of(&peer), &bulk(1)).await;
-        assert_eq!(response.status.to_string(), status[..3]);
-        assert_eq!(peer.requests().len(), 1);
+        for call in [bulk(1), get()] {
+            let peer = Peer::answering(answer(status, &location, "")).await;
+            let response = response(&client_of(&peer), &call).await;
+            assert_eq!(response.status.to_string(), status[..3]);
+            assert_eq!(peer.requests().len(), 1);
+        }
     }
     assert_eq!(other.connections(), 0);
 }
