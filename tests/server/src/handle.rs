@@ -11,6 +11,7 @@ use crate::entity::Id;
 use crate::fqn;
 use crate::kinds::{self, KindId, Naming, KINDS};
 use crate::lineage;
+use crate::listing;
 use crate::mapping::Reference;
 use crate::order::Write;
 use crate::patch;
@@ -257,7 +258,7 @@ fn work(
         (Target::Collection(kind), "PUT" | "POST", Some(row)) => {
             singles::create(&mut store, call, *kind, row, who)
         }
-        (Target::Collection(kind), "GET", _) => singles::list(&store, call, *kind),
+        (Target::Collection(kind), "GET", _) => listing::list(&store, call, *kind),
         (Target::Entity(kind, key), "GET", _) => singles::get(&store, call, *kind, key),
         (Target::Entity(kind, key), "PATCH", _) => {
             patch::patch(&mut store, call, *kind, key, who, &shared.switches())
