@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
 
@@ -30,7 +31,9 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     """Install accelerators. Returns what removes them, the names of those that are active, and why others stepped
     aside.
     """
-    undo: list[Undo] = [_hold("foreign key lookups pass", foreign_keys.let_pass)]
+    undo: list[Undo] = []
+    with suppress(StepsAside):
+        undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
     active: list[str] = []
     aside: list[str] = []
     chosen = set(names)

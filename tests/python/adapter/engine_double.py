@@ -171,7 +171,7 @@ class BulkSink:
         """Everything: what waits for nothing first, one PUT for each collection; life cycles after their entities."""
         waiting, self._pending = self._pending, []
         while waiting:
-            ready = [one for at, one in enumerate(waiting) if not self._held(one, waiting[:at])]
+            ready = [one for at, one in enumerate(waiting) if not self._held(one, waiting, at)]
             for collection in dict.fromkeys(one.collection for one in ready):
                 batch = [one for one in ready if one.collection == collection and one.kind == "create"]
                 for start in range(0, len(batch), self.batch_size):
@@ -183,9 +183,10 @@ class BulkSink:
             waiting = [one for one in waiting if one.sequence not in sent]
 
     @staticmethod
-    def _held(record: Pending, earlier: list[Pending]) -> bool:
+    def _held(record: Pending, waiting: list[Pending], at: int) -> bool:
         wanted = {canonical_fqn(name) for name in (record.parent, *record.needs, record.fqn) if name}
-        return any(canonical_fqn(one.fqn) in wanted for one in earlier)
+        before = waiting if record.kind == "life_cycle" else waiting[:at]
+        return any(canonical_fqn(one.fqn) in wanted for one in before if one.kind == "create")
 
     def _patch(self, record: Pending) -> None:
         patch = json.dumps([{"op": "add", "path": "/lifeCycle", "value": json.loads(record.body)}]).encode()
