@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from importlib import import_module
 
 from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
 
@@ -47,6 +48,16 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
             if str(reason):
                 aside.append(f"{name}, {reason}")
     return undo, active, aside
+
+
+def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
+    """As `install`, for all of upstream's modules that an accelerator could stand in: they are imported. For the
+    doctor.
+    """
+    for module in (version.MODULE, foreign_keys.SOURCE):
+        with suppress(ImportError):
+            import_module(module)
+    return install(names)
 
 
 def _hold(name: str, put_in: Callable[[], Undo]) -> Undo:

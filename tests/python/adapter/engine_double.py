@@ -257,6 +257,12 @@ class BulkSink:
             self._flush()
             self.closed = True
 
+    def __enter__(self) -> BulkSink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def take_outcomes(self) -> list[Outcome]:
         self._check()
         taken, self._outcomes = self._outcomes, []
