@@ -8,8 +8,10 @@ use rustc_hash::{FxHashMap, FxHasher};
 use serde_json::Value;
 
 use super::answer::{BulkAnswer, SentRow, Verdict};
-use super::batch::{Batch, Faults, TwinId};
-use super::record::{Ending, Fqn, Kind, Sequence};
+use super::batch::{Batch, Faults, Twins};
+use super::lifecycle::Patch;
+use super::order::CollectionId;
+use super::record::{Ending, Fqn, Kind, Missing, Sequence};
 use super::request::Answer;
 use super::retry::{back_off, meaning, row_meaning, shorten, Again, Asked, Meaning, RowMeaning};
 use super::{Engine, Time, Work};
@@ -129,12 +131,12 @@ pub(super) struct WrittenLately {
 }
 
 impl WrittenLately {
-    fn hash(fqn: &Fqn) -> u64 {
-        BuildHasherDefault::<FxHasher>::default().hash_one(fqn.as_str())
+    fn hash(collection: CollectionId, fqn: &Fqn) -> u64 {
+        BuildHasherDefault::<FxHasher>::default().hash_one((collection, fqn.as_str()))
     }
 
-    pub fn note(&mut self, fqn: &Fqn, now: Time) {
-        let hash = Self::hash(fqn);
+    pub fn note(&mut self, collection: CollectionId, fqn: &Fqn, now: Time) {
+        let hash = Self::hash(collection, fqn);
         self.by_time.push_back((now, hash));
         self.last.insert(hash, now);
     }
@@ -149,8 +151,8 @@ impl WrittenLately {
         }
     }
 
-    fn contains(&self, fqn: &Fqn) -> bool {
-        self.last.contains_key(&Self::hash(fqn))
+    fn contains(&self, collection: CollectionId, fqn: &Fqn) -> bool {
+        self.last.contains_key(&Self::hash(collection, fqn))
     }
 }
 
@@ -181,11 +183,19 @@ impl Engine {
             Meaning::Again(again) => self.batch_again(batch, again, sent, now),
             Meaning::TooSlow(reason) => self.batch_too_slow(batch, reason, sent, now),
             Meaning::TooLarge(text) => self.batch_too_large(batch, &text, sent, now),
-            Meaning::Missing(fqn, text) => {
+            Meaning::Missing(missing, text) => {
                 self.served(batch.collection, sent, now);
                 for member in batch.members {
-                    self.row_lacks(member, fqn.clone(), &text);
+                    self.row_lacks(member, missing.clone(), &text);
                 }
+            }
+            Meaning::Exists(text) => {
+                self.served(batch.collection, sent, now);
+                let mut again = SentAgain::default();
+                for member in batch.members.iter().copied() {
+                    self.row_exists(member, text.clone(), &mut again);
+                }
+                self.send_again(&batch, again, &text, sent, now);
             }
             Meaning::Refused(text) => self.batch_refused(batch, &text, sent, now),
             Meaning::Unauthorized(text) => self.unauthorized(Work::Batch(batch), text, sent, now),
@@ -234,8 +244,8 @@ impl Engine {
             // The server turned all of it away: that is no sign of life.
         } else {
             self.served(batch.collection, sent, now);
-            if let Some(twin) = batch.twin {
-                self.twins.insert(twin, true);
+            if let Some(twins) = &batch.twins {
+                twins.one_passed();
             }
         }
         for (member, verdict) in batch.members.iter().copied().zip(verdicts) {
@@ -277,14 +287,24 @@ impl Engine {
                     self.finish(member, Ending::Failed(reason.into()));
                 }
             }
-            RowMeaning::Missing(fqn) => self.row_lacks(member, fqn, &reason),
-            RowMeaning::Duplicate if entry.unknown => {
-                // Our own earlier attempt may have put it there; without it, the same answer is final.
-                entry.unknown = false;
-                again.alone.push(member);
-            }
-            RowMeaning::Duplicate if entry.record.first_wins => self.finish(member, Ending::Warned(reason.into())),
-            RowMeaning::Duplicate | RowMeaning::Refused => self.finish(member, Ending::Failed(reason.into())),
+            RowMeaning::Missing(missing) => self.row_lacks(member, missing, &reason),
+            RowMeaning::Duplicate => self.row_exists(member, reason, again),
+            RowMeaning::Refused => self.finish(member, Ending::Failed(reason.into())),
+        }
+    }
+
+    /// The server has a record in another form already.
+    fn row_exists(&mut self, member: Sequence, reason: String, again: &mut SentAgain) {
+        let Some(entry) = self.order.get_mut(member) else {
+            return;
+        };
+        if std::mem::take(&mut entry.unknown) {
+            // Our own earlier attempt may have put it there; without it, the same answer is final.
+            again.alone.push(member);
+        } else if entry.record.first_wins {
+            self.finish(member, Ending::Warned(reason.into()));
+        } else {
+            self.finish(member, Ending::Failed(reason.into()));
         }
     }
 
@@ -302,16 +322,20 @@ impl Engine {
     }
 
     /// A record was refused because `missing` is not there (E8).
-    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Fqn, reason: &str) {
+    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Missing, reason: &str) {
         let pending = self.order.is_pending(&missing, member);
-        let there_by_now = self.written_lately.contains(&missing);
+        // What it needs is pending and not parked itself: it will be there soon, or fail.
+        let coming = self.order.is_coming(&missing, member);
+        let meant: Vec<CollectionId> = self.order.meant_by(&missing).collect();
+        let there_by_now = meant.iter().any(|c| self.written_lately.contains(*c, &missing.fqn));
+        let has_failed = meant.iter().any(|c| self.failed.contains(&(*c, missing.fqn.clone())));
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        let final_text = if entry.last_chance || entry.refused_for.contains(&missing) {
+        let final_text = if !coming && (entry.last_chance || entry.refused_for.contains(&missing)) {
             Some(reason.to_owned())
-        } else if self.failed.contains(&missing) && !pending {
-            Some(format!("{reason}; {missing} failed in this run"))
+        } else if has_failed && !pending {
+            Some(format!("{reason}; {} failed in this run", missing.fqn))
         } else {
             None
         };
@@ -320,11 +344,13 @@ impl Engine {
             return;
         }
         entry.refused_for.push(missing.clone());
+        let work = match entry.kind() {
+            Kind::Create => Work::Batch(Batch::new(entry.collection, vec![member])),
+            Kind::LifeCycle => Work::Patch(Patch::new(member)),
+        };
         self.report_parked_scout(member);
         if there_by_now && !pending {
-            if let Some(collection) = self.order.get(member).map(|entry| entry.collection) {
-                self.at_once.push(Work::Batch(Batch::new(collection, vec![member])));
-            }
+            self.at_once.push(work);
         } else {
             self.order.park(member, missing);
         }
@@ -358,7 +384,7 @@ impl Engine {
     }
 
     /// A request was served, whatever became of its rows.
-    pub(super) fn served(&mut self, collection: super::order::CollectionId, sent: Time, now: Time) {
+    pub(super) fn served(&mut self, collection: CollectionId, sent: Time, now: Time) {
         self.limiter.served(sent, now);
         self.routes.entry(collection).or_default().refusals.accepted();
         self.recovered(now);
@@ -424,11 +450,10 @@ impl Engine {
             },
         };
         batch.faults = Some(faults);
-        let twin_passed = batch.twin.is_some_and(|twin| self.twins.get(&twin) == Some(&true));
-        let needed = match (batch.twin, twin_passed) {
-            (Some(_), true) => 1,
-            (Some(_), false) => 2,
-            (None, _) => FAULTS_BEFORE_SPLIT,
+        let needed = match &batch.twins {
+            Some(twins) if twins.has_one_passed() => 1,
+            Some(_) => 2,
+            None => FAULTS_BEFORE_SPLIT,
         };
         // A broken connection says less about the batch than a status does: only where others get through.
         let tells = alike >= 500 || successes > faults.successes_before;
@@ -436,14 +461,13 @@ impl Engine {
     }
 
     fn split_with_twins(&mut self, batch: Batch, again: &Again) {
-        let twin = TwinId(self.number());
+        let twins = Twins::default();
         let successes_before = self.health.successes();
         let Some((mut first, mut second)) = batch.halves() else {
             return;
         };
-        self.twins.insert(twin, false);
         for half in [&mut first, &mut second] {
-            half.twin = Some(twin);
+            half.twins = Some(twins.clone());
             half.faults = again.alike.map(|alike| Faults {
                 alike,
                 count: 0,

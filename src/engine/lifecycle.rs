@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 use super::order::{Entry, Order};
-use super::record::{Ending, Kind, Payload, Sequence};
+use super::record::{Ending, Kind, Missing, Payload, Sequence};
 use super::request::{Answer, Call, Entity};
 use super::retry::{meaning, Asked, Meaning};
 use super::{Engine, Time, Work};
@@ -109,7 +109,7 @@ impl Engine {
                 self.patch_again(patch, &reason, None, now);
             }
             Meaning::Unauthorized(text) => self.unauthorized(Work::Patch(patch), text, sent, now),
-            Meaning::Refused(text) => {
+            Meaning::Refused(text) | Meaning::Exists(text) => {
                 self.limiter.served(sent, now);
                 self.recovered(now);
                 self.finish(patch.sequence, Ending::Failed(text.into()));
@@ -133,10 +133,9 @@ impl Engine {
 
     /// The entity is not there: the patch waits until it is submitted, or for the final drain.
     fn entity_is_missing(&mut self, sequence: Sequence, text: &str) {
-        let Some(key) = self.order.get(sequence).map(|entry| entry.key.clone()) else {
-            return;
-        };
-        self.row_lacks(sequence, key, text);
+        let Some(entry) = self.order.get(sequence) else { return };
+        let missing = Missing::of(&entry.record.collection, entry.key.clone());
+        self.row_lacks(sequence, missing, text);
     }
 
     /// The life cycles that wait for an entity whose last create request has failed, with what to say of them.
@@ -153,6 +152,10 @@ impl Engine {
     pub(super) fn embed(&mut self, collection: &str, fqn: &str, life_cycle: &[u8]) -> Option<Sequence> {
         let key = Order::key(collection, fqn);
         let sequence = self.order.unsent_create(collection, &key)?;
+        if self.order.has_patch(self.order.get(sequence)?) {
+            // An earlier life cycle comes first, on its own.
+            return None;
+        }
         let body = with_life_cycle(self.order.get(sequence)?.record.payload.bytes(), life_cycle)?;
         self.order.set_payload(sequence, Payload::Create(body));
         Some(sequence)

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::answer::BulkAnswer;
 use super::limiter::LONGEST_RETRY_AFTER;
-use super::record::Fqn;
+use super::record::{Fqn, Missing};
 use super::request::{Answer, Fault, Response};
 use super::Time;
 
@@ -50,7 +50,9 @@ pub(super) enum Meaning {
     /// The body is larger than the server, or something in front of it, accepts.
     TooLarge(String),
     /// What this names is not there (a single request; in bulk it is a row's text).
-    Missing(Fqn, String),
+    Missing(Missing, String),
+    /// The server has it already (a single request; in bulk it is a row's text).
+    Exists(String),
     /// Refused for good, in these words.
     Refused(String),
     /// The token is not accepted.
@@ -147,6 +149,7 @@ fn of_response(asked: Asked, response: Response) -> Meaning {
             }
         }
         (401, _) => Meaning::Unauthorized(text),
+        (409, Asked::One) => Meaning::Exists(text),
         (413, _) => Meaning::TooLarge(text),
         (407 | 300..=399, _) => Meaning::Misdirected(text),
         (429 | 503, _) => again(true, false, None),
@@ -155,7 +158,7 @@ fn of_response(asked: Asked, response: Response) -> Meaning {
         (404 | 405, Asked::Bulk { proven: false }) => Meaning::NoSuchRoute,
         (404, Asked::One | Asked::PatchByName { .. } | Asked::PatchById | Asked::Get) => match missing_reference(&text)
         {
-            Some(fqn) => Meaning::Missing(fqn, text),
+            Some(missing) => Meaning::Missing(missing, text),
             None if matches!(asked, Asked::PatchByName { proven: false }) => Meaning::NoSuchRoute,
             None => again(false, false, Some(status)),
         },
@@ -199,10 +202,11 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// The X of "<type> instance for X not found".
-pub(super) fn missing_reference(text: &str) -> Option<Fqn> {
-    let (_, after) = text.split_once(" instance for ")?;
+pub(super) fn missing_reference(text: &str) -> Option<Missing> {
+    let (before, after) = text.split_once(" instance for ")?;
     let (name, _) = after.split_once(" not found")?;
-    (!name.is_empty()).then(|| Fqn::canonical(name.trim()))
+    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name.trim())))
 }
 
 /// What a refused row means (E8).
@@ -213,7 +217,7 @@ pub(super) enum RowMeaning {
     /// The server failed on it: again, a few times.
     ServerError,
     /// It names something that is not there.
-    Missing(Fqn),
+    Missing(Missing),
     /// It is there already, by another request.
     Duplicate,
     /// Refused for good.
@@ -233,8 +237,8 @@ pub(super) fn row_meaning(status: Option<u16>, text: &str) -> RowMeaning {
         ])
     {
         RowMeaning::Overload
-    } else if let Some(fqn) = missing_reference(text) {
-        RowMeaning::Missing(fqn)
+    } else if let Some(missing) = missing_reference(text) {
+        RowMeaning::Missing(missing)
     } else if says(&[
         "duplicate key",
         "duplicate entry",
@@ -425,10 +429,11 @@ mod tests {
     #[test]
     fn missing_references_are_read_from_the_text() {
         let text = "databaseSchema instance for a.\"b.c\".d not found";
-        assert_eq!(missing_reference(text), Some(Fqn::canonical("a.\"b.c\".d")));
+        let missing = Missing::new("databaseSchema", Fqn::canonical("a.\"b.c\".d"));
+        assert_eq!(missing_reference(text), Some(missing));
         assert!(matches!(
             respond(Asked::One, 404, r#"{"message":"chart instance for x.y not found"}"#),
-            Meaning::Missing(fqn, _) if fqn.as_str() == "x.y"
+            Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"
         ));
         assert_eq!(missing_reference("not found"), None);
     }
