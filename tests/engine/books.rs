@@ -633,7 +633,7 @@ impl Verdicts<'_> {
         }
         let own = told.told.iter().any(|text| reason.contains(&**text));
         let by_nature = match self.stream.specs[told.spec].temper {
-            RefusedMutely => reason.contains("no text"),
+            RefusedMutely => reason.contains("no text") || reason.contains("the server answered 400"),
             Silent(_) => reason.contains("said nothing"),
             Refused | RefusedAlike | RowError | Offensive | Toxic | Duplicate => own,
             _ => reason.contains("takes nothing today") || reason.contains("the server answered 413"),

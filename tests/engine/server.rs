@@ -449,10 +449,11 @@ impl Server {
                         reply
                     }
                     Verdict::Refused(status, text, _) => {
-                        let status = if text.as_deref().is_some_and(|text| text.contains("already exists")) {
-                            409
-                        } else {
-                            status
+                        let says = |words: &str| text.as_deref().is_some_and(|text| text.contains(words));
+                        let status = match status {
+                            _ if says("already exists") => 409,
+                            _ if says("Deadlock") => 500,
+                            status => status,
                         };
                         let text = text.unwrap_or_else(|| format!("the server answered {status}"));
                         error(status, &text, None)

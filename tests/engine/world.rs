@@ -275,7 +275,7 @@ impl World {
     fn time_out(&mut self) -> Checked {
         for spin in 0.. {
             self.engine.handle_timeout(self.now);
-            let fruitful = self.poll()?;
+            let fruitful = self.collect()? | self.poll()?;
             let second = self.now.as_secs();
             if fruitful || self.fruitless.0 != second {
                 self.fruitless = (second, 0);
@@ -313,6 +313,7 @@ impl World {
         self.report.rounds += 1;
         if self.setup.wakes_often && self.rng.u8(..) < 64 {
             self.engine.handle_timeout(self.now);
+            self.collect()?;
         }
         let mut fruitful = false;
         while let Some(request) = self.engine.poll_request(self.now) {
@@ -747,7 +748,6 @@ impl World {
             "places: 0,",
             "at_once: []",
             "later: {}",
-            "twins: {}",
             "inquests: {}",
             "scouts: {}",
             "reasons: {}",
