@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHasher};
@@ -359,7 +360,7 @@ impl Engine {
     /// Sends rows again that the server could not take this time.
     fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
         if !again.overloaded.is_empty() {
-            self.health.fault(sent, text);
+            self.met_fault(&again.overloaded, sent, text, true);
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, None, chance);
             let rows = Batch {
@@ -396,7 +397,7 @@ impl Engine {
         if self.read_back.over && !self.read_back.is_busy() {
             self.read_back = ReadBack::default();
         }
-        if let Some(since) = self.health.success() {
+        if let Some(since) = self.health.success(now) {
             if std::mem::take(&mut self.stall_told) {
                 self.notices.push_back(format!(
                     "writing goes on after {} s without success",
@@ -406,8 +407,23 @@ impl Engine {
         }
     }
 
+    /// An attempt at these records met a fault. Whether faults without one success between them amount to overload.
+    pub(super) fn met_fault(&mut self, members: &[Sequence], sent: Time, reason: &str, overload: bool) -> bool {
+        let text: Arc<str> = reason.into();
+        for member in members {
+            if let Some(entry) = self.order.get_mut(*member) {
+                entry.last_fault = Some(text.clone());
+            }
+        }
+        let suspect = match members {
+            [only] if !overload => Some(*only),
+            _ => None,
+        };
+        self.health.fault(sent, reason, suspect)
+    }
+
     fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
-        let streak = self.health.fault(sent, &again.reason);
+        let streak = self.met_fault(&batch.members, sent, &again.reason, again.overload);
         if again.overload || streak {
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -478,7 +494,7 @@ impl Engine {
     }
 
     fn batch_too_slow(&mut self, batch: Batch, reason: String, sent: Time, now: Time) {
-        self.health.fault(sent, &reason);
+        self.met_fault(&batch.members, sent, &reason, false);
         let chance = self.random.f64();
         self.limiter.overloaded(sent, now, None, chance);
         for member in &batch.members {
@@ -546,17 +562,26 @@ impl Engine {
     /// The server does not accept the token: again for a while, then everything is given up.
     pub(super) fn unauthorized(&mut self, work: Work, text: String, sent: Time, now: Time) {
         if self.authorization.refused(sent, now, self.config.renewable_token) {
-            for sequence in work.sequences() {
-                self.finish(sequence, Ending::Failed(text.as_str().into()));
-            }
+            self.fail_in_doubt(&work, &text);
             self.health.open(text);
             self.give_everything_up(now);
         } else if let Some(why) = self.health.is_open().map(str::to_owned) {
-            for sequence in work.sequences() {
-                self.finish(sequence, Ending::Failed(why.as_str().into()));
-            }
+            self.fail_in_doubt(&work, &why);
         } else {
+            let text: Arc<str> = text.into();
+            for sequence in work.sequences() {
+                if let Some(entry) = self.order.get_mut(sequence) {
+                    entry.last_fault = Some(text.clone());
+                }
+            }
             self.put_off(work, now + UNAUTHORIZED_PAUSE);
+        }
+    }
+
+    fn fail_in_doubt(&mut self, work: &Work, why: &str) {
+        for sequence in work.sequences() {
+            let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
+            self.finish(sequence, Ending::Failed(with_doubt(why, unknown).into()));
         }
     }
 
@@ -566,7 +591,7 @@ impl Engine {
         match answer {
             Answer::Token(Ok(())) => self.authorization.hold_until = now,
             Answer::Token(Err(text)) => {
-                self.health.fault(now, &format!("no new token: {text}"));
+                self.health.fault(now, &format!("no new token: {text}"), None);
                 self.authorization.hold_until = now + UNAUTHORIZED_PAUSE;
             }
             Answer::Response(_) | Answer::Fault(_) => {}
@@ -630,7 +655,8 @@ impl Engine {
     /// The end of a record that could not be delivered in time: looked up first, where it may have been written.
     fn give_up_one(&mut self, sequence: Sequence, reason: Option<&str>, now: Time) {
         let Some(entry) = self.order.get(sequence) else { return };
-        let reason = reason.unwrap_or_else(|| self.health.last_reason());
+        let own = entry.last_fault.as_deref();
+        let reason = reason.or(own).unwrap_or_else(|| self.health.last_reason());
         let after = entry
             .first_attempt
             .map_or(0, |first| now.saturating_sub(first).as_secs());
@@ -647,7 +673,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn read_back_answered(&mut self, sequence: Sequence, answer: Answer, now: Time) {
+    pub(super) fn read_back_answered(&mut self, sequence: Sequence, answer: Answer, sent: Time, now: Time) {
         let Some(entry) = self.order.get(sequence) else { return };
         match meaning(Asked::Get, answer) {
             Meaning::Done(body) => {
@@ -664,7 +690,13 @@ impl Engine {
                 let reason = self.read_back.reasons.remove(&sequence).unwrap_or_default();
                 self.finish(sequence, Ending::Failed(reason.into()));
             }
-            _ => {
+            other => {
+                if let Meaning::Again(again) = other {
+                    if self.health.fault(sent, &again.reason, None) || again.overload {
+                        let chance = self.random.f64();
+                        self.limiter.overloaded(sent, now, again.retry_after, chance);
+                    }
+                }
                 self.end_unread(sequence);
                 self.read_back.over = true;
                 for sequence in self.read_back.expire(now) {
@@ -682,7 +714,7 @@ impl Engine {
 
     /// The breaker: after a full deadline without one success, nothing more is sent but a probe now and then.
     pub(super) fn consider_giving_up_the_server(&mut self, now: Time) {
-        let Some(since) = self.health.faulty_since() else {
+        let Some(since) = self.health.dead_since() else {
             return;
         };
         let faulty_for = now.saturating_sub(since);

@@ -95,7 +95,7 @@ impl Engine {
                 self.at_once.push(Work::Patch(patch));
             }
             Meaning::Again(again) => {
-                let streak = self.health.fault(sent, &again.reason);
+                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.overload);
                 if again.overload || streak {
                     let chance = self.random.f64();
                     self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -103,7 +103,7 @@ impl Engine {
                 self.patch_again(patch, &again.reason, again.retry_after, now);
             }
             Meaning::TooSlow(reason) => {
-                self.health.fault(sent, &reason);
+                self.met_fault(&[patch.sequence], sent, &reason, false);
                 let chance = self.random.f64();
                 self.limiter.overloaded(sent, now, None, chance);
                 self.patch_again(patch, &reason, None, now);

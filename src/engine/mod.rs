@@ -427,7 +427,7 @@ impl Engine {
         match flight.work {
             Work::Batch(batch) => self.batch_answered(batch, answer, flight.sent, now),
             Work::Patch(patch) => self.patch_answered(patch, answer, flight.sent, now),
-            Work::ReadBack(sequence) => self.read_back_answered(sequence, answer, now),
+            Work::ReadBack(sequence) => self.read_back_answered(sequence, answer, flight.sent, now),
             Work::RenewToken => self.token_answered(answer, now),
         }
         self.settle(now);
@@ -525,6 +525,7 @@ impl Engine {
             self.waits = waits;
         }
         if self.counts.pending == 0 {
+            self.health.rest(self.stall_told);
             self.waits.all_done();
             if self.closing.is_some() {
                 self.closed = true;

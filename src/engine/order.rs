@@ -68,6 +68,8 @@ pub(super) struct Entry {
     pub server_errors: u8,
     /// Its next refusal is final.
     pub last_chance: bool,
+    /// The last fault that a request with it met.
+    pub last_fault: Option<Arc<str>>,
     /// What it was refused for already.
     pub refused_for: Vec<Missing>,
     pub sharers: Vec<Sharer>,
@@ -322,6 +324,7 @@ impl Order {
             unanswered: false,
             server_errors: 0,
             last_chance: false,
+            last_fault: None,
             refused_for: Vec::new(),
             sharers: Vec::new(),
             waits: Vec::new(),
