@@ -157,14 +157,20 @@ impl Books {
     }
 
     /// The life cycle of an entity that a look-up is for.
-    pub fn next_patch_of(&self, entity: usize) -> Option<(Sequence, usize)> {
+    pub fn next_patch_of(&self, entity: usize, stream: &Stream) -> Option<(Sequence, usize)> {
         let waiting = |sequence: &Sequence| {
             let account = self.account(*sequence);
             account.ended.is_none() && account.kind == Kind::LifeCycle
         };
         let all: Vec<Sequence> = self.of_entity(entity).iter().copied().filter(waiting).collect();
-        let fresh = all.iter().copied().find(|s| self.account(*s).missing_at.is_none());
-        let sequence = fresh.or_else(|| all.first().copied())?;
+        let may_go = |s: &Sequence| self.may_be_sent(*s, stream).is_ok();
+        let fresh = |s: &Sequence| self.account(*s).missing_at.is_none();
+        let sequence = all
+            .iter()
+            .copied()
+            .find(|s| may_go(s) && fresh(s))
+            .or_else(|| all.iter().copied().find(may_go))
+            .or_else(|| all.first().copied())?;
         Some((sequence, self.account(sequence).spec))
     }
 
@@ -236,7 +242,8 @@ impl Books {
     /// An answer arrives.
     pub fn answered(&mut self, flight: &Flight, reply: &Reply, now: Duration) {
         if !matches!(flight.sent, Sent::RenewToken) {
-            self.requests_in_flight -= 1;
+            // After an abandonment nothing counts as in flight.
+            self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
         }
         let rows = flight.sent.rows();
         for row in rows {
@@ -502,15 +509,13 @@ impl Books {
         let mut with_children: FxHashSet<Sequence> = FxHashSet::default();
         for sequence in &self.pending {
             let account = self.account(*sequence);
-            if let Some(parent) = &stream.specs[account.spec].parent {
-                for blocker in &account.blockers {
-                    if stream.entities[self.account(*blocker).entity].key == *parent {
-                        with_children.insert(*blocker);
-                    }
-                }
+            let earlier = |other: &Sequence| *other < *sequence && self.is_pending(*other);
+            let is_first = !self.of_entity(account.entity).iter().any(earlier);
+            // One that is not the first may share the outcome of an earlier one, and then waits for nothing itself.
+            if let (Some(parent), true) = (&stream.specs[account.spec].parent, is_first) {
+                let is_parent = |other: &&Sequence| stream.entities[self.account(**other).entity].key == *parent;
+                with_children.extend(account.blockers.iter().filter(is_parent).copied());
             }
-            let earlier = |other: &&Sequence| **other < *sequence && self.is_pending(**other);
-            let is_first = self.of_entity(account.entity).iter().find(earlier).is_none();
             let is_free = !account.blockers.iter().any(|other| self.is_pending(*other));
             if is_first && is_free && !account.in_flight && account.attempts == 0 {
                 if account.kind == Kind::LifeCycle {
@@ -632,11 +637,13 @@ impl Verdicts<'_> {
             return self.lacked_something(told, account, reason);
         }
         let own = told.told.iter().any(|text| reason.contains(&**text));
+        let by_rule = ["takes nothing today", "the server answered 413"];
         let by_nature = match self.stream.specs[told.spec].temper {
+            _ if by_rule.iter().any(|text| reason.contains(text)) => true,
             RefusedMutely => reason.contains("no text") || reason.contains("the server answered 400"),
             Silent(_) => reason.contains("said nothing"),
             Refused | RefusedAlike | RowError | Offensive | Toxic | Duplicate => own,
-            _ => reason.contains("takes nothing today") || reason.contains("the server answered 413"),
+            _ => false,
         };
         if by_nature {
             return Ok(());

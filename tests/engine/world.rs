@@ -157,6 +157,12 @@ impl World {
             told_of_stall: false,
             setup,
         };
+        world.say(|| {
+            format!(
+                "{:#?}\n{:?}\n{:?}",
+                world.setup.config, world.setup.profile, world.setup.weather
+            )
+        });
         for thread in 0..world.threads.len() {
             world.plan(Duration::ZERO, 2, Event::Thread(thread));
         }
@@ -499,7 +505,10 @@ impl World {
                 let entity = self.setup.stream.find(collection, fqn);
                 let patch = if fields.is_empty() {
                     let entity = entity.ok_or_else(|| format!("unknown {collection} {fqn}"))?;
-                    let (sequence, spec) = self.books.next_patch_of(entity).ok_or("a look-up for nobody")?;
+                    let (sequence, spec) = self
+                        .books
+                        .next_patch_of(entity, &self.setup.stream)
+                        .ok_or("a look-up for nobody")?;
                     Some(Row {
                         sequence,
                         spec,
