@@ -211,11 +211,7 @@ impl Engine {
                     .map(|member| Batch::new(collection, vec![member]));
                 self.at_once.extend(singles.map(Work::Batch));
             }
-            Meaning::Misdirected(text) => {
-                for member in batch.members {
-                    self.finish(member, Ending::Failed(text.as_str().into()));
-                }
-            }
+            Meaning::Misdirected(text) => self.fail_in_doubt(&Work::Batch(batch), &text),
         }
     }
 
@@ -318,6 +314,7 @@ impl Engine {
             self.finish(member, Ending::Failed(text.into()));
         } else {
             entry.unanswered = true;
+            entry.unknown = true;
             again.alone.push(member);
         }
     }
@@ -578,7 +575,8 @@ impl Engine {
         }
     }
 
-    fn fail_in_doubt(&mut self, work: &Work, why: &str) {
+    /// Fails records for good, and says where an earlier attempt may have written them.
+    pub(super) fn fail_in_doubt(&mut self, work: &Work, why: &str) {
         for sequence in work.sequences() {
             let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
             self.finish(sequence, Ending::Failed(with_doubt(why, unknown).into()));

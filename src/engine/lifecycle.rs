@@ -1,6 +1,7 @@
 //! Phase two: life cycle patches that wait for their entity (E10), or ride in its create request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
@@ -100,13 +101,13 @@ impl Engine {
                     let chance = self.random.f64();
                     self.limiter.overloaded(sent, now, again.retry_after, chance);
                 }
-                self.patch_again(patch, &again.reason, again.retry_after, now);
+                self.patch_again(patch, &again.reason, again.unknown, again.retry_after, now);
             }
             Meaning::TooSlow(reason) => {
                 self.met_fault(&[patch.sequence], sent, &reason, false);
                 let chance = self.random.f64();
                 self.limiter.overloaded(sent, now, None, chance);
-                self.patch_again(patch, &reason, None, now);
+                self.patch_again(patch, &reason, true, None, now);
             }
             Meaning::Unauthorized(text) => self.unauthorized(Work::Patch(patch), text, sent, now),
             Meaning::Refused(text) | Meaning::Exists(text) => {
@@ -114,14 +115,15 @@ impl Engine {
                 self.recovered(now);
                 self.finish(patch.sequence, Ending::Failed(text.into()));
             }
-            Meaning::TooLarge(text) | Meaning::Misdirected(text) => {
-                self.finish(patch.sequence, Ending::Failed(text.into()));
-            }
+            Meaning::TooLarge(text) | Meaning::Misdirected(text) => self.fail_in_doubt(&Work::Patch(patch), &text),
         }
     }
 
-    /// A patch is the same whether it is applied once or twice, so an unknown result needs no care.
-    fn patch_again(&mut self, patch: Patch, reason: &str, asked: Option<std::time::Duration>, now: Time) {
+    /// A patch is the same whether it is applied once or twice, so an unknown result needs no pause, only to be told of at the end.
+    fn patch_again(&mut self, patch: Patch, reason: &str, unknown: bool, asked: Option<Duration>, now: Time) {
+        if let Some(entry) = self.order.get_mut(patch.sequence) {
+            entry.unknown |= unknown;
+        }
         if self.health.is_open().is_some() {
             self.give_up(Work::Patch(patch), reason, now);
         } else {

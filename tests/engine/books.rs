@@ -76,6 +76,11 @@ pub struct Books {
 
 type Checked = Result<(), String>;
 
+/// Look-ups of lost records are forgotten when they take too long, so they are left out here.
+fn counts(flight: &Flight) -> bool {
+    !matches!(flight.sent, Sent::RenewToken | Sent::Get { patch: None, .. })
+}
+
 fn at(sequence: Sequence) -> usize {
     usize::try_from(sequence).unwrap() - 1
 }
@@ -182,7 +187,7 @@ impl Books {
 
     /// A request leaves.
     pub fn sent(&mut self, flight: &Flight, stream: &Stream, workers: usize) -> Checked {
-        if matches!(flight.sent, Sent::RenewToken) {
+        if !counts(flight) {
             return Ok(());
         }
         self.requests_in_flight += 1;
@@ -241,7 +246,7 @@ impl Books {
 
     /// An answer arrives.
     pub fn answered(&mut self, flight: &Flight, reply: &Reply, now: Duration) {
-        if !matches!(flight.sent, Sent::RenewToken) {
+        if counts(flight) {
             // After an abandonment nothing counts as in flight.
             self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
         }
@@ -314,6 +319,13 @@ impl Books {
                 }
                 if reason.is_empty() {
                     return Err(format!("{who} failed without a reason"));
+                }
+                let says_so = ["may have written", "said nothing", "already exists", "refused it"];
+                let leaves_open = says_so.iter().any(|text| reason.contains(text));
+                if server.was_applied(outcome.sequence) && !leaves_open {
+                    return Err(format!(
+                        "{who} is on the server, and its failure does not say that it may be: {reason}"
+                    ));
                 }
             }
         }
@@ -493,9 +505,18 @@ impl Books {
                 continue;
             }
             let account = self.account(sequence);
-            stack.extend(account.blockers.iter().copied().filter(|s| self.is_pending(*s)));
-            let earlier = self.of_entity(account.entity).iter().copied();
-            stack.extend(earlier.filter(|s| *s < sequence && self.is_pending(*s)));
+            let is_earlier = |s: &Sequence| *s < sequence && self.is_pending(*s);
+            let earlier: Vec<Sequence> = self
+                .of_entity(account.entity)
+                .iter()
+                .copied()
+                .filter(is_earlier)
+                .collect();
+            // One that shares the outcome of an earlier one waits for nothing itself.
+            if earlier.is_empty() {
+                stack.extend(account.blockers.iter().copied().filter(|s| self.is_pending(*s)));
+            }
+            stack.extend(earlier);
         }
         called
     }

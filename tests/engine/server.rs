@@ -343,7 +343,11 @@ impl Server {
             return instead(reply, soon, None, Some(Trouble::Unauthorized));
         }
         if let Some(trouble) = weather.strikes(self.requests, now, rng) {
-            return trouble_plan(trouble, takes, time_out, now, weather);
+            let mut plan = trouble_plan(trouble, takes, time_out, now, weather);
+            if self.refuses_whole(request, flight, stream).is_some() {
+                plan.work_at = None;
+            }
+            return plan;
         }
         if let Some(places) = self.profile.places {
             if self.at_work >= places && !self.profile.refuses_by_row {
