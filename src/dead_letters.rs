@@ -1,0 +1,167 @@
+//! Dead letters: one JSON line for each lost record, appended as it is lost.
+//!
+//! A line holds `time` (milliseconds since 1970), `kind`, `collection`, `fqn`, `reason`, `attempts` and the request's `body`. It
+//! never holds a token: bodies are create requests, and reasons are cleaned where they arise.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::engine::{Ending, Kind, Outcome};
+
+/// A file that is opened when the first record is lost.
+#[derive(Debug)]
+pub struct DeadLetters {
+    path: PathBuf,
+    file: Option<File>,
+    /// Whether people were told that it cannot be written.
+    told: bool,
+}
+
+#[derive(Serialize)]
+struct Letter<'a> {
+    time: u64,
+    kind: &'a str,
+    collection: &'a str,
+    fqn: &'a str,
+    reason: &'a str,
+    attempts: u32,
+    /// The request as JSON, or as text where it is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_text: Option<String>,
+}
+
+impl DeadLetters {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            file: None,
+            told: false,
+        }
+    }
+
+    /// Appends these lost records, each line flushed.
+    ///
+    /// # Errors
+    /// A line for people, the first time that the file cannot be written. Later records are tried again.
+    pub fn append(&mut self, lost: &[Outcome]) -> Result<(), String> {
+        let written = lost.iter().try_for_each(|outcome| self.append_one(outcome));
+        match written {
+            Ok(()) => {
+                self.told = false;
+                Ok(())
+            }
+            Err(_) if self.told => Ok(()),
+            Err(error) => {
+                self.told = true;
+                self.file = None;
+                Err(format!(
+                    "dead letters cannot be written to {} ({error}): set OM_BULKSINK_DEAD_LETTERS to a file that can; lost records are \
+                     still named in the summary",
+                    self.path.display()
+                ))
+            }
+        }
+    }
+
+    fn append_one(&mut self, outcome: &Outcome) -> io::Result<()> {
+        let Ending::Failed(reason) = &outcome.ending else {
+            return Ok(());
+        };
+        let text = outcome.body.as_deref().map(String::from_utf8_lossy);
+        let body = text
+            .as_deref()
+            .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+        let letter = Letter {
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            kind: match outcome.kind {
+                Kind::Create => "create",
+                Kind::LifeCycle => "life_cycle",
+            },
+            collection: &outcome.collection,
+            fqn: &outcome.fqn,
+            reason,
+            attempts: outcome.attempts,
+            body,
+            body_text: text.as_deref().filter(|_| body.is_none()).map(str::to_owned),
+        };
+        // A body may hold line breaks between its fields: a letter is one line.
+        let mut line = serde_json::to_string(&letter)?;
+        if line.contains(['\n', '\r']) {
+            line = serde_json::from_str::<serde_json::Value>(&line)?.to_string();
+        }
+        line.push('\n');
+        if self.file.is_none() {
+            self.file = Some(open(&self.path)?);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(line.as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Only its owner may read it: bodies describe the user's data.
+fn open(path: &PathBuf) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(body: &'static [u8]) -> Outcome {
+        Outcome {
+            sequence: 1,
+            kind: Kind::Create,
+            collection: "tables".into(),
+            fqn: "a.b".into(),
+            ending: Ending::Failed("no \"good\"".into()),
+            attempts: 3,
+            body: Some(bytes::Bytes::from_static(body)),
+        }
+    }
+
+    #[test]
+    fn each_lost_record_is_one_line_of_json() {
+        let path = std::env::temp_dir().join(format!("dead-letters-{}", std::process::id()));
+        let mut letters = DeadLetters::new(path.clone());
+        letters.append(&[lost(b"{\n \"name\": 1}"), lost(b"\xff")]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["body"]["name"], 1);
+        assert_eq!(lines[0]["reason"], "no \"good\"");
+        assert_eq!(lines[1]["body_text"], "\u{fffd}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_said_once() {
+        let mut letters = DeadLetters::new("/nonexistent/folder/file".into());
+        assert!(letters
+            .append(&[lost(b"{}")])
+            .unwrap_err()
+            .contains("/nonexistent/folder/file"));
+        assert!(letters.append(&[lost(b"{}")]).is_ok());
+    }
+}

@@ -1,0 +1,141 @@
+//! A batch: records of one collection in one request; when it is sealed, and how it is split (E2, E7).
+
+use std::time::Duration;
+
+use super::order::{CollectionId, Order, Ready};
+use super::record::Sequence;
+use super::Time;
+
+/// At a drain the rest is shared among the workers, but not into batches smaller than this.
+const SMALLEST_SHARE: usize = 20;
+
+/// Records that travel together until each has its outcome.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub collection: CollectionId,
+    pub members: Vec<Sequence>,
+    /// Attempts with exactly these members.
+    pub attempts: u32,
+    /// The same fault so many times in a row, and how many successes there were elsewhere when the first of them came.
+    pub faults: Option<Faults>,
+    /// It was split from a batch that met this fault; its twin tells whether the fault is the batch's own.
+    pub twin: Option<TwinId>,
+    /// Past its deadline, for one last attempt.
+    pub last_attempt: bool,
+    /// It was last sent to the bulk endpoint.
+    pub in_bulk: bool,
+    /// Sent alone while the server is given up.
+    pub probe: bool,
+}
+
+/// Two halves of one split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TwinId(pub u64);
+
+/// One try to find out whether a collection refuses everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct InquestId(pub u64);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Faults {
+    pub alike: u16,
+    pub count: u32,
+    pub successes_before: u64,
+}
+
+impl Batch {
+    pub fn new(collection: CollectionId, members: Vec<Sequence>) -> Self {
+        Self {
+            collection,
+            members,
+            attempts: 0,
+            faults: None,
+            twin: None,
+            last_attempt: false,
+            in_bulk: false,
+            probe: false,
+        }
+    }
+
+    /// Two halves, the first with the older records; None where there is nothing to split.
+    pub fn halves(mut self) -> Option<(Self, Self)> {
+        if self.members.len() < 2 {
+            return None;
+        }
+        let second = self.members.split_off(self.members.len() / 2);
+        let half = |members| Self {
+            last_attempt: self.last_attempt,
+            ..Self::new(self.collection, members)
+        };
+        let second = half(second);
+        Some((half(std::mem::take(&mut self.members)), second))
+    }
+}
+
+/// The sizes at which batches are sealed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sealing {
+    pub rows: usize,
+    pub bytes: usize,
+    pub linger: Duration,
+}
+
+impl Sealing {
+    /// Whether a full batch is ready.
+    pub fn is_full(&self, ready: &Ready) -> bool {
+        ready.len() >= self.rows || ready.bytes() >= self.bytes
+    }
+
+    /// When the oldest of the ready records has lingered long enough.
+    pub fn lingered_at(&self, ready: &Ready, order: &Order) -> Option<Time> {
+        let oldest = order.get(ready.oldest()?)?;
+        Some(oldest.submitted + self.linger)
+    }
+
+    /// The records of the next batch: at most `rows` and about `bytes`, always at least one.
+    pub fn select(&self, ready: &Ready, order: &Order, urgent_only: bool, rows: usize) -> Vec<Sequence> {
+        let mut bytes = 0;
+        let mut chosen = Vec::new();
+        for sequence in ready.iter(urgent_only).take(rows.clamp(1, self.rows.max(1))) {
+            let size = order.get(sequence).map_or(0, super::order::Entry::size);
+            if !chosen.is_empty() && bytes + size > self.bytes {
+                break;
+            }
+            bytes += size;
+            chosen.push(sequence);
+        }
+        chosen
+    }
+
+    /// How many of `waiting` records one of `idle` workers takes.
+    pub fn share(&self, waiting: usize, idle: usize) -> usize {
+        waiting.div_ceil(idle.max(1)).max(SMALLEST_SHARE).min(self.rows.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEALING: Sealing = Sealing {
+        rows: 100,
+        bytes: 1000,
+        linger: Duration::from_secs(2),
+    };
+
+    #[test]
+    fn a_drain_shares_the_rest_but_not_into_crumbs() {
+        assert_eq!(SEALING.share(400, 4), 100);
+        assert_eq!(SEALING.share(90, 3), 30);
+        assert_eq!(SEALING.share(25, 4), 20);
+        assert_eq!(SEALING.share(5000, 1), 100);
+    }
+
+    #[test]
+    fn halves_keep_every_member_once() {
+        let collection = Order::default().collection(&"tables".into());
+        let (first, second) = Batch::new(collection, (1..=5).collect()).halves().unwrap();
+        assert_eq!((first.members, second.members), (vec![1, 2], vec![3, 4, 5]));
+        assert!(Batch::new(collection, vec![1]).halves().is_none());
+    }
+}

@@ -1,0 +1,745 @@
+//! What an answer does to a batch and to its rows (E7, E8), and when a record is given up (E9).
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHasher};
+use serde_json::Value;
+
+use super::answer::{BulkAnswer, SentRow, Verdict};
+use super::batch::{Batch, Faults, TwinId};
+use super::record::{Ending, Fqn, Kind, Sequence};
+use super::request::Answer;
+use super::retry::{back_off, meaning, row_meaning, shorten, Again, Asked, Meaning, RowMeaning};
+use super::{Engine, Time, Work};
+
+/// A rejected token gets so long to be accepted again.
+const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
+const UNAUTHORIZED_PAUSE: Duration = Duration::from_secs(1);
+/// Unknown results are read back for so long in all.
+const READ_BACK_FOR: Duration = Duration::from_secs(10);
+/// Nothing written for so long because of faults: people are told.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+/// Equal faults of one batch before it is split.
+const FAULTS_BEFORE_SPLIT: u32 = 3;
+/// Row answers of 5xx before the row is refused for good.
+const SERVER_ERRORS: u8 = 3;
+
+/// Whether the server accepts the token.
+#[derive(Debug, Default)]
+pub(super) struct Authorization {
+    refused_since: Option<Time>,
+    hold_until: Time,
+    renewal: Renewal,
+    renewed_at: Time,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Renewal {
+    #[default]
+    None,
+    Wanted,
+    Running,
+}
+
+impl Authorization {
+    pub fn wants_renewal(&self) -> bool {
+        self.renewal == Renewal::Wanted
+    }
+
+    pub fn is_renewing(&self) -> bool {
+        self.renewal == Renewal::Running
+    }
+
+    pub fn start_renewal(&mut self) {
+        self.renewal = Renewal::Running;
+    }
+
+    pub fn hold_until(&self) -> Time {
+        self.hold_until
+    }
+
+    /// A request sent at `sent` was refused for its token. Whether it has been refused for too long.
+    fn refused(&mut self, sent: Time, now: Time, renewable: bool) -> bool {
+        let since = *self.refused_since.get_or_insert(now);
+        if renewable && sent >= self.renewed_at && self.renewal == Renewal::None {
+            self.renewal = Renewal::Wanted;
+        }
+        self.hold_until = now + UNAUTHORIZED_PAUSE;
+        now.saturating_sub(since) >= UNAUTHORIZED_FOR
+    }
+}
+
+/// Records whose last attempts may have been carried out, to be looked up at the server before they are called lost.
+#[derive(Debug, Default)]
+pub(super) struct ReadBack {
+    waiting: VecDeque<Sequence>,
+    reasons: FxHashMap<Sequence, String>,
+    until: Option<Time>,
+    over: bool,
+}
+
+impl ReadBack {
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() && !self.over
+    }
+
+    /// Whether a record waits for its look-up or for the answer to it.
+    pub fn is_busy(&self) -> bool {
+        !self.reasons.is_empty()
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub fn until(&self) -> Option<Time> {
+        self.until.filter(|_| !self.over && self.is_busy())
+    }
+
+    pub fn next(&mut self, now: Time) -> Option<Sequence> {
+        self.until.get_or_insert(now + READ_BACK_FOR);
+        self.waiting.pop_front()
+    }
+
+    fn add(&mut self, sequence: Sequence, reason: String, now: Time) {
+        self.until.get_or_insert(now + READ_BACK_FOR);
+        self.waiting.push_back(sequence);
+        self.reasons.insert(sequence, reason);
+    }
+
+    /// The records that need not be asked for any more, once the time for it is over.
+    pub fn expire(&mut self, now: Time) -> Vec<Sequence> {
+        self.over |= self.until.is_some_and(|until| until <= now);
+        if self.over {
+            self.waiting.drain(..).collect()
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// What was written while the oldest request in flight was under way: a row of that request may have been refused for something
+/// that is there by now. Names are kept as hashes; a false hit costs one more attempt.
+#[derive(Debug, Default)]
+pub(super) struct WrittenLately {
+    by_time: VecDeque<(Time, u64)>,
+    last: FxHashMap<u64, Time>,
+}
+
+impl WrittenLately {
+    fn hash(fqn: &Fqn) -> u64 {
+        BuildHasherDefault::<FxHasher>::default().hash_one(fqn.as_str())
+    }
+
+    pub fn note(&mut self, fqn: &Fqn, now: Time) {
+        let hash = Self::hash(fqn);
+        self.by_time.push_back((now, hash));
+        self.last.insert(hash, now);
+    }
+
+    /// No request in flight was sent before this.
+    pub fn forget_before(&mut self, oldest: Time) {
+        while let Some((at, hash)) = self.by_time.front().copied().filter(|(at, _)| *at < oldest) {
+            self.by_time.pop_front();
+            if self.last.get(&hash) == Some(&at) {
+                self.last.remove(&hash);
+            }
+        }
+    }
+
+    fn contains(&self, fqn: &Fqn) -> bool {
+        self.last.contains_key(&Self::hash(fqn))
+    }
+}
+
+/// Rows of one answer that are sent again, by how.
+#[derive(Default)]
+struct SentAgain {
+    overloaded: Vec<Sequence>,
+    after_error: Vec<Sequence>,
+    alone: Vec<Sequence>,
+}
+
+impl Engine {
+    pub(super) fn batch_answered(&mut self, batch: Batch, answer: Answer, sent: Time, now: Time) {
+        let proven = self.routes.entry(batch.collection).or_default().bulk == Some(true);
+        let asked = if batch.in_bulk {
+            Asked::Bulk { proven }
+        } else {
+            Asked::One
+        };
+        match meaning(asked, answer) {
+            Meaning::Rows(rows) => self.rows_answered(batch, &rows, sent, now),
+            Meaning::Done(_) => {
+                self.served(batch.collection, sent, now);
+                for member in batch.members {
+                    self.finish(member, Ending::Written);
+                }
+            }
+            Meaning::Again(again) => self.batch_again(batch, again, sent, now),
+            Meaning::TooSlow(reason) => self.batch_too_slow(batch, reason, sent, now),
+            Meaning::TooLarge(text) => self.batch_too_large(batch, &text, sent, now),
+            Meaning::Missing(fqn, text) => {
+                self.served(batch.collection, sent, now);
+                for member in batch.members {
+                    self.row_lacks(member, fqn.clone(), &text);
+                }
+            }
+            Meaning::Refused(text) => self.batch_refused(batch, &text, sent, now),
+            Meaning::Unauthorized(text) => self.unauthorized(Work::Batch(batch), text, sent, now),
+            Meaning::NoSuchRoute => {
+                self.recovered(now);
+                self.routes.entry(batch.collection).or_default().bulk = Some(false);
+                let collection = batch.collection;
+                let singles = batch
+                    .members
+                    .into_iter()
+                    .rev()
+                    .map(|member| Batch::new(collection, vec![member]));
+                self.at_once.extend(singles.map(Work::Batch));
+            }
+            Meaning::Misdirected(text) => {
+                for member in batch.members {
+                    self.finish(member, Ending::Failed(text.as_str().into()));
+                }
+            }
+        }
+    }
+
+    fn rows_answered(&mut self, batch: Batch, rows: &BulkAnswer, sent: Time, now: Time) {
+        let entries: Vec<_> = batch
+            .members
+            .iter()
+            .filter_map(|member| self.order.get(*member))
+            .collect();
+        let sent_rows: Vec<SentRow<'_>> = entries
+            .iter()
+            .map(|entry| SentRow {
+                fqn: &entry.key,
+                parent: entry.record.parent.as_ref(),
+                body: entry.record.payload.bytes(),
+            })
+            .collect();
+        let bytes = entries.iter().map(|entry| entry.size()).sum();
+        let verdicts = rows.judge(&sent_rows);
+        self.largest_accepted = self.largest_accepted.max(bytes);
+        self.routes.entry(batch.collection).or_default().bulk = Some(true);
+
+        let mut again = SentAgain::default();
+        let mut texts = String::new();
+        let overloaded = |verdict: &Verdict| matches!(verdict, Verdict::Refused(status, text) if row_meaning(*status, text) == RowMeaning::Overload);
+        if verdicts.iter().all(overloaded) {
+            // The server turned all of it away: that is no sign of life.
+        } else {
+            self.served(batch.collection, sent, now);
+            if let Some(twin) = batch.twin {
+                self.twins.insert(twin, true);
+            }
+        }
+        for (member, verdict) in batch.members.iter().copied().zip(verdicts) {
+            match verdict {
+                Verdict::Written => self.finish(member, Ending::Written),
+                Verdict::Refused(status, text) => self.row_refused(member, status, &text, &mut again, &mut texts),
+                Verdict::Unanswered => self.row_unanswered(member, &mut again),
+            }
+        }
+        self.send_again(&batch, again, &texts, sent, now);
+    }
+
+    fn row_refused(
+        &mut self,
+        member: Sequence,
+        status: Option<u16>,
+        text: &str,
+        again: &mut SentAgain,
+        texts: &mut String,
+    ) {
+        let Some(entry) = self.order.get_mut(member) else {
+            return;
+        };
+        let reason = match (text.is_empty(), status) {
+            (true, Some(status)) => format!("the server refused it with status {status} and no text"),
+            (true, None) => "the server refused it without a reason".to_owned(),
+            (false, _) => format!("the server refused it: {}", shorten(text)),
+        };
+        match row_meaning(status, text) {
+            RowMeaning::Overload => {
+                again.overloaded.push(member);
+                *texts = reason;
+            }
+            RowMeaning::ServerError => {
+                entry.server_errors += 1;
+                if entry.server_errors < SERVER_ERRORS {
+                    again.after_error.push(member);
+                } else {
+                    self.finish(member, Ending::Failed(reason.into()));
+                }
+            }
+            RowMeaning::Missing(fqn) => self.row_lacks(member, fqn, &reason),
+            RowMeaning::Duplicate if entry.unknown => {
+                // Our own earlier attempt may have put it there; without it, the same answer is final.
+                entry.unknown = false;
+                again.alone.push(member);
+            }
+            RowMeaning::Duplicate if entry.record.first_wins => self.finish(member, Ending::Warned(reason.into())),
+            RowMeaning::Duplicate | RowMeaning::Refused => self.finish(member, Ending::Failed(reason.into())),
+        }
+    }
+
+    fn row_unanswered(&mut self, member: Sequence, again: &mut SentAgain) {
+        let Some(entry) = self.order.get_mut(member) else {
+            return;
+        };
+        if entry.unanswered {
+            let text = "the server answered the request, but twice said nothing about this record";
+            self.finish(member, Ending::Failed(text.into()));
+        } else {
+            entry.unanswered = true;
+            again.alone.push(member);
+        }
+    }
+
+    /// A record was refused because `missing` is not there (E8).
+    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Fqn, reason: &str) {
+        let pending = self.order.is_pending(&missing, member);
+        let there_by_now = self.written_lately.contains(&missing);
+        let Some(entry) = self.order.get_mut(member) else {
+            return;
+        };
+        let final_text = if entry.last_chance || entry.refused_for.contains(&missing) {
+            Some(reason.to_owned())
+        } else if self.failed.contains(&missing) && !pending {
+            Some(format!("{reason}; {missing} failed in this run"))
+        } else {
+            None
+        };
+        if let Some(text) = final_text {
+            self.finish(member, Ending::Failed(text.into()));
+            return;
+        }
+        entry.refused_for.push(missing.clone());
+        self.report_parked_scout(member);
+        if there_by_now && !pending {
+            if let Some(collection) = self.order.get(member).map(|entry| entry.collection) {
+                self.at_once.push(Work::Batch(Batch::new(collection, vec![member])));
+            }
+        } else {
+            self.order.park(member, missing);
+        }
+    }
+
+    /// Sends rows again that the server could not take this time.
+    fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
+        if !again.overloaded.is_empty() {
+            self.health.fault(sent, text);
+            let chance = self.random.f64();
+            self.limiter.overloaded(sent, now, None, chance);
+            let rows = Batch {
+                attempts: batch.attempts,
+                probe: batch.probe,
+                ..Batch::new(batch.collection, again.overloaded)
+            };
+            if batch.probe || self.health.is_open().is_some() {
+                self.give_up(Work::Batch(rows), text, now);
+            } else {
+                self.retry_or_give_up(Work::Batch(rows), batch.attempts, false, None, now);
+                self.consider_giving_up_the_server(now);
+            }
+        }
+        if !again.after_error.is_empty() {
+            let rows = Batch::new(batch.collection, again.after_error);
+            self.retry_or_give_up(Work::Batch(rows), batch.attempts, false, None, now);
+        }
+        let alone = again.alone.into_iter().rev();
+        self.at_once
+            .extend(alone.map(|member| Work::Batch(Batch::new(batch.collection, vec![member]))));
+    }
+
+    /// A request was served, whatever became of its rows.
+    pub(super) fn served(&mut self, collection: super::order::CollectionId, sent: Time, now: Time) {
+        self.limiter.served(sent, now);
+        self.routes.entry(collection).or_default().refusals.accepted();
+        self.recovered(now);
+    }
+
+    /// The server works.
+    pub(super) fn recovered(&mut self, now: Time) {
+        self.authorization.refused_since = None;
+        if self.read_back.over && !self.read_back.is_busy() {
+            self.read_back = ReadBack::default();
+        }
+        if let Some(since) = self.health.success() {
+            if std::mem::take(&mut self.stall_told) {
+                self.notices.push_back(format!(
+                    "writing goes on after {} s without success",
+                    now.saturating_sub(since).as_secs()
+                ));
+            }
+        }
+    }
+
+    fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
+        let streak = self.health.fault(sent, &again.reason);
+        if again.overload || streak {
+            let chance = self.random.f64();
+            self.limiter.overloaded(sent, now, again.retry_after, chance);
+        }
+        for member in &batch.members {
+            if let Some(entry) = self.order.get_mut(*member) {
+                entry.unknown |= again.unknown;
+            }
+        }
+        if batch.last_attempt || batch.probe || self.health.is_open().is_some() {
+            self.give_up(Work::Batch(batch), &again.reason, now);
+            self.consider_giving_up_the_server(now);
+            return;
+        }
+        if self.fault_is_its_own(&mut batch, &again) {
+            self.split_with_twins(batch, &again);
+        } else {
+            let attempts = batch.attempts;
+            self.retry_or_give_up(Work::Batch(batch), attempts, again.unknown, again.retry_after, now);
+        }
+        self.consider_giving_up_the_server(now);
+    }
+
+    /// Counts equal faults of one batch. Whether it should be split to find the record that causes them.
+    fn fault_is_its_own(&self, batch: &mut Batch, again: &Again) -> bool {
+        let Some(alike) = again.alike else {
+            batch.faults = None;
+            return false;
+        };
+        let successes = self.health.successes();
+        let faults = match batch.faults {
+            Some(faults) if faults.alike == alike => Faults {
+                count: faults.count + 1,
+                ..faults
+            },
+            _ => Faults {
+                alike,
+                count: 1,
+                successes_before: successes,
+            },
+        };
+        batch.faults = Some(faults);
+        let twin_passed = batch.twin.is_some_and(|twin| self.twins.get(&twin) == Some(&true));
+        let needed = match (batch.twin, twin_passed) {
+            (Some(_), true) => 1,
+            (Some(_), false) => 2,
+            (None, _) => FAULTS_BEFORE_SPLIT,
+        };
+        // A broken connection says less about the batch than a status does: only where others get through.
+        let tells = alike >= 500 || successes > faults.successes_before;
+        batch.members.len() > 1 && faults.count >= needed && tells
+    }
+
+    fn split_with_twins(&mut self, batch: Batch, again: &Again) {
+        let twin = TwinId(self.number());
+        let successes_before = self.health.successes();
+        let Some((mut first, mut second)) = batch.halves() else {
+            return;
+        };
+        self.twins.insert(twin, false);
+        for half in [&mut first, &mut second] {
+            half.twin = Some(twin);
+            half.faults = again.alike.map(|alike| Faults {
+                alike,
+                count: 0,
+                successes_before,
+            });
+        }
+        self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+    }
+
+    fn batch_too_slow(&mut self, batch: Batch, reason: String, sent: Time, now: Time) {
+        self.health.fault(sent, &reason);
+        let chance = self.random.f64();
+        self.limiter.overloaded(sent, now, None, chance);
+        for member in &batch.members {
+            if let Some(entry) = self.order.get_mut(*member) {
+                entry.unknown = true;
+            }
+        }
+        if batch.last_attempt || batch.probe || self.health.is_open().is_some() {
+            self.give_up(Work::Batch(batch), &reason, now);
+            self.consider_giving_up_the_server(now);
+        } else if batch.members.len() > 1 {
+            let past_deadline = batch.members.iter().any(|member| self.is_past_deadline(*member, now));
+            let batch = Batch {
+                last_attempt: past_deadline,
+                ..batch
+            };
+            if let Some((first, second)) = batch.halves() {
+                self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+            }
+        } else {
+            let attempts = batch.attempts;
+            self.retry_or_give_up(Work::Batch(batch), attempts, true, None, now);
+            self.consider_giving_up_the_server(now);
+        }
+    }
+
+    fn batch_too_large(&mut self, batch: Batch, text: &str, sent: Time, now: Time) {
+        self.limiter.served(sent, now);
+        let bytes: usize = batch
+            .members
+            .iter()
+            .filter_map(|m| self.order.get(*m))
+            .map(super::order::Entry::size)
+            .sum();
+        if let [only] = batch.members.as_slice() {
+            let text = format!("its body has {bytes} bytes: {text}");
+            self.finish(*only, Ending::Failed(text.into()));
+        } else if let Some((first, second)) = batch.halves() {
+            self.sealing.bytes = self.sealing.bytes.min(self.largest_accepted.max(bytes / 2).max(1));
+            self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+        }
+    }
+
+    fn batch_refused(&mut self, batch: Batch, text: &str, sent: Time, now: Time) {
+        self.limiter.served(sent, now);
+        self.recovered(now);
+        let collection = batch.collection;
+        let suspicious = self.routes.entry(collection).or_default().refusals.refused(text);
+        if let [only] = batch.members.as_slice() {
+            self.finish(*only, Ending::Failed(text.into()));
+        } else if suspicious {
+            let mut rest = batch.members;
+            let (parts, others) = std::mem::take(&mut self.at_once).into_iter().partition(|work| {
+                matches!(work, Work::Batch(part) if part.collection == collection && part.members.iter().all(|m| !self.scouts.contains_key(m)))
+            });
+            self.at_once = others;
+            let parts: Vec<Work> = parts;
+            rest.extend(parts.iter().rev().flat_map(Work::sequences));
+            self.try_three(collection, rest);
+        } else if let Some((first, second)) = batch.halves() {
+            self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+        }
+    }
+
+    /// The server does not accept the token: again for a while, then everything is given up.
+    pub(super) fn unauthorized(&mut self, work: Work, text: String, sent: Time, now: Time) {
+        if self.authorization.refused(sent, now, self.config.renewable_token) {
+            for sequence in work.sequences() {
+                self.finish(sequence, Ending::Failed(text.as_str().into()));
+            }
+            self.health.open(text);
+            self.give_everything_up(now);
+        } else if let Some(why) = self.health.is_open().map(str::to_owned) {
+            for sequence in work.sequences() {
+                self.finish(sequence, Ending::Failed(why.as_str().into()));
+            }
+        } else {
+            self.put_off(work, now + UNAUTHORIZED_PAUSE);
+        }
+    }
+
+    pub(super) fn token_answered(&mut self, answer: Answer, now: Time) {
+        self.authorization.renewal = Renewal::None;
+        self.authorization.renewed_at = now;
+        match answer {
+            Answer::Token(Ok(())) => self.authorization.hold_until = now,
+            Answer::Token(Err(text)) => {
+                self.health.fault(now, &format!("no new token: {text}"));
+                self.authorization.hold_until = now + UNAUTHORIZED_PAUSE;
+            }
+            Answer::Response(_) | Answer::Fault(_) => {}
+        }
+    }
+
+    /// Sends work again after its back-off, without those of its records that are past their deadline.
+    pub(super) fn retry_or_give_up(
+        &mut self,
+        work: Work,
+        attempts: u32,
+        unknown: bool,
+        asked: Option<Duration>,
+        now: Time,
+    ) {
+        let chance = self.random.f64();
+        let wait = back_off(attempts, unknown, chance).max(asked.unwrap_or_default());
+        if let Some(work) = self.without_expired(work, now) {
+            self.put_off(work, now + wait);
+        }
+    }
+
+    /// Gives up the records that are past their deadline; the work that is left.
+    pub(super) fn without_expired(&mut self, work: Work, now: Time) -> Option<Work> {
+        match work {
+            Work::Batch(mut batch) => {
+                let (expired, members) = batch.members.into_iter().partition(|m| self.is_past_deadline(*m, now));
+                batch.members = members;
+                let expired: Vec<Sequence> = expired;
+                for member in expired {
+                    self.give_up_one(member, None, now);
+                }
+                (!batch.members.is_empty()).then_some(Work::Batch(batch))
+            }
+            work => {
+                let (expired, left): (Vec<_>, Vec<_>) = work
+                    .sequences()
+                    .into_iter()
+                    .partition(|s| self.is_past_deadline(*s, now));
+                for sequence in expired {
+                    self.give_up_one(sequence, None, now);
+                }
+                (!left.is_empty()).then_some(work)
+            }
+        }
+    }
+
+    fn is_past_deadline(&self, sequence: Sequence, now: Time) -> bool {
+        self.order
+            .get(sequence)
+            .and_then(|entry| entry.first_attempt)
+            .is_some_and(|first| now >= first + self.config.delivery_timeout)
+    }
+
+    pub(super) fn give_up(&mut self, work: Work, reason: &str, now: Time) {
+        for sequence in work.sequences() {
+            self.give_up_one(sequence, Some(reason), now);
+        }
+    }
+
+    /// The end of a record that could not be delivered in time: looked up first, where it may have been written.
+    fn give_up_one(&mut self, sequence: Sequence, reason: Option<&str>, now: Time) {
+        let Some(entry) = self.order.get(sequence) else { return };
+        let reason = reason.unwrap_or_else(|| self.health.last_reason());
+        let after = entry
+            .first_attempt
+            .map_or(0, |first| now.saturating_sub(first).as_secs());
+        let text = format!(
+            "given up {after} s after the first of {} attempts: {reason}",
+            entry.attempts
+        );
+        let can_be_read = entry.kind() == Kind::Create && source_hash(entry.record.payload.bytes()).is_some();
+        if entry.unknown && can_be_read && !self.read_back.over && !self.closed {
+            self.read_back.add(sequence, text, now);
+        } else {
+            let text = with_doubt(&text, entry.unknown);
+            self.finish(sequence, Ending::Failed(text.into()));
+        }
+    }
+
+    pub(super) fn read_back_answered(&mut self, sequence: Sequence, answer: Answer, now: Time) {
+        let Some(entry) = self.order.get(sequence) else { return };
+        match meaning(Asked::Get, answer) {
+            Meaning::Done(body) => {
+                let there = source_hash(&body);
+                if there.is_some() && there == source_hash(entry.record.payload.bytes()) {
+                    self.read_back.reasons.remove(&sequence);
+                    self.recovered(now);
+                    self.finish(sequence, Ending::Written);
+                } else {
+                    self.end_unread(sequence);
+                }
+            }
+            Meaning::Missing(..) => {
+                let reason = self.read_back.reasons.remove(&sequence).unwrap_or_default();
+                self.finish(sequence, Ending::Failed(reason.into()));
+            }
+            _ => {
+                self.end_unread(sequence);
+                self.read_back.over = true;
+                for sequence in self.read_back.expire(now) {
+                    self.end_unread(sequence);
+                }
+            }
+        }
+    }
+
+    /// Nobody can tell whether this record was written.
+    pub(super) fn end_unread(&mut self, sequence: Sequence) {
+        let reason = self.read_back.reasons.remove(&sequence).unwrap_or_default();
+        self.finish(sequence, Ending::Failed(with_doubt(&reason, true).into()));
+    }
+
+    /// The breaker: after a full deadline without one success, nothing more is sent but a probe now and then.
+    pub(super) fn consider_giving_up_the_server(&mut self, now: Time) {
+        let Some(since) = self.health.faulty_since() else {
+            return;
+        };
+        let faulty_for = now.saturating_sub(since);
+        if self.health.is_open().is_some() || faulty_for < self.config.delivery_timeout {
+            return;
+        }
+        let text = format!(
+            "the server is given up after {} s without one success: {}",
+            faulty_for.as_secs(),
+            self.health.last_reason()
+        );
+        self.notices.push_back(text.clone());
+        self.health.open(text);
+        self.give_everything_up(now);
+    }
+
+    /// Ends whatever is not in flight.
+    fn give_everything_up(&mut self, now: Time) {
+        let in_flight: Vec<Sequence> = self
+            .flights
+            .values()
+            .flat_map(|flight| flight.work.sequences())
+            .collect();
+        self.at_once.clear();
+        self.later.clear();
+        self.inquests.clear();
+        self.scouts.clear();
+        let why = self.health.is_open().unwrap_or_default().to_owned();
+        let mut all = self.order.sequences();
+        all.sort_unstable();
+        for sequence in all {
+            if in_flight.contains(&sequence) || self.read_back.reasons.contains_key(&sequence) {
+                continue;
+            }
+            let sent = self.order.get(sequence).is_some_and(|entry| entry.attempts > 0);
+            if sent {
+                self.give_up_one(sequence, Some(&why), now);
+            } else {
+                self.finish(sequence, Ending::Failed(why.as_str().into()));
+            }
+        }
+    }
+
+    /// When people are to be told that nothing is being written.
+    pub(super) fn stall_notice_at(&self) -> Option<Time> {
+        let since = self.health.faulty_since().filter(|_| !self.stall_told)?;
+        Some(since + TELL_AFTER)
+    }
+
+    pub(super) fn tell_of_stall(&mut self, now: Time) {
+        let Some(at) = self.stall_notice_at() else { return };
+        if now < at || self.counts.pending == 0 {
+            self.stall_told |= now >= at;
+            return;
+        }
+        self.stall_told = true;
+        self.notices.push_back(format!(
+            "nothing could be written for {} s; {} records wait; {}; each record is tried for {} s from its first attempt",
+            now.saturating_sub(at - TELL_AFTER).as_secs(),
+            self.counts.pending,
+            self.health.last_reason(),
+            self.config.delivery_timeout.as_secs(),
+        ));
+    }
+}
+
+/// A reason, and what it leaves open.
+pub(super) fn with_doubt(reason: &str, may_be_written: bool) -> String {
+    if may_be_written {
+        format!("{reason}; the server may have written it")
+    } else {
+        reason.to_owned()
+    }
+}
+
+fn source_hash(body: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(mut fields)) => match fields.remove("sourceHash") {
+            Some(Value::String(hash)) if !hash.is_empty() => Some(hash),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,185 @@
+//! Phase two: life cycle patches that wait for their entity (E10), or ride in its create request.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::Value;
+
+use super::order::{Entry, Order};
+use super::record::{Ending, Kind, Payload, Sequence};
+use super::request::{Answer, Call, Entity};
+use super::retry::{meaning, Asked, Meaning};
+use super::{Engine, Time, Work};
+
+/// One life cycle on its way.
+#[derive(Debug)]
+pub(super) struct Patch {
+    pub sequence: Sequence,
+    pub attempts: u32,
+    /// The entity's id, on a server that patches by id only.
+    id: Option<Arc<str>>,
+}
+
+impl Patch {
+    pub fn new(sequence: Sequence) -> Self {
+        Self {
+            sequence,
+            attempts: 0,
+            id: None,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn patch_call(&self, patch: &Patch) -> Option<Call> {
+        let entry = self.order.get(patch.sequence)?;
+        let collection = entry.record.collection.clone();
+        let life_cycle = entry.record.payload.bytes().clone();
+        let fqn: Arc<str> = entry.key.as_str().into();
+        Some(match (&patch.id, self.patch_by_name) {
+            (Some(id), _) => Call::PatchLifeCycle {
+                collection,
+                entity: Entity::Id(id.clone()),
+                life_cycle,
+            },
+            (None, Some(false)) => Call::Get {
+                collection,
+                fqn,
+                fields: "",
+            },
+            (None, _) => Call::PatchLifeCycle {
+                collection,
+                entity: Entity::Name(fqn),
+                life_cycle,
+            },
+        })
+    }
+
+    pub(super) fn patch_answered(&mut self, mut patch: Patch, answer: Answer, sent: Time, now: Time) {
+        let asked = match (&patch.id, self.patch_by_name) {
+            (Some(_), _) => Asked::PatchById,
+            (None, Some(false)) => Asked::Get,
+            (None, by_name) => Asked::PatchByName {
+                proven: by_name == Some(true),
+            },
+        };
+        match meaning(asked, answer) {
+            Meaning::Done(body) if asked == Asked::Get => {
+                self.limiter.served(sent, now);
+                self.recovered(now);
+                if let Some(id) = id_of(&body) {
+                    patch.id = Some(id);
+                    patch.attempts = 0;
+                    self.at_once.push(Work::Patch(patch));
+                } else {
+                    let text = "the server's answer for its entity holds no id";
+                    self.finish(patch.sequence, Ending::Failed(text.into()));
+                }
+            }
+            Meaning::Done(_) | Meaning::Rows(_) => {
+                self.limiter.served(sent, now);
+                self.recovered(now);
+                if patch.id.is_none() {
+                    self.patch_by_name = Some(true);
+                }
+                self.finish(patch.sequence, Ending::Written);
+            }
+            Meaning::Missing(_, text) => {
+                self.limiter.served(sent, now);
+                self.recovered(now);
+                self.entity_is_missing(patch.sequence, &text);
+            }
+            Meaning::NoSuchRoute => {
+                self.patch_by_name = Some(false);
+                patch.attempts = 0;
+                self.at_once.push(Work::Patch(patch));
+            }
+            Meaning::Again(again) => {
+                let streak = self.health.fault(sent, &again.reason);
+                if again.overload || streak {
+                    let chance = self.random.f64();
+                    self.limiter.overloaded(sent, now, again.retry_after, chance);
+                }
+                self.patch_again(patch, &again.reason, again.retry_after, now);
+            }
+            Meaning::TooSlow(reason) => {
+                self.health.fault(sent, &reason);
+                let chance = self.random.f64();
+                self.limiter.overloaded(sent, now, None, chance);
+                self.patch_again(patch, &reason, None, now);
+            }
+            Meaning::Unauthorized(text) => self.unauthorized(Work::Patch(patch), text, sent, now),
+            Meaning::Refused(text) => {
+                self.limiter.served(sent, now);
+                self.recovered(now);
+                self.finish(patch.sequence, Ending::Failed(text.into()));
+            }
+            Meaning::TooLarge(text) | Meaning::Misdirected(text) => {
+                self.finish(patch.sequence, Ending::Failed(text.into()));
+            }
+        }
+    }
+
+    /// A patch is the same whether it is applied once or twice, so an unknown result needs no care.
+    fn patch_again(&mut self, patch: Patch, reason: &str, asked: Option<std::time::Duration>, now: Time) {
+        if self.health.is_open().is_some() {
+            self.give_up(Work::Patch(patch), reason, now);
+        } else {
+            let attempts = patch.attempts;
+            self.retry_or_give_up(Work::Patch(patch), attempts, false, asked, now);
+            self.consider_giving_up_the_server(now);
+        }
+    }
+
+    /// The entity is not there: the patch waits until it is submitted, or for the final drain.
+    fn entity_is_missing(&mut self, sequence: Sequence, text: &str) {
+        let Some(key) = self.order.get(sequence).map(|entry| entry.key.clone()) else {
+            return;
+        };
+        self.row_lacks(sequence, key, text);
+    }
+
+    /// The life cycles that wait for an entity whose last create request has failed, with what to say of them.
+    pub(super) fn patches_without_entity(&self, entity: &Entry, reason: &str) -> Vec<(Sequence, Ending)> {
+        let text = format!("its entity {} failed: {reason}", entity.record.fqn);
+        let next = self.order.next_writer(entity).and_then(|next| self.order.get(next));
+        next.filter(|next| next.kind() == Kind::LifeCycle)
+            .map(|next| (next.sequence, Ending::Failed(text.into())))
+            .into_iter()
+            .collect()
+    }
+
+    /// Puts a life cycle into the create request of its entity, if that was not sent yet. The record that now carries it.
+    pub(super) fn embed(&mut self, collection: &str, fqn: &str, life_cycle: &[u8]) -> Option<Sequence> {
+        let key = Order::key(collection, fqn);
+        let sequence = self.order.unsent_create(collection, &key)?;
+        let body = with_life_cycle(self.order.get(sequence)?.record.payload.bytes(), life_cycle)?;
+        self.order.set_payload(sequence, Payload::Create(body));
+        Some(sequence)
+    }
+}
+
+fn id_of(body: &[u8]) -> Option<Arc<str>> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    Some(body.get("id")?.as_str()?.into())
+}
+
+/// The create request with one more field; None where it has that field already.
+fn with_life_cycle(body: &[u8], life_cycle: &[u8]) -> Option<Bytes> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        return None;
+    };
+    if fields.contains_key("lifeCycle") {
+        return None;
+    }
+    let open = body.trim_ascii_end().strip_suffix(b"}")?;
+    let mut whole = BytesMut::with_capacity(body.len() + life_cycle.len() + 16);
+    whole.put_slice(open);
+    if !fields.is_empty() {
+        whole.put_u8(b',');
+    }
+    whole.put_slice(b"\"lifeCycle\":");
+    whole.put_slice(life_cycle);
+    whole.put_u8(b'}');
+    Some(whole.freeze())
+}

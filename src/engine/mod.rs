@@ -1,0 +1,605 @@
+//! The policy of the sink, as one pure state machine: what may be sent when, what an answer means, what to do next.
+//!
+//! There is no networking here, no thread, no Python, and no reading of the clock: time is an argument. Whoever drives an
+//! [`Engine`] calls methods of four kinds:
+//!
+//! - **commands** from the application: [`Engine::submit`], [`Engine::submit_life_cycle`], [`Engine::wait_for`],
+//!   [`Engine::cancel`], [`Engine::close`], [`Engine::abandon`];
+//! - **handlers**, when something happened: [`Engine::handle_answer`], [`Engine::handle_timeout`];
+//! - **polls**, for what to do now: [`Engine::poll_request`] until it gives None, then [`Engine::poll_outcome`],
+//!   [`Engine::poll_wait`] and [`Engine::poll_notice`] until they do, then [`Engine::poll_timeout`] for when to call
+//!   `handle_timeout`. After any command or handler the polls may have something new;
+//! - **getters**, which change nothing: [`Engine::stats`], [`Engine::pending_body`] and the like.
+//!
+//! Time must not run backwards. Each submitted record gets exactly one [`Outcome`].
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `record.rs` | what a record and its name are, and how it ends |
+//! | `request.rs` | the values exchanged with whoever does the I/O |
+//! | `order.rs` | which record waits for which (E1, E3), parking |
+//! | `batch.rs` | when a batch is sealed and how it is split (E2) |
+//! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
+//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8, E9) |
+//! | `inquest.rs` | whether a collection refuses everything (E7) |
+//! | `lifecycle.rs` | life cycle patches (E10) |
+//! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
+//! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
+//! | `limiter.rs` | how many requests may be in flight (E5) |
+//! | `waits.rs` | who waits for what |
+
+mod answer;
+mod batch;
+mod delivery;
+mod inquest;
+mod lifecycle;
+mod limiter;
+mod order;
+mod record;
+mod request;
+mod retry;
+mod scheduler;
+mod waits;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Record, Sequence};
+pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
+pub use waits::{Scope, WaitId};
+
+use batch::{Batch, InquestId, Sealing, TwinId};
+use delivery::{Authorization, ReadBack, WrittenLately};
+use inquest::Inquest;
+use lifecycle::Patch;
+use limiter::Limiter;
+use order::{CollectionId, Order, Sharer};
+use retry::{Health, Refusals};
+use waits::Waits;
+
+/// Time since some fixed point, as the driver counts it.
+pub type Time = Duration;
+
+/// What the engine is told at the start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Requests in flight at the most.
+    pub workers: usize,
+    /// Records in a batch at the most.
+    pub batch_rows: usize,
+    /// Bytes in a batch at the most (a larger record travels alone).
+    pub batch_bytes: usize,
+    /// How long a record may wait for its batch to fill while a worker is idle.
+    pub linger: Duration,
+    /// How long after its first attempt another attempt of a record may start.
+    pub delivery_timeout: Duration,
+    /// How long one attempt may take; only the end of `close` depends on it.
+    pub attempt_timeout: Duration,
+    /// Bytes of pending bodies beyond which there is no room.
+    pub budget_bytes: usize,
+    /// Put life cycles into create requests that were not sent yet.
+    pub embed_life_cycle: bool,
+    /// Whether [`Call::RenewToken`] can give another token.
+    pub renewable_token: bool,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 4,
+            batch_rows: 100,
+            batch_bytes: 4 << 20,
+            linger: Duration::from_secs(2),
+            delivery_timeout: Duration::from_secs(300),
+            attempt_timeout: Duration::from_secs(310),
+            budget_bytes: 64 << 20,
+            embed_life_cycle: false,
+            renewable_token: false,
+            seed: 0,
+        }
+    }
+}
+
+/// Counts since the start. `submitted == written + failed + warned + pending`, always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records taken.
+    pub submitted: u64,
+    /// Records that the server has.
+    pub written: u64,
+    /// Records that are lost, each with an outcome that says why.
+    pub failed: u64,
+    /// Records that the server has in another form.
+    pub warned: u64,
+    /// Records without an outcome.
+    pub pending: u64,
+    /// Bytes of their bodies.
+    pub pending_bytes: usize,
+    /// Pending records that wait for something the server does not have.
+    pub parked: usize,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that sent something again.
+    pub retries: u64,
+    /// Create rows sent.
+    pub rows: u64,
+    /// Requests in flight now.
+    pub in_flight: usize,
+    /// Requests in flight at the most so far.
+    pub max_in_flight: usize,
+    /// Requests that may be in flight now.
+    pub limit: usize,
+    /// Time since the last success, while faults keep everything from being written.
+    pub stalled: Duration,
+}
+
+/// What one request carries.
+#[derive(Debug)]
+enum Work {
+    Batch(Batch),
+    Patch(Patch),
+    ReadBack(Sequence),
+    RenewToken,
+}
+
+#[derive(Debug)]
+struct Flight {
+    work: Work,
+    sent: Time,
+}
+
+/// Work that waits for its back-off to end.
+#[derive(Debug)]
+struct Waiting {
+    work: Work,
+    /// When the first of its records is past its deadline.
+    deadline: Option<Time>,
+}
+
+/// The state machine. See the module's documentation for how to drive it.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    order: Order,
+    waits: Waits,
+    sealing: Sealing,
+    /// The largest body that was accepted, for learning from a 413.
+    largest_accepted: usize,
+    limiter: Limiter,
+    health: Health,
+    authorization: Authorization,
+    routes: FxHashMap<CollectionId, Route>,
+    patch_by_name: Option<bool>,
+    /// Work to be sent as soon as a worker is free, the next one last: parts of a split go depth first.
+    at_once: Vec<Work>,
+    /// Work to be sent again, by time; the number keeps entries of one time apart.
+    later: BTreeMap<(Time, u64), Waiting>,
+    twins: FxHashMap<TwinId, bool>,
+    inquests: FxHashMap<InquestId, Inquest>,
+    scouts: FxHashMap<Sequence, InquestId>,
+    flights: BTreeMap<RequestId, Flight>,
+    read_back: ReadBack,
+    failed: FxHashSet<Fqn>,
+    written_lately: WrittenLately,
+    outcomes: VecDeque<Outcome>,
+    notices: VecDeque<String>,
+    /// Whether people were told that nothing is being written.
+    stall_told: bool,
+    counts: Stats,
+    /// When `close` stops waiting.
+    closing: Option<Time>,
+    closed: bool,
+    /// The time of the last event.
+    now: Time,
+    random: fastrand::Rng,
+    next_number: u64,
+}
+
+/// What is known of one collection's endpoints.
+#[derive(Debug, Default)]
+struct Route {
+    /// Whether it has a bulk endpoint, once that is known.
+    bulk: Option<bool>,
+    refusals: Refusals,
+}
+
+impl Engine {
+    /// An engine with nothing pending.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            sealing: Sealing {
+                rows: config.batch_rows.max(1),
+                bytes: config.batch_bytes,
+                linger: config.linger,
+            },
+            limiter: Limiter::new(config.workers),
+            random: fastrand::Rng::with_seed(config.seed),
+            config,
+            order: Order::default(),
+            waits: Waits::default(),
+            largest_accepted: 0,
+            health: Health::default(),
+            authorization: Authorization::default(),
+            routes: FxHashMap::default(),
+            patch_by_name: None,
+            at_once: Vec::new(),
+            later: BTreeMap::new(),
+            twins: FxHashMap::default(),
+            inquests: FxHashMap::default(),
+            scouts: FxHashMap::default(),
+            flights: BTreeMap::new(),
+            read_back: ReadBack::default(),
+            failed: FxHashSet::default(),
+            written_lately: WrittenLately::default(),
+            outcomes: VecDeque::new(),
+            notices: VecDeque::new(),
+            stall_told: false,
+            counts: Stats::default(),
+            closing: None,
+            closed: false,
+            now: Time::ZERO,
+            next_number: 0,
+        }
+    }
+
+    /// Takes one create request. There should be room for it ([`Engine::has_room`]); it is taken all the same.
+    pub fn submit(&mut self, record: Record, now: Time) -> Sequence {
+        self.counts.submitted += 1;
+        self.counts.pending += 1;
+        let key = Order::key(&record.collection, &record.fqn);
+        let sequence = if let Some(leader) = self.order.leader(&record, &key) {
+            self.share(leader, &record)
+        } else {
+            let sequence = self.order.insert(record, key, now);
+            self.admit_while_given_up(sequence, now);
+            sequence
+        };
+        self.settle(now);
+        sequence
+    }
+
+    /// Takes one life cycle for an entity, pending or not.
+    pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
+        if self.config.embed_life_cycle {
+            if let Some(leader) = self.embed(&collection, &fqn, &life_cycle) {
+                self.counts.submitted += 1;
+                self.counts.pending += 1;
+                let payload = Payload::LifeCycle(life_cycle);
+                return self.share(leader, &Record::bare(collection, fqn, payload));
+            }
+        }
+        self.submit(Record::bare(collection, fqn, Payload::LifeCycle(life_cycle)), now)
+    }
+
+    /// Gives a new record the outcome of `leader`.
+    fn share(&mut self, leader: Sequence, record: &Record) -> Sequence {
+        let sequence = self.order.number();
+        if let Some(entry) = self.order.get_mut(leader) {
+            entry.sharers.push(Sharer {
+                sequence,
+                kind: record.payload.kind(),
+                fqn: record.fqn.clone(),
+                body: record.payload.bytes().clone(),
+            });
+        }
+        sequence
+    }
+
+    /// Whether the budget has room for one more record of this size. One record is always admitted when nothing is pending.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize, place: bool) -> bool {
+        let places = 4 * self.sealing.rows * self.config.workers.max(1);
+        let fits = self.order.bytes() + bytes <= self.config.budget_bytes && (!place || self.order.places() < places);
+        self.closed || fits || self.order.len() == 0
+    }
+
+    /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
+    pub fn wait_for(&mut self, scope: &Scope, now: Time) -> Option<WaitId> {
+        let id = match scope {
+            Scope::FinalDrain => (self.counts.pending > 0).then(|| self.waits.for_final_drain()),
+            Scope::Room { bytes, place } => {
+                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(*bytes, *place))
+            }
+            _ => {
+                let wanted = self.in_scope(scope);
+                (!wanted.is_empty()).then(|| {
+                    let id = self.waits.for_records(wanted.len());
+                    for sequence in wanted {
+                        if let Some(entry) = self.order.get_mut(sequence) {
+                            entry.waits.push(id);
+                        }
+                        self.order.hurry(sequence);
+                    }
+                    id
+                })
+            }
+        };
+        self.settle(now);
+        id
+    }
+
+    /// The unsettled records of a scope.
+    fn in_scope(&self, scope: &Scope) -> Vec<Sequence> {
+        let (found, limit) = match scope {
+            Scope::Name { fqn, subtree, up_to } => {
+                let mut found = self.order.named(fqn, *subtree);
+                let folded = fqn.to_lowercase();
+                if folded != *fqn {
+                    found.extend(self.order.named(&folded, *subtree));
+                }
+                (found, *up_to)
+            }
+            Scope::Collection {
+                collection,
+                under,
+                except,
+                up_to,
+            } => {
+                let Some(wanted) = self.order.known_collection(collection) else {
+                    return Vec::new();
+                };
+                let found = match under {
+                    Some(fqn) => self.order.named(fqn, true),
+                    None => self.order.sequences(),
+                };
+                let mut found = found;
+                found.retain(|sequence| {
+                    self.order
+                        .get(*sequence)
+                        .is_some_and(|entry| entry.collection == wanted && !except.contains(&entry.key))
+                });
+                (found, *up_to)
+            }
+            Scope::All { up_to } => (self.order.sequences(), *up_to),
+            Scope::FinalDrain | Scope::Room { .. } => return Vec::new(),
+        };
+        let mut found = found;
+        found
+            .retain(|sequence| *sequence <= limit && self.order.get(*sequence).is_some_and(|entry| !entry.is_parked()));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Nobody waits for this any more.
+    pub fn cancel(&mut self, wait: WaitId) {
+        self.waits.cancel(wait);
+    }
+
+    /// Starts the end: a final drain that is bounded by the delivery time-out plus one attempt. Whoever closes waits for
+    /// [`Engine::is_closed`].
+    pub fn close(&mut self, now: Time) {
+        let end = now + self.config.delivery_timeout + self.config.attempt_timeout;
+        self.closing.get_or_insert(end);
+        self.settle(now);
+    }
+
+    /// Whether everything has ended after [`Engine::close`] or [`Engine::abandon`].
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Ends everything now: whatever is pending fails with `reason`, whatever is in flight is forgotten. Relies on nothing but the
+    /// list of pending records, so that it works after a panic too.
+    pub fn abandon(&mut self, reason: &str) {
+        let in_flight: FxHashSet<Sequence> = self
+            .flights
+            .values()
+            .flat_map(|flight| flight.work.sequences())
+            .collect();
+        self.at_once.clear();
+        self.later.clear();
+        self.inquests.clear();
+        self.scouts.clear();
+        self.flights.clear();
+        self.read_back = ReadBack::default();
+        for entry in self.order.take_all() {
+            let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
+            let reason = delivery::with_doubt(reason, may_be_written);
+            self.conclude(entry, &Ending::Failed(reason.into()));
+        }
+        if self.counts.pending != 0 {
+            // Cannot happen; if it does, it is said rather than hidden.
+            self.notices.push_back(format!(
+                "accounting error: {} records have no outcome",
+                self.counts.pending
+            ));
+            self.counts.failed += self.counts.pending;
+            self.counts.pending = 0;
+        }
+        self.closed = true;
+        self.waits.end_all();
+    }
+
+    /// The attempt `id` ended with `answer`. Answers to attempts that were forgotten are ignored.
+    pub fn handle_answer(&mut self, id: RequestId, answer: Answer, now: Time) {
+        self.now = now;
+        if let Some(oldest) = self.flights.values().map(|flight| flight.sent).min() {
+            self.written_lately.forget_before(oldest);
+        }
+        let Some(flight) = self.flights.remove(&id) else { return };
+        match flight.work {
+            Work::Batch(batch) => self.batch_answered(batch, answer, flight.sent, now),
+            Work::Patch(patch) => self.patch_answered(patch, answer, flight.sent, now),
+            Work::ReadBack(sequence) => self.read_back_answered(sequence, answer, now),
+            Work::RenewToken => self.token_answered(answer, now),
+        }
+        self.settle(now);
+    }
+
+    /// The time that [`Engine::poll_timeout`] gave has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.expire(now);
+        self.tell_of_stall(now);
+        if self.closing.is_some_and(|end| now >= end) && !self.closed {
+            self.abandon("not delivered before the end of close");
+        }
+        self.settle(now);
+    }
+
+    /// The next record that ended.
+    pub fn poll_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.pop_front()
+    }
+
+    /// The next wait that ended.
+    pub fn poll_wait(&mut self) -> Option<WaitId> {
+        self.waits.next_settled()
+    }
+
+    /// The next line for people: writing stalls, writing goes on.
+    pub fn poll_notice(&mut self) -> Option<String> {
+        self.notices.pop_front()
+    }
+
+    /// The sequence number of the last record.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        self.order.last()
+    }
+
+    /// The body of the last pending create request of an entity.
+    #[must_use]
+    pub fn pending_body(&self, collection: &str, fqn: &str) -> Option<Bytes> {
+        let last = self.order.last_create(collection, &Order::key(collection, fqn))?;
+        Some(self.order.get(last)?.record.payload.bytes().clone())
+    }
+
+    /// Length of the longest chain of needs, within the collection, that the last pending record of an entity waits for. Chains
+    /// longer than 16 count as 16.
+    #[must_use]
+    pub fn pending_depth(&self, collection: &str, fqn: &str) -> Option<usize> {
+        let last = self.order.last_create(collection, &Order::key(collection, fqn))?;
+        Some(self.order.depth(last, 16))
+    }
+
+    /// How many create requests are pending that no request has carried.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.order.unsent()
+    }
+
+    /// The counts now.
+    #[must_use]
+    pub fn stats(&self, now: Time) -> Stats {
+        Stats {
+            pending_bytes: self.order.bytes(),
+            parked: self.order.parked_len(),
+            in_flight: self.in_flight(),
+            limit: self.limiter.limit(),
+            stalled: self
+                .health
+                .faulty_since()
+                .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
+            ..self.counts
+        }
+    }
+
+    /// Requests at the server now.
+    fn in_flight(&self) -> usize {
+        self.flights
+            .values()
+            .filter(|flight| !matches!(flight.work, Work::RenewToken))
+            .count()
+    }
+
+    /// Brings everything that depends on other parts up to date: waits, room, the last chances of parked records, the end.
+    fn settle(&mut self, now: Time) {
+        loop {
+            for wait in self.order.take_settled() {
+                self.waits.one_settled(wait);
+            }
+            if !self.give_last_chances(now) {
+                break;
+            }
+        }
+        if self.waits.wants_room() {
+            let mut waits = std::mem::take(&mut self.waits);
+            waits.give_room(|bytes, place| self.has_room(bytes, place));
+            self.waits = waits;
+        }
+        if self.counts.pending == 0 {
+            self.waits.all_done();
+            if self.closing.is_some() {
+                self.closed = true;
+                self.waits.end_all();
+            }
+        }
+    }
+
+    /// Ends one record and does what follows from it for others.
+    fn finish(&mut self, sequence: Sequence, ending: Ending) {
+        let mut todo = vec![(sequence, ending)];
+        while let Some((sequence, ending)) = todo.pop() {
+            let Some(entry) = self.order.end(sequence) else {
+                continue;
+            };
+            self.report_scout(sequence, &ending);
+            if entry.kind() == Kind::Create {
+                let still_pending = self.order.last_create(&entry.record.collection, &entry.key).is_some();
+                match &ending {
+                    Ending::Failed(reason) => {
+                        if !still_pending {
+                            self.failed.insert(entry.key.clone());
+                            for parked in self.order.parked_for(&entry.key) {
+                                let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
+                                todo.push((parked, Ending::Failed(text.into())));
+                            }
+                        }
+                        todo.extend(self.patches_without_entity(&entry, reason));
+                    }
+                    Ending::Written | Ending::Warned(_) => {
+                        self.failed.remove(&entry.key);
+                        self.written_lately.note(&entry.key, self.now);
+                        for parked in self.order.parked_for(&entry.key) {
+                            self.order.unpark(parked);
+                        }
+                    }
+                }
+            }
+            self.conclude(entry, &ending);
+        }
+    }
+
+    /// Counts a record that ended, and those that share its outcome.
+    fn conclude(&mut self, entry: order::Entry, ending: &Ending) {
+        let lost = matches!(ending, Ending::Failed(_));
+        let own = Sharer {
+            sequence: entry.sequence,
+            kind: entry.kind(),
+            fqn: entry.record.fqn.clone(),
+            body: entry.record.payload.bytes().clone(),
+        };
+        for record in std::iter::once(own).chain(entry.sharers) {
+            let count = match ending {
+                Ending::Written => &mut self.counts.written,
+                Ending::Failed(_) => &mut self.counts.failed,
+                Ending::Warned(_) => &mut self.counts.warned,
+            };
+            *count += 1;
+            self.counts.pending = self.counts.pending.saturating_sub(1);
+            self.outcomes.push_back(Outcome {
+                sequence: record.sequence,
+                kind: record.kind,
+                collection: entry.record.collection.clone(),
+                fqn: record.fqn,
+                ending: ending.clone(),
+                attempts: entry.attempts,
+                body: lost.then_some(record.body),
+            });
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+}

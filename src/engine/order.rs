@@ -1,0 +1,732 @@
+//! Which record must wait for which: entries, edges, ready sets and parking (E1, E3, the parking half of E8).
+//!
+//! Edges always point to an earlier record, so there are no cycles. All writers of one entity (create requests and life cycle
+//! patches) form a chain in which each waits for the one before. This file knows no requests, no answers and no time-outs.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::record::{Fqn, Kind, Record, Sequence};
+use super::waits::WaitId;
+use super::Time;
+
+/// A collection, as a small number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct CollectionId(u16);
+
+/// Why one record waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    /// It is the parent.
+    Parent,
+    /// It is named in the body.
+    Need,
+    /// It writes the same entity.
+    Writer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Waits for its edges.
+    Blocked,
+    /// May be sent.
+    Ready,
+    /// Part of a batch: in flight, or waiting for its back-off.
+    Taken,
+    /// Refused because something that it names is not there; outside the queues.
+    Parked,
+}
+
+/// A record that shares the outcome of another one.
+#[derive(Debug)]
+pub(super) struct Sharer {
+    pub sequence: Sequence,
+    pub kind: Kind,
+    pub fqn: Arc<str>,
+    pub body: bytes::Bytes,
+}
+
+/// One pending record.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub sequence: Sequence,
+    pub record: Record,
+    pub collection: CollectionId,
+    /// The canonical FQN; lower-case where the server folds case.
+    pub key: Fqn,
+    pub submitted: Time,
+    pub first_attempt: Option<Time>,
+    pub attempts: u32,
+    /// An earlier attempt may have been carried out.
+    pub unknown: bool,
+    /// An answer came that did not mention it.
+    pub unanswered: bool,
+    /// Row answers of 5xx so far.
+    pub server_errors: u8,
+    /// Its next refusal is final.
+    pub last_chance: bool,
+    /// What it was refused for already.
+    pub refused_for: Vec<Fqn>,
+    pub sharers: Vec<Sharer>,
+    pub waits: Vec<WaitId>,
+    state: State,
+    /// An earlier writer of this entity is parked, so this one is as good as parked.
+    behind: bool,
+    urgent: bool,
+    edges: Vec<(Sequence, Edge)>,
+    dependants: Vec<(Sequence, Edge)>,
+    parked_for: Option<Fqn>,
+}
+
+impl Entry {
+    pub fn kind(&self) -> Kind {
+        self.record.payload.kind()
+    }
+
+    pub fn size(&self) -> usize {
+        self.record.payload.bytes().len()
+    }
+
+    /// Whether a wait goes past it.
+    pub fn is_parked(&self) -> bool {
+        self.state == State::Parked || self.behind
+    }
+
+    fn has_place(&self) -> bool {
+        self.kind() == Kind::Create && !self.is_parked()
+    }
+
+    /// Whether no request has carried it and none is about to.
+    fn is_unsent(&self) -> bool {
+        self.attempts == 0 && matches!(self.state, State::Blocked | State::Ready)
+    }
+}
+
+/// The ready records of one collection.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    plain: BTreeSet<Sequence>,
+    urgent: BTreeSet<Sequence>,
+    bytes: usize,
+}
+
+impl Ready {
+    pub fn len(&self) -> usize {
+        self.plain.len() + self.urgent.len()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn oldest(&self) -> Option<Sequence> {
+        match (self.plain.first(), self.urgent.first()) {
+            (Some(plain), Some(urgent)) => Some(*plain.min(urgent)),
+            (plain, urgent) => plain.or(urgent).copied(),
+        }
+    }
+
+    pub fn oldest_urgent(&self) -> Option<Sequence> {
+        self.urgent.first().copied()
+    }
+
+    pub fn urgent_len(&self) -> usize {
+        self.urgent.len()
+    }
+
+    /// All of them, oldest first; with `urgent_only`, those that somebody waits for.
+    pub fn iter(&self, urgent_only: bool) -> impl Iterator<Item = Sequence> + '_ {
+        let mut plain = self.plain.iter().copied().peekable();
+        let mut urgent = self.urgent.iter().copied().peekable();
+        std::iter::from_fn(move || {
+            if urgent_only {
+                return urgent.next();
+            }
+            match (plain.peek(), urgent.peek()) {
+                (Some(p), Some(u)) if p < u => plain.next(),
+                (_, Some(_)) => urgent.next(),
+                _ => plain.next(),
+            }
+        })
+    }
+}
+
+/// All pending records and what they wait for.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    entries: FxHashMap<Sequence, Entry>,
+    /// The pending writers of each entity, in the order in which they write.
+    chains: BTreeMap<(Fqn, CollectionId), VecDeque<Sequence>>,
+    collections: Vec<Arc<str>>,
+    ready: Vec<Ready>,
+    ready_patches: Ready,
+    parked: BTreeSet<Sequence>,
+    parked_for: FxHashMap<Fqn, BTreeSet<Sequence>>,
+    /// Waits for which one more record has settled.
+    settled: Vec<WaitId>,
+    last: Sequence,
+    places: usize,
+    bytes: usize,
+}
+
+/// The server lower-cases these names.
+const FOLDED: &str = "users";
+
+impl Order {
+    /// The number of a collection; the same for the same path.
+    pub fn collection(&mut self, path: &Arc<str>) -> CollectionId {
+        let at = self
+            .collections
+            .iter()
+            .position(|known| known == path)
+            .unwrap_or_else(|| {
+                self.collections.push(path.clone());
+                self.ready.push(Ready::default());
+                self.collections.len() - 1
+            });
+        CollectionId(u16::try_from(at).unwrap_or(u16::MAX))
+    }
+
+    /// The number of a collection that has been seen.
+    pub fn known_collection(&self, path: &str) -> Option<CollectionId> {
+        let at = self.collections.iter().position(|known| &**known == path)?;
+        u16::try_from(at).ok().map(CollectionId)
+    }
+
+    /// The path of a collection.
+    pub fn path(&self, collection: CollectionId) -> Option<&Arc<str>> {
+        self.collections.get(usize::from(collection.0))
+    }
+
+    /// The name under which an entity is known here.
+    pub fn key(collection: &str, fqn: &str) -> Fqn {
+        let key = Fqn::canonical(fqn);
+        if collection == FOLDED {
+            key.to_lowercase()
+        } else {
+            key
+        }
+    }
+
+    pub fn get(&self, sequence: Sequence) -> Option<&Entry> {
+        self.entries.get(&sequence)
+    }
+
+    pub fn get_mut(&mut self, sequence: Sequence) -> Option<&mut Entry> {
+        self.entries.get_mut(&sequence)
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The sequence number of the last record.
+    pub fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// Pending create requests that are not parked.
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Bytes of all pending bodies.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn parked_len(&self) -> usize {
+        self.parked.len()
+    }
+
+    pub fn ready(&self) -> impl Iterator<Item = (CollectionId, &Ready)> {
+        (0..).map(CollectionId).zip(&self.ready)
+    }
+
+    pub fn ready_in(&self, collection: CollectionId) -> Option<&Ready> {
+        self.ready.get(usize::from(collection.0))
+    }
+
+    pub fn ready_patches(&self) -> &Ready {
+        &self.ready_patches
+    }
+
+    pub fn take_settled(&mut self) -> Vec<WaitId> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Create requests that no request has carried.
+    pub fn unsent(&self) -> usize {
+        self.entries
+            .values()
+            .filter(|entry| entry.kind() == Kind::Create && entry.is_unsent())
+            .count()
+    }
+
+    /// Removes everything at once, without looking at what waits for what. Oldest first.
+    pub fn take_all(&mut self) -> Vec<Entry> {
+        let last = self.last;
+        let mut entries: Vec<Entry> = std::mem::take(self).entries.into_values().collect();
+        self.last = last;
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        entries
+    }
+
+    /// All pending records, in no order.
+    pub fn sequences(&self) -> Vec<Sequence> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// Gives a record the next number without making it pending.
+    pub fn number(&mut self) -> Sequence {
+        self.last += 1;
+        self.last
+    }
+
+    /// Makes a record pending, behind the earlier records that it names.
+    pub fn insert(&mut self, record: Record, key: Fqn, now: Time) -> Sequence {
+        let sequence = self.number();
+        let collection = self.collection(&record.collection);
+        let mut edges: Vec<(Sequence, Edge)> = Vec::new();
+        let mut parents = Vec::new();
+        let named = record.parent.iter().map(|fqn| (fqn, Edge::Parent));
+        for (fqn, edge) in named.chain(record.needs.iter().map(|fqn| (fqn, Edge::Need))) {
+            for blocker in self.creates_of(fqn) {
+                let Some(entry) = self.entries.get_mut(&blocker) else {
+                    continue;
+                };
+                let same_entity = entry.collection == collection && entry.key == key;
+                if same_entity || entry.is_parked() || edges.iter().any(|(known, _)| *known == blocker) {
+                    continue;
+                }
+                entry.dependants.push((sequence, edge));
+                edges.push((blocker, edge));
+                if edge == Edge::Parent {
+                    parents.push(blocker);
+                }
+            }
+        }
+        self.bytes += record.payload.bytes().len();
+        let entry = Entry {
+            sequence,
+            record,
+            collection,
+            key,
+            submitted: now,
+            first_attempt: None,
+            attempts: 0,
+            unknown: false,
+            unanswered: false,
+            server_errors: 0,
+            last_chance: false,
+            refused_for: Vec::new(),
+            sharers: Vec::new(),
+            waits: Vec::new(),
+            state: State::Blocked,
+            behind: false,
+            urgent: false,
+            edges,
+            dependants: Vec::new(),
+            parked_for: None,
+        };
+        self.places += usize::from(entry.has_place());
+        self.entries.insert(sequence, entry);
+        self.append_to_chain(sequence);
+        self.make_ready_if_free(sequence);
+        for parent in parents {
+            self.hurry(parent);
+        }
+        sequence
+    }
+
+    /// The pending record whose outcome a new one can share, and the share: a repeat of the last unsent record byte for byte, or,
+    /// with `first_wins`, any pending create request of that entity.
+    pub fn leader(&self, record: &Record, key: &Fqn) -> Option<Sequence> {
+        let collection = self.known_collection(&record.collection)?;
+        let chain = self.chain(key, collection)?;
+        if record.first_wins {
+            return chain
+                .iter()
+                .copied()
+                .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create));
+        }
+        let last = *chain.back()?;
+        let entry = self.get(last)?;
+        let same = entry.kind() == record.payload.kind() && entry.record.payload.bytes() == record.payload.bytes();
+        (same && entry.is_unsent()).then_some(last)
+    }
+
+    /// The last create request of an entity, if it is the entity's last writer and unsent: its body may still be changed.
+    pub fn unsent_create(&self, collection: &str, key: &Fqn) -> Option<Sequence> {
+        let last = *self.chain(key, self.known_collection(collection)?)?.back()?;
+        let entry = self.get(last)?;
+        (entry.kind() == Kind::Create && entry.is_unsent()).then_some(last)
+    }
+
+    /// Replaces the payload of a record that was not sent yet.
+    pub fn set_payload(&mut self, sequence: Sequence, payload: super::record::Payload) {
+        if let Some(entry) = self.entries.get_mut(&sequence) {
+            let (old, new) = (entry.size(), payload.bytes().len());
+            entry.record.payload = payload;
+            let ready = entry.state == State::Ready && entry.kind() == Kind::Create;
+            let collection = entry.collection;
+            self.bytes = (self.bytes + new).saturating_sub(old);
+            if ready {
+                if let Some(set) = self.ready.get_mut(usize::from(collection.0)) {
+                    set.bytes = (set.bytes + new).saturating_sub(old);
+                }
+            }
+        }
+    }
+
+    /// The last pending create request of an entity.
+    pub fn last_create(&self, collection: &str, key: &Fqn) -> Option<Sequence> {
+        let chain = self.chain(key, self.known_collection(collection)?)?;
+        chain
+            .iter()
+            .rev()
+            .copied()
+            .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create))
+    }
+
+    /// Whether any create request of that name is pending, in whatever collection, other than `except` itself.
+    pub fn is_pending(&self, fqn: &Fqn, except: Sequence) -> bool {
+        self.creates_of(fqn).iter().any(|sequence| *sequence != except)
+    }
+
+    /// Length of the longest chain of needs of one collection behind a record, up to `most`.
+    pub fn depth(&self, sequence: Sequence, most: usize) -> usize {
+        let Some(entry) = self.get(sequence) else { return 0 };
+        if most == 0 {
+            return 0;
+        }
+        entry
+            .edges
+            .iter()
+            .filter(|(blocker, edge)| {
+                *edge == Edge::Need
+                    && self
+                        .get(*blocker)
+                        .is_some_and(|other| other.collection == entry.collection)
+            })
+            .map(|(blocker, _)| 1 + self.depth(*blocker, most - 1))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Everything pending whose name is `fqn`, and with `subtree` what lies below it.
+    pub fn named(&self, fqn: &Fqn, subtree: bool) -> Vec<Sequence> {
+        let mut found: Vec<Sequence> = self
+            .chains_of(fqn)
+            .flat_map(|(_, chain)| chain.iter().copied())
+            .collect();
+        if subtree {
+            let below = (Fqn::canonical(&format!("{fqn}.")), CollectionId(0));
+            found.extend(
+                self.chains
+                    .range(below..)
+                    .take_while(|((name, _), _)| name.is_below(fqn))
+                    .flat_map(|(_, chain)| chain.iter().copied()),
+            );
+        }
+        found
+    }
+
+    /// Marks records as taken by a batch.
+    pub fn take(&mut self, sequences: &[Sequence]) {
+        for &sequence in sequences {
+            self.leave_ready(sequence);
+            if let Some(entry) = self.entries.get_mut(&sequence) {
+                entry.state = State::Taken;
+            }
+        }
+    }
+
+    /// Somebody waits for this record: it goes first, and so does all that it waits for.
+    pub fn hurry(&mut self, sequence: Sequence) {
+        let mut stack = vec![sequence];
+        while let Some(sequence) = stack.pop() {
+            let Some(entry) = self.entries.get_mut(&sequence) else {
+                continue;
+            };
+            if entry.urgent {
+                continue;
+            }
+            entry.urgent = true;
+            stack.extend(entry.edges.iter().map(|(blocker, _)| *blocker));
+            if entry.state == State::Ready {
+                let (collection, kind) = (entry.collection, entry.kind());
+                let ready = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind);
+                if let Some(ready) = ready {
+                    ready.plain.remove(&sequence);
+                    ready.urgent.insert(sequence);
+                }
+            }
+        }
+    }
+
+    /// Sets a taken record aside until `missing` ends. Records that name it stop waiting for it; writers of its own entity do not,
+    /// and count as parked with it. A parked patch blocks nobody.
+    pub fn park(&mut self, sequence: Sequence, missing: Fqn) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        self.places -= usize::from(entry.has_place());
+        entry.state = State::Parked;
+        entry.urgent = false;
+        entry.parked_for = Some(missing.clone());
+        self.settled.append(&mut entry.waits);
+        let slot = (entry.key.clone(), entry.collection);
+        let is_patch = entry.kind() == Kind::LifeCycle;
+        self.parked.insert(sequence);
+        self.parked_for.entry(missing).or_default().insert(sequence);
+        if is_patch {
+            self.leave_chain(&slot, sequence);
+            self.release_dependants(sequence, |_| true);
+            return;
+        }
+        self.release_dependants(sequence, |edge| edge != Edge::Writer);
+        let followers: Vec<Sequence> = self
+            .chains
+            .get(&slot)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|s| *s != sequence)
+            .collect();
+        for follower in followers {
+            self.set_behind(follower, true);
+            self.release_dependants(follower, |edge| edge != Edge::Writer);
+        }
+    }
+
+    /// The parked records that wait for this name, oldest first.
+    pub fn parked_for(&self, fqn: &Fqn) -> Vec<Sequence> {
+        self.parked_for
+            .get(fqn)
+            .map(|set| set.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Those of the parked records that do not wait for another parked record, oldest first; all of them if each waits for another.
+    pub fn parked_roots(&self) -> Vec<Sequence> {
+        let waits_for_parked = |sequence: &Sequence| {
+            self.get(*sequence)
+                .and_then(|entry| entry.parked_for.as_ref())
+                .is_some_and(|missing| self.is_pending(missing, *sequence))
+        };
+        let roots: Vec<Sequence> = self.parked.iter().copied().filter(|s| !waits_for_parked(s)).collect();
+        if roots.is_empty() {
+            self.parked.iter().copied().take(1).collect()
+        } else {
+            roots
+        }
+    }
+
+    /// Puts a parked record back into the queues.
+    pub fn unpark(&mut self, sequence: Sequence) {
+        if !self.parked.remove(&sequence) {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        if let Some(missing) = entry.parked_for.take() {
+            forget_parked(&mut self.parked_for, &missing, sequence);
+        }
+        entry.state = State::Blocked;
+        entry.first_attempt = None;
+        self.places += usize::from(entry.has_place());
+        let slot = (entry.key.clone(), entry.collection);
+        if entry.kind() == Kind::LifeCycle {
+            self.append_to_chain(sequence);
+        } else {
+            let followers: Vec<Sequence> = self
+                .chains
+                .get(&slot)
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(|s| *s != sequence)
+                .collect();
+            for follower in followers {
+                self.set_behind(follower, false);
+            }
+        }
+        self.make_ready_if_free(sequence);
+    }
+
+    /// Ends a record: whatever waits for it goes on. The entry, for its outcome.
+    pub fn end(&mut self, sequence: Sequence) -> Option<Entry> {
+        self.leave_ready(sequence);
+        self.release_dependants(sequence, |_| true);
+        let mut entry = self.entries.remove(&sequence)?;
+        self.settled.append(&mut entry.waits);
+        self.places -= usize::from(entry.has_place());
+        self.bytes = self.bytes.saturating_sub(entry.size());
+        for (blocker, _) in entry.edges.drain(..) {
+            if let Some(blocker) = self.entries.get_mut(&blocker) {
+                blocker.dependants.retain(|(dependant, _)| *dependant != sequence);
+            }
+        }
+        let slot = (entry.key.clone(), entry.collection);
+        self.leave_chain(&slot, sequence);
+        if entry.state == State::Parked {
+            self.parked.remove(&sequence);
+            if let Some(missing) = entry.parked_for.take() {
+                forget_parked(&mut self.parked_for, &missing, sequence);
+            }
+            let followers: Vec<Sequence> = self.chains.get(&slot).into_iter().flatten().copied().collect();
+            for follower in followers {
+                self.set_behind(follower, false);
+            }
+        }
+        Some(entry)
+    }
+
+    /// The next writer of an entity after one of its records ended.
+    pub fn next_writer(&self, entry: &Entry) -> Option<Sequence> {
+        self.chain(&entry.key, entry.collection)?.front().copied()
+    }
+
+    fn chain(&self, key: &Fqn, collection: CollectionId) -> Option<&VecDeque<Sequence>> {
+        self.chains.get(&(key.clone(), collection))
+    }
+
+    fn chains_of(&self, fqn: &Fqn) -> impl Iterator<Item = (&(Fqn, CollectionId), &VecDeque<Sequence>)> {
+        self.chains.range((
+            Bound::Included((fqn.clone(), CollectionId(0))),
+            Bound::Included((fqn.clone(), CollectionId(u16::MAX))),
+        ))
+    }
+
+    /// The last pending create request of that name in each collection. Users are known by their lower-case names.
+    fn creates_of(&self, fqn: &Fqn) -> Vec<Sequence> {
+        self.chains_of(fqn)
+            .filter_map(|(_, chain)| {
+                chain
+                    .iter()
+                    .rev()
+                    .copied()
+                    .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create))
+            })
+            .collect()
+    }
+
+    /// Makes a record the last writer of its entity, behind the one before.
+    fn append_to_chain(&mut self, sequence: Sequence) {
+        let Some(slot) = self.get(sequence).map(|entry| (entry.key.clone(), entry.collection)) else {
+            return;
+        };
+        let chain = self.chains.entry(slot).or_default();
+        let (first, before) = (chain.front().copied(), chain.back().copied());
+        chain.push_back(sequence);
+        if let Some(before) = before {
+            if let Some(blocker) = self.entries.get_mut(&before) {
+                blocker.dependants.push((sequence, Edge::Writer));
+            }
+            if let Some(entry) = self.entries.get_mut(&sequence) {
+                entry.edges.push((before, Edge::Writer));
+            }
+        }
+        if first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
+            self.set_behind(sequence, true);
+        }
+    }
+
+    fn leave_chain(&mut self, slot: &(Fqn, CollectionId), sequence: Sequence) {
+        if let Some(chain) = self.chains.get_mut(slot) {
+            if let Some(at) = chain.iter().position(|other| *other == sequence) {
+                chain.remove(at);
+            }
+            if chain.is_empty() {
+                self.chains.remove(slot);
+            }
+        }
+    }
+
+    fn set_behind(&mut self, sequence: Sequence, behind: bool) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        if entry.behind == behind {
+            return;
+        }
+        self.places -= usize::from(entry.has_place());
+        entry.behind = behind;
+        self.places += usize::from(entry.has_place());
+        if behind {
+            self.settled.append(&mut entry.waits);
+        }
+    }
+
+    fn release_dependants(&mut self, sequence: Sequence, which: impl Fn(Edge) -> bool) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        let (released, kept) = std::mem::take(&mut entry.dependants)
+            .into_iter()
+            .partition(|(_, edge)| which(*edge));
+        entry.dependants = kept;
+        let released: Vec<(Sequence, Edge)> = released;
+        for (dependant, _) in released {
+            if let Some(entry) = self.entries.get_mut(&dependant) {
+                entry.edges.retain(|(blocker, _)| *blocker != sequence);
+            }
+            self.make_ready_if_free(dependant);
+        }
+    }
+
+    fn make_ready_if_free(&mut self, sequence: Sequence) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        if entry.state != State::Blocked || !entry.edges.is_empty() {
+            return;
+        }
+        entry.state = State::Ready;
+        let (collection, kind, urgent, size) = (entry.collection, entry.kind(), entry.urgent, entry.size());
+        if let Some(ready) = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind) {
+            let set = if urgent { &mut ready.urgent } else { &mut ready.plain };
+            if set.insert(sequence) {
+                ready.bytes += size;
+            }
+        }
+    }
+
+    fn leave_ready(&mut self, sequence: Sequence) {
+        let Some(entry) = self.entries.get(&sequence) else {
+            return;
+        };
+        let (collection, kind, size) = (entry.collection, entry.kind(), entry.size());
+        if let Some(ready) = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind) {
+            if ready.plain.remove(&sequence) || ready.urgent.remove(&sequence) {
+                ready.bytes = ready.bytes.saturating_sub(size);
+            }
+        }
+    }
+}
+
+fn ready_set<'a>(
+    ready: &'a mut [Ready],
+    patches: &'a mut Ready,
+    collection: CollectionId,
+    kind: Kind,
+) -> Option<&'a mut Ready> {
+    match kind {
+        Kind::Create => ready.get_mut(usize::from(collection.0)),
+        Kind::LifeCycle => Some(patches),
+    }
+}
+
+fn forget_parked(parked_for: &mut FxHashMap<Fqn, BTreeSet<Sequence>>, missing: &Fqn, sequence: Sequence) {
+    if let Some(set) = parked_for.get_mut(missing) {
+        set.remove(&sequence);
+        if set.is_empty() {
+            parked_for.remove(missing);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What travels through the engine: records, their names, and how they end.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The number of a record, in the order of submission: 1, 2, ...
+pub type Sequence = u64;
+
+/// A fully qualified name in canonical form: each part is quoted only where it holds a dot.
+///
+/// Two spellings of one entity (`svc."db".s`, `svc.db.s`) are equal as `Fqn`s.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fqn(Arc<str>);
+
+/// A text that is no FQN.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no FQN: {problem}")]
+pub struct FqnError {
+    text: String,
+    problem: &'static str,
+}
+
+impl Fqn {
+    /// The canonical form of `text`.
+    ///
+    /// # Errors
+    /// Unbalanced quotes, an empty text or an empty part.
+    pub fn parse(text: &str) -> Result<Self, FqnError> {
+        let error = |problem| FqnError {
+            text: text.chars().take(200).collect(),
+            problem,
+        };
+        if !text.contains('"') {
+            if text.is_empty() || text.split('.').any(str::is_empty) {
+                return Err(error("a part of it is empty"));
+            }
+            return Ok(Self(text.into()));
+        }
+        let mut canonical = String::with_capacity(text.len());
+        let mut rest = text;
+        loop {
+            let (name, after) = if let Some(quoted) = rest.strip_prefix('"') {
+                let (name, after) = quoted.split_once('"').ok_or(error("a quote is not closed"))?;
+                if !(after.is_empty() || after.starts_with('.')) {
+                    return Err(error("a closing quote must be followed by a dot"));
+                }
+                (name, after)
+            } else {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let (name, after) = rest.split_at(end);
+                if name.contains('"') {
+                    return Err(error("a quote stands inside a part"));
+                }
+                (name, after)
+            };
+            if name.is_empty() {
+                return Err(error("a part of it is empty"));
+            }
+            if name.contains('.') {
+                canonical.push('"');
+                canonical.push_str(name);
+                canonical.push('"');
+            } else {
+                canonical.push_str(name);
+            }
+            match after.strip_prefix('.') {
+                Some(next) => {
+                    canonical.push('.');
+                    rest = next;
+                }
+                None => return Ok(Self(canonical.into())),
+            }
+        }
+    }
+
+    /// The canonical form where there is one, else the text itself: a name from a server's answer or of an odd source is
+    /// compared by its letters rather than lost.
+    #[must_use]
+    pub fn canonical(text: &str) -> Self {
+        Self::parse(text).unwrap_or_else(|_| Self(text.into()))
+    }
+
+    /// The same name in lower case.
+    #[must_use]
+    pub fn to_lowercase(&self) -> Self {
+        if self.0.chars().any(char::is_uppercase) {
+            Self(self.0.to_lowercase().into())
+        } else {
+            self.clone()
+        }
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where the last part starts, and that part as it is written.
+    fn split_last(&self) -> (Option<&str>, &str) {
+        let mut quoted = false;
+        let mut dot = None;
+        for (at, byte) in self.0.bytes().enumerate() {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'.' if !quoted => dot = Some(at),
+                _ => {}
+            }
+        }
+        match dot.and_then(|at| Some((self.0.get(..at)?, self.0.get(at + 1..)?))) {
+            Some((parent, last)) => (Some(parent), last),
+            None => (None, &self.0),
+        }
+    }
+
+    /// The FQN without its last part; None for a name of one part.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.split_last().0
+    }
+
+    /// The last part, without quotes: the entity's own name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.split_last().1.trim_matches('"')
+    }
+
+    /// Whether this name lies below `ancestor`. No name lies below itself.
+    #[must_use]
+    pub fn is_below(&self, ancestor: &Self) -> bool {
+        self.0
+            .strip_prefix(&*ancestor.0)
+            .is_some_and(|rest| rest.starts_with('.'))
+    }
+}
+
+impl fmt::Display for Fqn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Fqn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One name as a part of an FQN: in quotes where it holds a dot, bare otherwise.
+///
+/// # Errors
+/// A name with a double quote inside, or a line feed, cannot be part of an FQN.
+pub fn quote_name(name: &str) -> Result<Cow<'_, str>, FqnError> {
+    let bare = name.strip_prefix('"').and_then(|n| n.strip_suffix('"')).unwrap_or(name);
+    let problem = if bare.is_empty() {
+        "the name is empty"
+    } else if bare.contains('"') {
+        "the name holds a double quote"
+    } else if bare.contains('\n') {
+        "the name holds a line feed"
+    } else if bare.contains('.') {
+        return Ok(Cow::Owned(format!("\"{bare}\"")));
+    } else {
+        return Ok(Cow::Borrowed(bare));
+    };
+    Err(FqnError {
+        text: name.chars().take(200).collect(),
+        problem,
+    })
+}
+
+/// What a record asks the server to do.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Create or update an entity: the create request, a JSON object.
+    Create(Bytes),
+    /// Set the life cycle of an entity: the life cycle, a JSON object.
+    LifeCycle(Bytes),
+}
+
+impl Payload {
+    /// The JSON text.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Create(bytes) | Self::LifeCycle(bytes) => bytes,
+        }
+    }
+
+    /// Which kind of record carries this payload.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Create(_) => Kind::Create,
+            Self::LifeCycle(_) => Kind::LifeCycle,
+        }
+    }
+}
+
+/// One record as it is submitted.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Path of the collection below the base URL: `tables`, `dashboard/datamodels`.
+    pub collection: Arc<str>,
+    /// The entity's FQN, as the source spells it.
+    pub fqn: Arc<str>,
+    /// FQN of the entity that must exist first.
+    pub parent: Option<Fqn>,
+    /// Other FQNs that must exist first.
+    pub needs: Vec<Fqn>,
+    /// What to do.
+    pub payload: Payload,
+    /// While an earlier record of this FQN is pending, share that one's outcome instead of following it.
+    pub first_wins: bool,
+}
+
+impl Record {
+    /// A record that names no other.
+    #[must_use]
+    pub fn bare(collection: Arc<str>, fqn: Arc<str>, payload: Payload) -> Self {
+        Self {
+            collection,
+            fqn,
+            parent: None,
+            needs: Vec::new(),
+            payload,
+            first_wins: false,
+        }
+    }
+}
+
+/// The two kinds of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A create request.
+    Create,
+    /// A life cycle.
+    LifeCycle,
+}
+
+/// How a record ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The server has it.
+    Written,
+    /// The server does not have it, or did not say so in time; the reason in words.
+    Failed(Arc<str>),
+    /// The server has it already in another form; the reason in words.
+    Warned(Arc<str>),
+}
+
+/// The end of one record: exactly one for each that was submitted.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Which record.
+    pub sequence: Sequence,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its collection.
+    pub collection: Arc<str>,
+    /// Its FQN, as it was submitted.
+    pub fqn: Arc<str>,
+    /// How it ended.
+    pub ending: Ending,
+    /// Requests that carried it.
+    pub attempts: u32,
+    /// The body of a failed record, for the dead letters.
+    pub body: Option<Bytes>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fqns_are_equal_whatever_their_quotes() {
+        for (text, canonical) in [
+            ("svc.db.s.t", "svc.db.s.t"),
+            ("\"svc\".db.\"s\".t", "svc.db.s.t"),
+            ("svc.\"a.b\".c", "svc.\"a.b\".c"),
+            ("\"prod.redshift\".dev", "\"prod.redshift\".dev"),
+            ("a b/ü::>", "a b/ü::>"),
+        ] {
+            assert_eq!(Fqn::parse(text).map(|f| f.to_string()), Ok(canonical.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_fqn_is_said_to_be_none() {
+        for text in ["", "a..b", "a.\"b", "\"a\"b.c", "a\"b\".c", "a.\"\""] {
+            assert!(Fqn::parse(text).is_err(), "{text}");
+            assert_eq!(Fqn::canonical(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn names_parents_and_subtrees() {
+        let fqn = Fqn::canonical("svc.\"a.b\".s.\"t.1\"");
+        assert_eq!(fqn.name(), "t.1");
+        assert_eq!(fqn.parent(), Some("svc.\"a.b\".s"));
+        assert!(fqn.is_below(&Fqn::canonical("svc.\"a.b\"")));
+        assert!(!fqn.is_below(&Fqn::canonical("svc.\"a")));
+        assert!(!fqn.is_below(&fqn));
+        assert_eq!(Fqn::canonical("svc").parent(), None);
+    }
+
+    #[test]
+    fn names_are_quoted_only_where_they_must_be() {
+        assert_eq!(quote_name("a.b").as_deref(), Ok("\"a.b\""));
+        assert_eq!(quote_name("\"ab\"").as_deref(), Ok("ab"));
+        assert_eq!(quote_name("ab").as_deref(), Ok("ab"));
+        assert!(quote_name("a\"b").is_err());
+        assert!(quote_name("a\nb").is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! The Python face: conversion, the GIL and waiting; no policy.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `sink.rs` | `BulkSink` |
+//! | `settings.rs` | constructor arguments -> settings of engine and HTTP client |
+//! | `values.rs` | `Outcome`, `Stats` |
+//! | `wait.rs` | the one place where a Python thread blocks |
+//! | `awaitable.rs` | the bridge to asyncio |
+//! | `token.rs` | a token from a Python callable |
+//! | `process.rs` | forks and the end of the interpreter |
+//! | `errors.rs` | the exception tree |
+
+mod awaitable;
+mod errors;
+mod process;
+mod settings;
+mod sink;
+mod token;
+mod values;
+mod wait;
+
+use pyo3::prelude::*;
+
+use crate::engine::{quote_name as quoted, Fqn};
+
+/// The native module.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{canonical_fqn, quote_name, sink::BulkSink, values::Outcome, values::Stats};
+
+    use super::errors;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        errors::add_to(module)
+    }
+}
+
+/// The canonical form of an FQN.
+#[pyfunction]
+fn canonical_fqn(fqn: &str) -> PyResult<String> {
+    Fqn::parse(fqn)
+        .map(|fqn| fqn.to_string())
+        .map_err(|error| errors::value(format!("fqn: {error}")))
+}
+
+/// One name as a part of an FQN.
+#[pyfunction]
+fn quote_name(name: &str) -> PyResult<String> {
+    quoted(name)
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|error| errors::value(format!("name: {error}")))
+}
