@@ -313,7 +313,10 @@ def test_a_server_without_bulk_is_written_to_one_by_one(make_sink: BulkSinkMaker
 def test_a_fence_on_nothing_pending_is_cheap(make_sink: BulkSinkMaker) -> None:
     sink = make_sink(linger=60.0)
     submit_tables(sink, 1_000)
-    start = time.perf_counter()
-    for _ in range(2_000):
-        sink.wait(fqn="lake.main.other.table")
-    assert (time.perf_counter() - start) / 2_000 < 20e-6, "5 us on a quiet machine"
+    best = 1.0
+    for _ in range(50):
+        start = time.perf_counter()
+        for _ in range(100):
+            sink.wait(fqn="lake.main.other.table")
+        best = min(best, (time.perf_counter() - start) / 100)
+    assert best < 5e-6
