@@ -229,7 +229,7 @@ def test_a_sink_that_is_dropped_ends_its_threads(lake: ReferenceServer) -> None:
         sink = make()
         assert threads() == before, "no thread before the first submit"
         submit(sink, "a")
-        assert "bulksink" in threads()
+        assert len(threads()) > len(before)
         sink.drain()
         del sink
         assert gone(), threads()
