@@ -113,6 +113,7 @@ fn writes(store: &Store, call: &Call, rows: &[Row]) -> Vec<Write> {
                 parent: None,
                 hash: row::hash(&call.body),
                 creates: false,
+                is_whole: false,
             };
             name.map(write).into_iter().collect()
         }
@@ -156,6 +157,7 @@ fn expected(store: &Store, kind: KindId, row: &Row) -> Write {
         parent,
         hash: row.hash,
         creates,
+        is_whole: true,
     }
 }
 
