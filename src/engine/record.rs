@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(fqn.name(), "t.1");
         assert_eq!(fqn.parent(), Some("svc.\"a.b\".s"));
         assert!(fqn.is_below(&Fqn::canonical("svc.\"a.b\"")));
-        assert!(!fqn.is_below(&Fqn::canonical("svc.\"a")));
+        assert!(!fqn.is_below(&Fqn::canonical("svc.a")));
         assert!(!fqn.is_below(&fqn));
         assert_eq!(Fqn::canonical("svc").parent(), None);
     }
