@@ -88,7 +88,7 @@ impl Engine {
             Meaning::Missing(_, text) => {
                 self.limiter.served(sent, now);
                 self.recovered(now);
-                self.entity_is_missing(patch.sequence, &text);
+                self.entity_is_missing(patch.sequence, &text, sent);
             }
             Meaning::NoSuchRoute => {
                 self.patch_by_name = Some(false);
@@ -134,10 +134,10 @@ impl Engine {
     }
 
     /// The entity is not there: the patch waits until it is submitted, or for the final drain.
-    fn entity_is_missing(&mut self, sequence: Sequence, text: &str) {
+    fn entity_is_missing(&mut self, sequence: Sequence, text: &str, sent: Time) {
         let Some(entry) = self.order.get(sequence) else { return };
         let missing = Missing::of(&entry.record.collection, entry.key.clone());
-        self.row_lacks(sequence, missing, text);
+        self.row_lacks(sequence, missing, text, sent);
     }
 
     /// The life cycles that wait for an entity whose last create request has failed, with what to say of them.

@@ -541,6 +541,7 @@ impl Engine {
             let Some(entry) = self.order.end(sequence) else {
                 continue;
             };
+            self.read_back.forget(sequence);
             self.report_scout(sequence, &ending);
             if entry.kind() == Kind::Create {
                 let still_pending = self.order.last_create(&entry.record.collection, &entry.key).is_some();
