@@ -65,11 +65,7 @@ impl Api {
             json!({"name": "svc", "serviceType": "Postgres"}),
         );
         self.fine("PUT", "databases", json!({"name": "db", "service": "svc"}));
-        self.fine(
-            "PUT",
-            "databaseSchemas",
-            json!({"name": "s", "database": "svc.db"}),
-        );
+        self.fine("PUT", "databaseSchemas", json!({"name": "s", "database": "svc.db"}));
         self
     }
 
@@ -99,16 +95,8 @@ impl Api {
     }
 
     /// A request that may come to nothing.
-    pub fn try_call(
-        &self,
-        method: &str,
-        path: &str,
-        body: &Value,
-    ) -> Result<Answer, reqwest::Error> {
-        self.build(&self.token, method, path)
-            .json(body)
-            .send()
-            .map(answer)
+    pub fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
+        self.build(&self.token, method, path).json(body).send().map(answer)
     }
 
     /// A request that must succeed.
@@ -143,11 +131,7 @@ impl Api {
 
     /// Bulk PUT of tables.
     pub fn tables(&self, rows: Value) -> Value {
-        self.fine(
-            "PUT",
-            "tables/bulk?async=false&overrideMetadata=false",
-            rows,
-        )
+        self.fine("PUT", "tables/bulk?async=false&overrideMetadata=false", rows)
     }
 
     /// A request to the control API that must succeed.
@@ -160,9 +144,7 @@ impl Api {
 
     pub fn try_control(&self, method: &str, path: &str, body: Value) -> Answer {
         let method: Method = method.parse().expect("a method");
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.server.control_url));
+        let request = self.http.request(method, format!("{}{path}", self.server.control_url));
         answer(request.json(&body).send().expect("an answer"))
     }
 
@@ -230,10 +212,7 @@ pub fn counts(answer: &Value) -> (u64, u64, u64) {
 
 /// The FQNs of the rows that passed, in the order of the answer.
 pub fn passed(answer: &Value) -> Vec<String> {
-    let rows = answer["successRequest"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let rows = answer["successRequest"].as_array().cloned().unwrap_or_default();
     rows.iter()
         .map(|row| row["request"].as_str().expect("an FQN").to_string())
         .collect()
@@ -241,10 +220,7 @@ pub fn passed(answer: &Value) -> Vec<String> {
 
 /// The rows that failed.
 pub fn failed(answer: &Value) -> Vec<Value> {
-    answer["failedRequest"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default()
+    answer["failedRequest"].as_array().cloned().unwrap_or_default()
 }
 
 /// The tags of an entity, in order.

@@ -36,11 +36,7 @@ fn wrong_expired_and_rotated_tokens_are_401_with_their_texts() {
         refused(&auth::bot_token()),
         "The given token does not match the current bot's token!"
     );
-    assert_eq!(
-        api.call_as("a-new-token", "GET", "tables", Value::Null)
-            .status,
-        200
-    );
+    assert_eq!(api.call_as("a-new-token", "GET", "tables", Value::Null).status, 200);
 }
 
 #[test]

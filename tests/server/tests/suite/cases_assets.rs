@@ -24,10 +24,7 @@ fn case_9_1_and_9_2_a_query_is_called_by_its_name_or_its_checksum() {
     let entity = api.get(&format!("queries/name/{}", names[0])).body;
     assert_eq!(
         entity["fullyQualifiedName"],
-        json!(format!(
-            "svc.{}",
-            entity["checksum"].as_str().expect("a sum")
-        ))
+        json!(format!("svc.{}", entity["checksum"].as_str().expect("a sum")))
     );
     assert_eq!(entity["checksum"].as_str().map(str::len), Some(sum.len()));
     assert_eq!(api.get("queries/name/svc.two").body["name"], "two");
@@ -58,14 +55,8 @@ fn from_1_13_a_repeated_text_is_an_error_only_across_services() {
         json!({"name": "other", "serviceType": "Postgres"}),
     );
     let query = |service: &str, name: &str| json!([{"query": "SELECT 1", "service": service, "name": name}]);
-    assert_eq!(
-        counts(&api.fine("PUT", "queries/bulk", query("svc", "one"))),
-        (1, 1, 0)
-    );
-    assert_eq!(
-        counts(&api.fine("PUT", "queries/bulk", query("svc", "two"))),
-        (1, 1, 0)
-    );
+    assert_eq!(counts(&api.fine("PUT", "queries/bulk", query("svc", "one"))), (1, 1, 0));
+    assert_eq!(counts(&api.fine("PUT", "queries/bulk", query("svc", "two"))), (1, 1, 0));
     let answer = api.fine("PUT", "queries/bulk", query("other", "one"));
     assert!(failed(&answer)[0]["message"]
         .as_str()
@@ -83,10 +74,7 @@ fn case_9_4_the_checksum_follows_the_text() {
     );
     let before = api.get("queries/name/svc.one").body["checksum"].clone();
     let patch = json!([{"op": "replace", "path": "/query", "value": "SELECT 2"}]);
-    assert_ne!(
-        api.fine("PATCH", "queries/name/svc.one", patch)["checksum"],
-        before
-    );
+    assert_ne!(api.fine("PATCH", "queries/name/svc.one", patch)["checksum"], before);
     // The old text is free again.
     assert_eq!(
         api.call(
@@ -121,36 +109,22 @@ fn case_9_6_the_tables_of_a_query_are_references() {
 fn case_10_1_the_charts_of_a_dashboard_must_exist() {
     let api = Api::start();
     dashboards(&api);
-    let dashboard =
-        json!([{"name": "d", "service": "bi", "charts": ["bi.c1"], "dataModels": ["bi.model.m1"]}]);
+    let dashboard = json!([{"name": "d", "service": "bi", "charts": ["bi.c1"], "dataModels": ["bi.model.m1"]}]);
     let answer = api.fine("PUT", "dashboards/bulk", dashboard.clone());
-    assert_eq!(
-        failed(&answer)[0]["message"],
-        "chart instance for bi.c1 not found"
-    );
-    api.fine(
-        "PUT",
-        "charts/bulk",
-        json!([{"name": "c1", "service": "bi"}]),
-    );
+    assert_eq!(failed(&answer)[0]["message"], "chart instance for bi.c1 not found");
+    api.fine("PUT", "charts/bulk", json!([{"name": "c1", "service": "bi"}]));
     let answer = api.fine("PUT", "dashboards/bulk", dashboard.clone());
     assert_eq!(
         failed(&answer)[0]["message"],
         "dashboardDataModel instance for bi.model.m1 not found"
     );
-    let model =
-        json!([{"name": "m1", "service": "bi", "dataModelType": "LookMlView", "columns": []}]);
+    let model = json!([{"name": "m1", "service": "bi", "dataModelType": "LookMlView", "columns": []}]);
     assert_eq!(
         passed(&api.fine("PUT", "dashboard/datamodels/bulk", model)),
         ["bi.model.m1"]
     );
-    assert_eq!(
-        passed(&api.fine("PUT", "dashboards/bulk", dashboard)),
-        ["bi.d"]
-    );
-    let entity = api
-        .get("dashboards/name/bi.d?fields=charts,dataModels")
-        .body;
+    assert_eq!(passed(&api.fine("PUT", "dashboards/bulk", dashboard)), ["bi.d"]);
+    let entity = api.get("dashboards/name/bi.d?fields=charts,dataModels").body;
     assert_eq!(entity["charts"][0]["fullyQualifiedName"], "bi.c1");
     assert_eq!(entity["dataModels"][0]["fullyQualifiedName"], "bi.model.m1");
 }
@@ -159,11 +133,7 @@ fn case_10_1_the_charts_of_a_dashboard_must_exist() {
 fn case_10_2_a_chart_may_name_its_dashboards() {
     let api = Api::start();
     dashboards(&api);
-    api.fine(
-        "PUT",
-        "dashboards/bulk",
-        json!([{"name": "d", "service": "bi"}]),
-    );
+    api.fine("PUT", "dashboards/bulk", json!([{"name": "d", "service": "bi"}]));
     let answer = api.fine(
         "PUT",
         "charts/bulk",
@@ -213,9 +183,7 @@ fn case_11_1_and_11_2_names_and_parents_of_drive_assets() {
         "services/driveServices",
         json!({"name": "drv", "serviceType": "GoogleDrive"}),
     );
-    let put = |path: &str, row: Value| {
-        passed(&api.fine("PUT", &format!("{path}/bulk"), json!([row]))).concat()
-    };
+    let put = |path: &str, row: Value| passed(&api.fine("PUT", &format!("{path}/bulk"), json!([row]))).concat();
     assert_eq!(
         put("drives/directories", json!({"name": "a", "service": "drv"})),
         "drv.a"
@@ -234,10 +202,7 @@ fn case_11_1_and_11_2_names_and_parents_of_drive_assets() {
         ),
         "drv.a.b.f"
     );
-    assert_eq!(
-        put("drives/files", json!({"name": "g", "service": "drv"})),
-        "drv.g"
-    );
+    assert_eq!(put("drives/files", json!({"name": "g", "service": "drv"})), "drv.g");
     let id = api.get("drives/directories/name/drv.a.b").body["id"].clone();
     let parent = json!({"id": id, "type": "directory"});
     assert_eq!(
@@ -248,17 +213,11 @@ fn case_11_1_and_11_2_names_and_parents_of_drive_assets() {
         "drv.a.b.x"
     );
     assert_eq!(
-        put(
-            "drives/spreadsheets",
-            json!({"name": "y", "service": "drv"})
-        ),
+        put("drives/spreadsheets", json!({"name": "y", "service": "drv"})),
         "drv.y"
     );
     assert_eq!(
-        put(
-            "drives/worksheets",
-            json!({"name": "w", "spreadsheet": "drv.a.b.x"})
-        ),
+        put("drives/worksheets", json!({"name": "w", "spreadsheet": "drv.a.b.x"})),
         "drv.a.b.x.w"
     );
     let sheet = api.get("drives/spreadsheets/name/drv.a.b.x").body;
@@ -267,10 +226,7 @@ fn case_11_1_and_11_2_names_and_parents_of_drive_assets() {
         api.get("drives/worksheets/name/drv.a.b.x.w").body["service"]["name"],
         "drv"
     );
-    assert_eq!(
-        api.get("drives/directories?root=true").body["paging"]["total"],
-        1
-    );
+    assert_eq!(api.get("drives/directories?root=true").body["paging"]["total"], 1);
 }
 
 #[test]
@@ -284,10 +240,7 @@ fn a_row_cannot_build_on_another_of_its_request() {
     let rows = json!([{"name": "a", "service": "drv"}, {"name": "b", "service": "drv", "parent": "drv.a"}]);
     let answer = api.fine("PUT", "drives/directories/bulk", rows);
     assert_eq!(counts(&answer), (2, 1, 1));
-    assert_eq!(
-        failed(&answer)[0]["message"],
-        "directory instance for drv.a not found"
-    );
+    assert_eq!(failed(&answer)[0]["message"], "directory instance for drv.a not found");
 }
 
 #[test]
@@ -298,12 +251,7 @@ fn case_11_3_and_11_4_a_container_names_its_parent_by_id() {
         "services/storageServices",
         json!({"name": "st", "serviceType": "S3"}),
     );
-    let id = api.fine(
-        "PUT",
-        "containers",
-        json!({"name": "bucket", "service": "st"}),
-    )["id"]
-        .clone();
+    let id = api.fine("PUT", "containers", json!({"name": "bucket", "service": "st"}))["id"].clone();
     let child = json!({"name": "path", "service": "st", "parent": {"id": id, "type": "container"}});
     assert_eq!(
         api.fine("PUT", "containers", child)["fullyQualifiedName"],
@@ -324,32 +272,20 @@ fn case_11_3_and_11_4_a_container_names_its_parent_by_id() {
 #[test]
 fn case_12_1_and_12_2_users_are_lower_case() {
     let api = Api::start();
-    let user = api.fine(
-        "PUT",
-        "users",
-        json!({"name": "Ann.Smith", "email": "Ann@X.org"}),
-    );
+    let user = api.fine("PUT", "users", json!({"name": "Ann.Smith", "email": "Ann@X.org"}));
     assert_eq!(
         (&user["name"], &user["email"]),
         (&json!("ann.smith"), &json!("ann@x.org"))
     );
     assert_eq!(api.get("users/name/ann.smith").status, 200);
     assert_eq!(
-        api.call(
-            "PUT",
-            "users",
-            json!({"name": "other", "email": "ANN@x.org"})
-        )
-        .status,
+        api.call("PUT", "users", json!({"name": "other", "email": "ANN@x.org"}))
+            .status,
         400
     );
     assert_eq!(
-        api.call(
-            "PUT",
-            "users",
-            json!({"name": "other", "email": "no address"})
-        )
-        .status,
+        api.call("PUT", "users", json!({"name": "other", "email": "no address"}))
+            .status,
         400
     );
     assert_eq!(api.get("users/loggedInUser").body["name"], "ingestion-bot");
@@ -358,11 +294,7 @@ fn case_12_1_and_12_2_users_are_lower_case() {
 #[test]
 fn case_12_4_and_12_5_tags() {
     let api = Api::start();
-    api.fine(
-        "PUT",
-        "classifications",
-        json!({"name": "C", "description": "d"}),
-    );
+    api.fine("PUT", "classifications", json!({"name": "C", "description": "d"}));
     let tag = |name: &str, more: Value| {
         let mut body = json!({"name": name, "description": "d"});
         body.as_object_mut()
@@ -374,10 +306,7 @@ fn case_12_4_and_12_5_tags() {
         tag("a", json!({"classification": "C"})).body["fullyQualifiedName"],
         "C.a"
     );
-    assert_eq!(
-        tag("b", json!({"parent": "C.a"})).body["fullyQualifiedName"],
-        "C.a.b"
-    );
+    assert_eq!(tag("b", json!({"parent": "C.a"})).body["fullyQualifiedName"], "C.a.b");
     assert_eq!(tag("c", json!({"parent": "C.none"})).status, 404);
     assert_eq!(tag("c", json!({"classification": "None"})).status, 404);
     assert_eq!(tag("c", json!({})).status, 400);
@@ -397,16 +326,8 @@ fn case_12_7_and_12_8_lineage() {
             "lineageDetails": {"sqlQuery": sql, "columnsLineage": [{"fromColumns": [column], "toColumn": "svc.db.s.b.id"}]},
         }})
     };
-    assert_eq!(
-        api.call("PUT", "lineage", edge("svc.db.s.a.id", "one"))
-            .status,
-        200
-    );
-    assert_eq!(
-        api.call("PUT", "lineage", edge("svc.db.s.a.id", "two"))
-            .status,
-        200
-    );
+    assert_eq!(api.call("PUT", "lineage", edge("svc.db.s.a.id", "one")).status, 200);
+    assert_eq!(api.call("PUT", "lineage", edge("svc.db.s.a.id", "two")).status, 200);
     let refused = api.call("PUT", "lineage", edge("svc.db.s.a.none", "three"));
     assert_eq!(
         (refused.status, &refused.body["message"]),
@@ -421,28 +342,16 @@ fn case_12_7_and_12_8_lineage() {
         (1, &json!("two"))
     );
     assert_eq!(graph["nodes"][0]["fullyQualifiedName"], "svc.db.s.b");
-    let path = format!(
-        "{}/{}",
-        a.as_str().expect("an id"),
-        b.as_str().expect("an id")
-    );
-    assert_eq!(
-        api.get(&format!("lineage/getLineageEdge/{path}")).status,
-        200
-    );
+    let path = format!("{}/{}", a.as_str().expect("an id"), b.as_str().expect("an id"));
+    assert_eq!(api.get(&format!("lineage/getLineageEdge/{path}")).status, 200);
     assert_eq!(
         api.get("lineage/table/name/svc.db.s.a?upstreamDepth=0&downstreamDepth=0")
             .body["downstreamEdges"],
         json!([])
     );
     assert_eq!(
-        api.call_as(
-            &auth::consumer_token(),
-            "PUT",
-            "lineage",
-            edge("svc.db.s.a.id", "x")
-        )
-        .status,
+        api.call_as(&auth::consumer_token(), "PUT", "lineage", edge("svc.db.s.a.id", "x"))
+            .status,
         403
     );
     let gone = json!({"edge": {"fromEntity": {"id": a, "type": "table"}, "toEntity": {"id": "00000000-0000-4000-8000-000000000000", "type": "table"}}});
@@ -456,8 +365,5 @@ fn case_12_7_and_12_8_lineage() {
         .status,
         200
     );
-    assert_eq!(
-        api.get(&format!("lineage/getLineageEdge/{path}")).status,
-        404
-    );
+    assert_eq!(api.get(&format!("lineage/getLineageEdge/{path}")).status, 404);
 }

@@ -22,12 +22,7 @@ fn case_1_1_new_rows_all_pass_and_are_there_at_once() {
 
 #[test]
 fn case_1_2_created_rows_carry_200() {
-    for profile in [
-        Profile::V1_11,
-        Profile::V1_12,
-        Profile::V1_13,
-        Profile::V2_0,
-    ] {
+    for profile in [Profile::V1_11, Profile::V1_12, Profile::V1_13, Profile::V2_0] {
         let api = Api::of(profile).with_schema();
         let answer = api.tables(tables(10));
         for row in answer["successRequest"].as_array().expect("rows") {
@@ -61,8 +56,7 @@ fn case_1_4_unchanged_rows_keep_their_version() {
     api.tables(tables(3));
     assert_eq!(counts(&api.tables(tables(3))), (3, 3, 0));
     // The same again in other words: the order of the fields is no change.
-    let reordered =
-        json!([{"columns": table("t0")["columns"], "databaseSchema": "svc.db.s", "name": "t0"}]);
+    let reordered = json!([{"columns": table("t0")["columns"], "databaseSchema": "svc.db.s", "name": "t0"}]);
     assert_eq!(counts(&api.tables(reordered)), (1, 1, 0));
     for at in 0..3 {
         assert_eq!(
@@ -105,10 +99,7 @@ fn case_1_8_no_rows_are_no_error() {
 #[test]
 fn case_1_9_and_1_10_duplicates_pass() {
     let api = Api::start().with_schema();
-    assert_eq!(
-        counts(&api.tables(json!([table("a"), table("a")]))),
-        (2, 2, 0)
-    );
+    assert_eq!(counts(&api.tables(json!([table("a"), table("a")]))), (2, 2, 0));
     assert_eq!(
         counts(&api.tables(json!([table("b"), table("b"), table("b")]))),
         (3, 3, 0)
@@ -142,10 +133,7 @@ fn case_1_12_a_bad_row_may_come_first_and_is_echoed() {
     let row = &failed(&answer)[0];
     assert_eq!(row["request"], bad);
     assert_eq!(row["status"], 400);
-    assert_eq!(
-        row["message"],
-        "databaseSchema instance for svc.db.nowhere not found"
-    );
+    assert_eq!(row["message"], "databaseSchema instance for svc.db.nowhere not found");
 }
 
 #[test]
@@ -162,22 +150,14 @@ fn case_1_12_what_is_a_bad_row_for_other_types() {
             json!({"name": "d", "service": "none"}),
             "dashboardService instance for none not found",
         ),
-        (
-            "databases",
-            json!({"name": "d"}),
-            "[service must not be null]",
-        ),
+        ("databases", json!({"name": "d"}), "[service must not be null]"),
         (
             "storedProcedures",
             json!({"name": "p", "databaseSchema": "x", "storedProcedureCode": {}}),
             "databaseSchema instance for x not found",
         ),
         ("queries", json!({"name": "q"}), "[query must not be null]"),
-        (
-            "metrics",
-            json!({"name": ""}),
-            "[name size must be between 1 and 256]",
-        ),
+        ("metrics", json!({"name": ""}), "[name size must be between 1 and 256]"),
         (
             "topics",
             json!({"name": "t", "service": "k", "partitions": 1}),
@@ -198,12 +178,7 @@ fn case_1_12_what_is_a_bad_row_for_other_types() {
 #[test]
 fn case_1_13_row_denied_is_403_in_200() {
     let api = Api::start().with_schema();
-    let answer = api.call_as(
-        &auth::consumer_token(),
-        "PUT",
-        "tables/bulk",
-        json!([table("t")]),
-    );
+    let answer = api.call_as(&auth::consumer_token(), "PUT", "tables/bulk", json!([table("t")]));
     assert_eq!(answer.status, 200);
     assert_eq!(counts(&answer.body), (1, 0, 1));
     let row = &failed(&answer.body)[0];
@@ -218,12 +193,7 @@ fn case_1_13_row_denied_is_403_in_200() {
 fn case_1_14_an_update_is_denied_alike() {
     let api = Api::start().with_schema();
     api.tables(json!([table("t")]));
-    let answer = api.call_as(
-        &auth::consumer_token(),
-        "PUT",
-        "tables/bulk",
-        json!([table("t")]),
-    );
+    let answer = api.call_as(&auth::consumer_token(), "PUT", "tables/bulk", json!([table("t")]));
     assert!(failed(&answer.body)[0]["message"]
         .as_str()
         .expect("a text")
@@ -247,10 +217,7 @@ fn case_1_17_async_is_accepted() {
     let answer = api.call("PUT", "tables/bulk?async=true", tables(2));
     assert_eq!(answer.status, 202);
     assert_eq!(
-        (
-            &answer.body["numberOfRowsProcessed"],
-            &answer.body["status"]
-        ),
+        (&answer.body["numberOfRowsProcessed"], &answer.body["status"]),
         (&json!(2), &json!("success"))
     );
 }
@@ -259,12 +226,7 @@ fn case_1_17_async_is_accepted() {
 fn case_1_19_no_token_is_401_for_the_whole_request() {
     let api = Api::start().with_schema();
     let url = format!("{}/v1/tables/bulk", api.server.url);
-    let answer = api
-        .http
-        .put(url)
-        .json(&tables(1))
-        .send()
-        .expect("an answer");
+    let answer = api.http.put(url).json(&tables(1)).send().expect("an answer");
     assert_eq!(answer.status().as_u16(), 401);
 }
 
@@ -278,14 +240,10 @@ fn case_1_20_a_bulk_update_sets_tags_owners_and_domains() {
         json!({"name": "sales", "domainType": "Aggregate", "description": "d"}),
     );
     api.tables(json!([table("t")]));
-    let more = json!({"tags": [tag("PII.Sensitive")], "owners": [{"id": user["id"], "type": "user"}], "domains": ["sales"]});
-    assert_eq!(
-        counts(&api.tables(json!([and(table("t"), more)]))),
-        (1, 1, 0)
-    );
-    let entity = api
-        .get("tables/name/svc.db.s.t?fields=tags,owners,domains")
-        .body;
+    let more =
+        json!({"tags": [tag("PII.Sensitive")], "owners": [{"id": user["id"], "type": "user"}], "domains": ["sales"]});
+    assert_eq!(counts(&api.tables(json!([and(table("t"), more)]))), (1, 1, 0));
+    let entity = api.get("tables/name/svc.db.s.t?fields=tags,owners,domains").body;
     assert_eq!(tag_names(&entity), ["PII.Sensitive"]);
     assert_eq!(entity["owners"][0]["name"], "ann");
     assert_eq!(entity["domains"][0]["fullyQualifiedName"], "sales");
@@ -311,10 +269,7 @@ fn case_1_21_tags_and_owners_set_by_patch_survive_a_bulk_put() {
 #[test]
 fn case_1_22_a_bulk_put_adds_tags() {
     let api = Api::start().with_schema();
-    api.tables(json!([and(
-        table("t"),
-        json!({"tags": [tag("Tier.Tier1")]})
-    )]));
+    api.tables(json!([and(table("t"), json!({"tags": [tag("Tier.Tier1")]}))]));
     api.tables(json!([and(table("t"), json!({"tags": [tag("PII.None")]}))]));
     assert_eq!(
         tag_names(&api.get("tables/name/svc.db.s.t?fields=tags").body),
@@ -328,10 +283,7 @@ fn case_1_23_a_change_is_described_and_the_old_version_kept() {
     api.tables(json!([table("t")]));
     api.tables(json!([and(table("t"), json!({"description": "new"}))]));
     let entity = api.get("tables/name/svc.db.s.t").body;
-    assert_eq!(
-        entity["changeDescription"]["fieldsAdded"][0]["name"],
-        "description"
-    );
+    assert_eq!(entity["changeDescription"]["fieldsAdded"][0]["name"], "description");
     assert_eq!(entity["changeDescription"]["previousVersion"], json!(0.1));
     let id = entity["id"].as_str().expect("an id");
     assert!(api
@@ -431,11 +383,7 @@ fn case_1_31_and_1_32_the_paths_with_bulk() {
 #[test]
 fn case_1_33_rows_of_one_request_may_have_different_parents() {
     let api = Api::start().with_schema();
-    api.fine(
-        "PUT",
-        "databaseSchemas",
-        json!({"name": "s2", "database": "svc.db"}),
-    );
+    api.fine("PUT", "databaseSchemas", json!({"name": "s2", "database": "svc.db"}));
     let other = and(table("t"), json!({"databaseSchema": "svc.db.s2"}));
     let answer = api.tables(json!([table("t"), other]));
     assert_eq!(passed(&answer), ["svc.db.s.t", "svc.db.s2.t"]);

@@ -19,12 +19,8 @@ fn live(api: &Api) -> u64 {
 fn case_6_1_the_method_is_delete_and_older_lines_take_the_word_for_an_id() {
     let api = Api::start().with_schema();
     assert_eq!(
-        api.call(
-            "PUT",
-            "tables/deleteStale",
-            stale("svc.db.s", "databaseSchema", &["x"])
-        )
-        .status,
+        api.call("PUT", "tables/deleteStale", stale("svc.db.s", "databaseSchema", &["x"]))
+            .status,
         405
     );
     for profile in [Profile::V1_11, Profile::V1_12, Profile::V1_13] {
@@ -54,10 +50,7 @@ fn case_6_2_the_unseen_are_soft_deleted() {
     assert_eq!(passed(&answer), ["svc.db.s.t3", "svc.db.s.t4"]);
     assert_eq!(counts(&answer), (2, 2, 0));
     assert_eq!(live(&api), 3);
-    assert_eq!(
-        api.get("tables/name/svc.db.s.t3?include=deleted").body["deleted"],
-        true
-    );
+    assert_eq!(api.get("tables/name/svc.db.s.t3?include=deleted").body["deleted"], true);
 }
 
 #[test]
@@ -81,18 +74,11 @@ fn case_6_4_to_6_6_nothing_to_do_is_no_error() {
     let api = Api::start().with_schema();
     api.tables(tables(2));
     for body in [
-        stale(
-            "svc.db.s",
-            "databaseSchema",
-            &["svc.db.s.t0", "svc.db.s.t1"],
-        ),
+        stale("svc.db.s", "databaseSchema", &["svc.db.s.t0", "svc.db.s.t1"]),
         stale("svc.db.s", "databaseSchema", &[]),
         stale("svc.db.none", "databaseSchema", &["svc.db.s.t0"]),
     ] {
-        assert_eq!(
-            counts(&api.fine("DELETE", "tables/deleteStale", body)),
-            (0, 0, 0)
-        );
+        assert_eq!(counts(&api.fine("DELETE", "tables/deleteStale", body)), (0, 0, 0));
     }
     assert_eq!(live(&api), 2);
 }
@@ -101,10 +87,7 @@ fn case_6_4_to_6_6_nothing_to_do_is_no_error() {
 fn case_6_7_and_6_8_what_is_refused() {
     let api = Api::start().with_schema();
     for (body, text) in [
-        (
-            stale("", "databaseSchema", &[]),
-            "scopeFqn is required for deleteStale",
-        ),
+        (stale("", "databaseSchema", &[]), "scopeFqn is required for deleteStale"),
         (
             stale("svc.db.s", " ", &[]),
             "scopeEntityType is required for deleteStale",
@@ -124,11 +107,7 @@ fn case_6_7_and_6_8_what_is_refused() {
 #[test]
 fn case_6_9_wider_scopes_span_what_is_below() {
     let api = Api::start().with_schema();
-    api.fine(
-        "PUT",
-        "databaseSchemas",
-        json!({"name": "s2", "database": "svc.db"}),
-    );
+    api.fine("PUT", "databaseSchemas", json!({"name": "s2", "database": "svc.db"}));
     api.tables(json!([
         table("a"),
         table("b"),
@@ -180,10 +159,7 @@ fn case_6_12_a_soft_delete_is_a_version() {
     api.fine("DELETE", "tables/name/svc.db.s.t0", Value::Null);
     let entity = api.get("tables/name/svc.db.s.t0?include=deleted").body;
     assert_eq!(entity["version"], json!(0.2));
-    assert_eq!(
-        entity["changeDescription"]["fieldsUpdated"][0]["name"],
-        "deleted"
-    );
+    assert_eq!(entity["changeDescription"]["fieldsUpdated"][0]["name"], "deleted");
 }
 
 #[test]
@@ -191,19 +167,13 @@ fn case_6_13_a_container_that_is_not_empty_needs_recursive() {
     let api = Api::start().with_schema();
     api.tables(tables(2));
     let answer = api.call("DELETE", "databaseSchemas/name/svc.db.s", Value::Null);
-    assert_eq!(
-        (answer.status, answer.text.contains("is not empty")),
-        (400, true)
-    );
+    assert_eq!((answer.status, answer.text.contains("is not empty")), (400, true));
     api.fine(
         "DELETE",
         "databaseSchemas/name/svc.db.s?recursive=true&hardDelete=true",
         Value::Null,
     );
-    assert_eq!(
-        api.get("databaseSchemas/name/svc.db.s?include=all").status,
-        404
-    );
+    assert_eq!(api.get("databaseSchemas/name/svc.db.s?include=all").status, 404);
     assert_eq!(api.get("tables/name/svc.db.s.t0?include=all").status, 404);
 }
 
@@ -223,15 +193,8 @@ fn case_6_14_and_6_15_unknown_forbidden_and_by_name() {
         "tables/name/svc.db.s.t0",
         Value::Null,
     );
-    assert_eq!(
-        (answer.status, answer.text.contains("[Delete]")),
-        (403, true)
-    );
-    assert_eq!(
-        api.call("DELETE", "tables/name/svc.db.s.t0", Value::Null)
-            .status,
-        200
-    );
+    assert_eq!((answer.status, answer.text.contains("[Delete]")), (403, true));
+    assert_eq!(api.call("DELETE", "tables/name/svc.db.s.t0", Value::Null).status, 200);
 }
 
 #[test]
@@ -240,16 +203,10 @@ fn case_6_17_restore() {
     let row = json!([and(table("t"), json!({"sourceHash": "h"}))]);
     api.tables(row);
     let id = api.get("tables/name/svc.db.s.t").body["id"].clone();
-    assert_eq!(
-        api.call("PUT", "tables/restore", json!({"id": id})).status,
-        404
-    );
+    assert_eq!(api.call("PUT", "tables/restore", json!({"id": id})).status, 404);
     api.fine("DELETE", "tables/name/svc.db.s.t", Value::Null);
     let entity = api.fine("PUT", "tables/restore", json!({"id": id}));
-    assert_eq!(
-        (&entity["deleted"], &entity["version"]),
-        (&json!(false), &json!(0.3))
-    );
+    assert_eq!((&entity["deleted"], &entity["version"]), (&json!(false), &json!(0.3)));
     // Case 7.19: the hash is kept.
     assert_eq!(
         api.get("tables/name/svc.db.s.t?fields=sourceHash").body["sourceHash"],

@@ -10,10 +10,7 @@ fn case_2_1_a_new_entity_is_201_and_version_0_1() {
     let api = Api::start().with_schema();
     let answer = api.call("PUT", "tables", table("t"));
     assert_eq!((answer.status, &answer.body["version"]), (201, &json!(0.1)));
-    assert_eq!(
-        answer.body["databaseSchema"]["fullyQualifiedName"],
-        "svc.db.s"
-    );
+    assert_eq!(answer.body["databaseSchema"]["fullyQualifiedName"], "svc.db.s");
     assert_eq!(answer.body["database"]["name"], "db");
     assert_eq!(
         (&answer.body["service"]["name"], &answer.body["serviceType"]),
@@ -75,10 +72,7 @@ fn case_2_5_an_unknown_tag_is_404_and_stores_nothing() {
     api.fine("PUT", "tables", table("t"));
     assert_eq!(api.call("PUT", "tables", row).status, 404);
     let patch = json!([{"op": "add", "path": "/tags/0", "value": tag("invalidTag")}]);
-    assert_eq!(
-        api.call("PATCH", "tables/name/svc.db.s.t", patch).status,
-        404
-    );
+    assert_eq!(api.call("PATCH", "tables/name/svc.db.s.t", patch).status, 404);
     assert!(tag_names(&api.get("tables/name/svc.db.s.t?fields=tags").body).is_empty());
     let mut column = table("u");
     column["columns"][0]["tags"] = json!([tag("invalidTag")]);
@@ -92,8 +86,7 @@ fn case_2_5_an_unknown_tag_is_404_and_stores_nothing() {
 fn case_2_6_owners_must_exist_and_say_their_type() {
     let api = Api::start().with_schema();
     let nobody = "00000000-0000-4000-8000-000000000000";
-    let with =
-        |owner: Value| api.call("PUT", "tables", and(table("t"), json!({"owners": [owner]})));
+    let with = |owner: Value| api.call("PUT", "tables", and(table("t"), json!({"owners": [owner]})));
     let answer = with(json!({"id": nobody, "type": "user"}));
     assert_eq!(
         (answer.status, &answer.body["message"]),
@@ -140,21 +133,12 @@ fn case_2_9_a_service_with_a_dot_may_be_named_bare() {
         json!({"name": "prod.redshift", "serviceType": "Redshift"}),
     );
     for service in ["prod.redshift", "\"prod.redshift\""] {
-        let answer = api.fine(
-            "PUT",
-            "databases",
-            json!({"name": "dev", "service": service}),
-        );
+        let answer = api.fine("PUT", "databases", json!({"name": "dev", "service": service}));
         assert_eq!(answer["fullyQualifiedName"], "\"prod.redshift\".dev");
     }
+    assert_eq!(api.get("services/databaseServices/name/prod.redshift").status, 200);
     assert_eq!(
-        api.get("services/databaseServices/name/prod.redshift")
-            .status,
-        200
-    );
-    assert_eq!(
-        api.get("services/databaseServices/name/%22prod.redshift%22")
-            .status,
+        api.get("services/databaseServices/name/%22prod.redshift%22").status,
         200
     );
 }
@@ -164,10 +148,7 @@ fn case_2_10_put_merges_tags() {
     let api = Api::start().with_schema();
     let put = |tags: Value| api.fine("PUT", "tables", and(table("t"), json!({"tags": tags})));
     put(json!([tag("PII.None"), tag("Tier.Tier1")]));
-    put(json!([
-        tag("Certification.Gold"),
-        tag("Certification.Gold")
-    ]));
+    put(json!([tag("Certification.Gold"), tag("Certification.Gold")]));
     let names = tag_names(&api.get("tables/name/svc.db.s.t?fields=tags").body);
     assert_eq!(names, ["Certification.Gold", "PII.None", "Tier.Tier1"]);
 }
@@ -192,16 +173,8 @@ fn case_2_12_who_may_not_write_is_403() {
 fn case_2_13_a_bot_fills_a_description_and_leaves_a_written_one() {
     let api = Api::start().with_schema();
     api.fine("PUT", "tables", table("t"));
-    api.fine(
-        "PUT",
-        "tables",
-        and(table("t"), json!({"description": "first"})),
-    );
-    let entity = api.fine(
-        "PUT",
-        "tables",
-        and(table("t"), json!({"description": "second"})),
-    );
+    api.fine("PUT", "tables", and(table("t"), json!({"description": "first"})));
+    let entity = api.fine("PUT", "tables", and(table("t"), json!({"description": "second"})));
     assert_eq!(
         (&entity["description"], &entity["version"]),
         (&json!("first"), &json!(0.2))
@@ -216,16 +189,8 @@ fn case_2_14_before_2_0_a_bot_overwrites_the_display_name() {
         (Profile::V2_0, "first"),
     ] {
         let api = Api::of(profile).with_schema();
-        api.fine(
-            "PUT",
-            "tables",
-            and(table("t"), json!({"displayName": "first"})),
-        );
-        let entity = api.fine(
-            "PUT",
-            "tables",
-            and(table("t"), json!({"displayName": "second"})),
-        );
+        api.fine("PUT", "tables", and(table("t"), json!({"displayName": "first"})));
+        let entity = api.fine("PUT", "tables", and(table("t"), json!({"displayName": "second"})));
         assert_eq!(entity["displayName"], shown, "{profile:?}");
     }
 }
@@ -242,8 +207,7 @@ fn case_2_15_custom_properties() {
         .expect("an id")
         .to_string();
     let text = api.get("metadata/types/name/string?category=field").body["id"].clone();
-    let property =
-        json!({"name": "colour", "description": "d", "propertyType": {"id": text, "type": "type"}});
+    let property = json!({"name": "colour", "description": "d", "propertyType": {"id": text, "type": "type"}});
     api.fine("PUT", &format!("metadata/types/{id}"), property);
     api.fine("PUT", "tables", with);
     api.fine("PUT", "tables", table("t"));
@@ -256,14 +220,8 @@ fn case_2_15_custom_properties() {
 #[test]
 fn case_2_16_columns_and_the_version_that_their_change_makes() {
     let api = Api::start().with_schema();
-    let put = |columns: Value| {
-        api.fine(
-            "PUT",
-            "tables",
-            and(table("t"), json!({"columns": columns})),
-        )["version"]
-            .clone()
-    };
+    let put =
+        |columns: Value| api.fine("PUT", "tables", and(table("t"), json!({"columns": columns})))["version"].clone();
     let text = |length: u32| json!({"name": "text", "dataType": "VARCHAR", "dataLength": length});
     let (id, more) = (
         json!({"name": "id", "dataType": "INT"}),
@@ -296,19 +254,12 @@ fn case_2_17_tags_and_descriptions_of_columns_are_carried_forward() {
 
 #[test]
 fn case_2_18_before_2_0_a_put_without_constraints_removes_them() {
-    let constraints =
-        json!({"tableConstraints": [{"constraintType": "PRIMARY_KEY", "columns": ["id"]}]});
+    let constraints = json!({"tableConstraints": [{"constraintType": "PRIMARY_KEY", "columns": ["id"]}]});
     for (profile, kept) in [(Profile::V1_11, false), (Profile::V2_0, true)] {
         let api = Api::of(profile).with_schema();
         api.fine("PUT", "tables", and(table("t"), constraints.clone()));
-        api.fine(
-            "PUT",
-            "tables",
-            and(table("t"), json!({"description": "d"})),
-        );
-        let shown = api
-            .get("tables/name/svc.db.s.t?fields=tableConstraints")
-            .body;
+        api.fine("PUT", "tables", and(table("t"), json!({"description": "d"})));
+        let shown = api.get("tables/name/svc.db.s.t?fields=tableConstraints").body;
         assert_eq!(shown.get("tableConstraints").is_some(), kept, "{profile:?}");
     }
 }
@@ -350,10 +301,7 @@ fn case_2_20_constraints_must_fit() {
     };
     let key = json!({"constraintType": "PRIMARY_KEY", "columns": ["id"]});
     assert_eq!(with(json!([key])), 201);
-    assert_eq!(
-        with(json!([{"constraintType": "UNIQUE", "columns": ["none"]}])),
-        400
-    );
+    assert_eq!(with(json!([{"constraintType": "UNIQUE", "columns": ["none"]}])), 400);
     assert_eq!(with(json!([key, key])), 400);
 }
 
@@ -365,10 +313,7 @@ fn case_2_21_a_column_with_a_dot() {
     let entity = api.fine(
         "PUT",
         "tables",
-        and(
-            table("t"),
-            json!({"columns": columns, "tableConstraints": constraints}),
-        ),
+        and(table("t"), json!({"columns": columns, "tableConstraints": constraints})),
     );
     let column = &entity["columns"][0];
     assert_eq!(
@@ -381,11 +326,7 @@ fn case_2_21_a_column_with_a_dot() {
 fn case_2_25_a_put_of_a_deleted_container_brings_its_children_back() {
     let api = Api::start().with_schema();
     api.tables(tables(3));
-    api.fine(
-        "DELETE",
-        "databases/name/svc.db?recursive=true",
-        Value::Null,
-    );
+    api.fine("DELETE", "databases/name/svc.db?recursive=true", Value::Null);
     assert_eq!(api.get("tables/name/svc.db.s.t1").status, 404);
     let missing = api.tables(tables(1));
     assert_eq!(
@@ -395,20 +336,13 @@ fn case_2_25_a_put_of_a_deleted_container_brings_its_children_back() {
     let answer = api.call("PUT", "databases", json!({"name": "db", "service": "svc"}));
     assert_eq!(answer.status, 200);
     assert_eq!(api.get("tables/name/svc.db.s.t1").status, 200);
-    assert_eq!(
-        api.get("databaseSchemas/name/svc.db.s").body["deleted"],
-        false
-    );
+    assert_eq!(api.get("databaseSchemas/name/svc.db.s").body["deleted"], false);
 }
 
 #[test]
 fn case_2_26_name_and_parent_make_an_entity() {
     let api = Api::start().with_schema();
-    api.fine(
-        "PUT",
-        "databaseSchemas",
-        json!({"name": "s2", "database": "svc.db"}),
-    );
+    api.fine("PUT", "databaseSchemas", json!({"name": "s2", "database": "svc.db"}));
     assert_eq!(api.call("POST", "tables", table("t")).status, 201);
     assert_eq!(
         api.call(
@@ -440,21 +374,13 @@ fn case_3_2_deleted_entities_show_only_to_who_asks() {
         .expect("an id")
         .to_string();
     api.fine("DELETE", &format!("tables/{id}"), Value::Null);
-    for path in [
-        "tables/name/svc.db.s.t0".to_string(),
-        format!("tables/{id}"),
-    ] {
+    for path in ["tables/name/svc.db.s.t0".to_string(), format!("tables/{id}")] {
         assert_eq!(api.get(&path).status, 404);
         for include in ["deleted", "all"] {
-            assert_eq!(
-                api.get(&format!("{path}?include={include}")).body["deleted"],
-                true
-            );
+            assert_eq!(api.get(&format!("{path}?include={include}")).body["deleted"], true);
         }
     }
-    let total = |include: &str| {
-        api.get(&format!("tables?include={include}")).body["paging"]["total"].clone()
-    };
+    let total = |include: &str| api.get(&format!("tables?include={include}")).body["paging"]["total"].clone();
     assert_eq!(
         (total("non-deleted"), total("deleted"), total("all")),
         (json!(0), json!(1), json!(1))
@@ -465,10 +391,7 @@ fn case_3_2_deleted_entities_show_only_to_who_asks() {
 fn case_3_3_an_unknown_field_is_refused() {
     let api = Api::start().with_schema();
     api.tables(tables(1));
-    assert_eq!(
-        api.get("tables/name/svc.db.s.t0?fields=nonsense").status,
-        400
-    );
+    assert_eq!(api.get("tables/name/svc.db.s.t0?fields=nonsense").status, 400);
     assert_eq!(api.get("tables?fields=nonsense").status, 400);
 }
 
@@ -487,9 +410,7 @@ fn case_3_4_and_3_5_only_plain_attributes_show_unasked() {
     }
     assert!(plain["columns"][0].get("tags").is_none());
     assert_eq!(plain["service"]["name"], "svc");
-    let asked = api
-        .get("tables/name/svc.db.s.t?fields=columns,tags,lifeCycle")
-        .body;
+    let asked = api.get("tables/name/svc.db.s.t?fields=columns,tags,lifeCycle").body;
     assert_eq!(asked["lifeCycle"]["created"]["timestamp"], 5);
     assert_eq!(tag_names(&asked["columns"][0]), ["PII.Sensitive"]);
 }
@@ -516,9 +437,7 @@ fn case_3_7_lists_come_in_pages() {
     let mut after = String::new();
     loop {
         let page = api
-            .get(&format!(
-                "tables?databaseSchema=svc.db.s&limit=10&after={after}"
-            ))
+            .get(&format!("tables?databaseSchema=svc.db.s&limit=10&after={after}"))
             .body;
         assert_eq!(page["paging"]["total"], 25);
         seen.extend(
@@ -549,11 +468,7 @@ fn case_3_7_lists_come_in_pages() {
 #[test]
 fn lists_are_narrowed_by_name_alone() {
     let api = Api::start().with_schema();
-    api.fine(
-        "PUT",
-        "databaseSchemas",
-        json!({"name": "s2", "database": "svc.db"}),
-    );
+    api.fine("PUT", "databaseSchemas", json!({"name": "s2", "database": "svc.db"}));
     api.tables(json!([
         table("t"),
         and(table("t"), json!({"databaseSchema": "svc.db.s2"}))

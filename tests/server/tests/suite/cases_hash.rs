@@ -19,12 +19,7 @@ fn row(more: Value) -> Value {
 fn case_7_1_the_same_hash_twice_is_all_success_and_no_version() {
     let api = Api::start().with_schema();
     let rows: Value = (0..5)
-        .map(|at| {
-            and(
-                table(&format!("t{at}")),
-                json!({"sourceHash": format!("hash-{at}")}),
-            )
-        })
+        .map(|at| and(table(&format!("t{at}")), json!({"sourceHash": format!("hash-{at}")})))
         .collect();
     api.tables(rows.clone());
     assert_eq!(counts(&api.tables(rows)), (5, 5, 0));
@@ -123,11 +118,7 @@ fn case_7_5_override_does_not_blank() {
 fn case_7_6_override_does_not_skip() {
     let api = Api::start().with_schema();
     api.tables(row(json!({"sourceHash": "a", "description": "one"})));
-    api.fine(
-        "PUT",
-        OVERRIDE,
-        row(json!({"sourceHash": "a", "description": "two"})),
-    );
+    api.fine("PUT", OVERRIDE, row(json!({"sourceHash": "a", "description": "two"})));
     assert_eq!(shown(&api)["description"], "two");
 }
 
@@ -167,16 +158,10 @@ fn case_7_11_to_7_13_override_replaces_tags_by_classification() {
     api.tables(with(json!([tag("PII.None"), tag("Tier.Tier1")])));
     api.fine("PUT", OVERRIDE, with(json!([tag("PII.Sensitive")])));
     assert_eq!(tag_names(&shown(&api)), ["PII.Sensitive", "Tier.Tier1"]);
-    assert_eq!(
-        tag_names(&shown(&api)["columns"][0]),
-        ["PII.Sensitive", "Tier.Tier1"]
-    );
+    assert_eq!(tag_names(&shown(&api)["columns"][0]), ["PII.Sensitive", "Tier.Tier1"]);
     api.fine("PUT", OVERRIDE, row(json!({})));
     assert_eq!(tag_names(&shown(&api)), ["PII.Sensitive", "Tier.Tier1"]);
-    assert_eq!(
-        tag_names(&shown(&api)["columns"][0]),
-        ["PII.Sensitive", "Tier.Tier1"]
-    );
+    assert_eq!(tag_names(&shown(&api)["columns"][0]), ["PII.Sensitive", "Tier.Tier1"]);
 }
 
 #[test]
@@ -188,10 +173,7 @@ fn case_7_14_a_bot_keeps_constraints_but_those_of_dropped_columns() {
         let api = Api::start().with_schema();
         api.tables(row(constraints.clone()));
         api.fine("PUT", path, row(json!({"description": "d"})));
-        assert_eq!(
-            shown(&api)["tableConstraints"],
-            constraints["tableConstraints"]
-        );
+        assert_eq!(shown(&api)["tableConstraints"], constraints["tableConstraints"]);
         api.fine(
             "PUT",
             path,
@@ -208,12 +190,7 @@ fn case_7_14_a_bot_keeps_constraints_but_those_of_dropped_columns() {
 fn case_7_15_owners() {
     let api = Api::start().with_schema();
     let user = |name: &str| {
-        let id = api.fine(
-            "PUT",
-            "users",
-            json!({"name": name, "email": format!("{name}@x.org")}),
-        )["id"]
-            .clone();
+        let id = api.fine("PUT", "users", json!({"name": name, "email": format!("{name}@x.org")}))["id"].clone();
         json!({"owners": [{"id": id, "type": "user"}]})
     };
     let (ann, bob) = (user("ann"), user("bob"));
@@ -234,20 +211,13 @@ fn case_7_16_retention_is_kept_from_bots() {
     api.tables(row(json!({"description": "d"})));
     assert_eq!(shown(&api)["retentionPeriod"], "P30D");
     let schema = |more: Value| json!([and(json!({"name": "s", "database": "svc.db"}), more)]);
-    api.fine(
-        "PUT",
-        "databaseSchemas/bulk",
-        schema(json!({"retentionPeriod": "P1D"})),
-    );
+    api.fine("PUT", "databaseSchemas/bulk", schema(json!({"retentionPeriod": "P1D"})));
     api.fine(
         "PUT",
         "databaseSchemas/bulk?overrideMetadata=true",
         schema(json!({"description": "d"})),
     );
-    assert_eq!(
-        api.get("databaseSchemas/name/svc.db.s").body["retentionPeriod"],
-        "P1D"
-    );
+    assert_eq!(api.get("databaseSchemas/name/svc.db.s").body["retentionPeriod"], "P1D");
 }
 
 #[test]

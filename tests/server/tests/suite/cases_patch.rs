@@ -18,20 +18,12 @@ fn case_4_1_by_id_and_by_name() {
         .to_string();
     let by_id = api.call("PATCH", &format!("tables/{id}"), description("one"));
     assert_eq!(
-        (
-            by_id.status,
-            &by_id.body["description"],
-            &by_id.body["version"]
-        ),
+        (by_id.status, &by_id.body["description"], &by_id.body["version"]),
         (200, &json!("one"), &json!(0.2))
     );
     let by_name = api.call("PATCH", "tables/name/svc.db.s.t", description("two"));
     assert_eq!(
-        (
-            by_name.status,
-            &by_name.body["description"],
-            &by_name.body["version"]
-        ),
+        (by_name.status, &by_name.body["description"], &by_name.body["version"]),
         (200, &json!("two"), &json!(0.3))
     );
 }
@@ -42,8 +34,7 @@ fn case_4_1_servers_without_patch_by_name_answer_405() {
     api.switch(json!({"patch_by_name": false}));
     api.tables(tables(1));
     assert_eq!(
-        api.call("PATCH", "tables/name/svc.db.s.t0", description("x"))
-            .status,
+        api.call("PATCH", "tables/name/svc.db.s.t0", description("x")).status,
         405
     );
 }
@@ -59,17 +50,11 @@ fn case_4_2_the_first_change_is_described() {
 #[test]
 fn case_4_4_a_patch_without_a_difference_is_no_version() {
     let api = Api::start().with_schema();
-    let mut row = and(
-        table("t"),
-        json!({"tags": [tag("PII.None")], "description": "d"}),
-    );
+    let mut row = and(table("t"), json!({"tags": [tag("PII.None")], "description": "d"}));
     row["columns"][0]["tags"] = json!([tag("PII.Sensitive")]);
     api.tables(json!([row]));
     for body in [json!([]), description("d")] {
-        assert_eq!(
-            api.fine("PATCH", "tables/name/svc.db.s.t", body)["version"],
-            json!(0.1)
-        );
+        assert_eq!(api.fine("PATCH", "tables/name/svc.db.s.t", body)["version"], json!(0.1));
     }
 }
 
@@ -99,10 +84,7 @@ fn case_4_6_a_patch_cannot_delete() {
     let api = Api::start().with_schema();
     api.tables(tables(1));
     let body = json!([{"op": "replace", "path": "/deleted", "value": true}]);
-    assert_eq!(
-        api.call("PATCH", "tables/name/svc.db.s.t0", body).status,
-        400
-    );
+    assert_eq!(api.call("PATCH", "tables/name/svc.db.s.t0", body).status, 400);
 }
 
 #[test]
@@ -134,11 +116,7 @@ fn case_4_8_to_4_10_etags() {
     assert!(etag.starts_with('"') && etag.ends_with('"'), "{etag}");
     let with = |etag: &str, text: &str| {
         let url = format!("{}/v1/tables/{id}", api.server.url);
-        let request = api
-            .http
-            .patch(url)
-            .bearer_auth(&api.token)
-            .header("If-Match", etag);
+        let request = api.http.patch(url).bearer_auth(&api.token).header("If-Match", etag);
         let answer = request
             .header("Content-Type", "application/json-patch+json")
             .body(description(text).to_string())
@@ -200,10 +178,7 @@ fn case_4_12_a_bots_patch_cannot_blank_descriptions() {
 fn case_4_13_constraints_go_with_their_column() {
     let api = Api::start().with_schema();
     let constraints = json!([{"constraintType": "PRIMARY_KEY", "columns": ["id"]}, {"constraintType": "UNIQUE", "columns": ["text"]}]);
-    api.tables(json!([and(
-        table("t"),
-        json!({"tableConstraints": constraints})
-    )]));
+    api.tables(json!([and(table("t"), json!({"tableConstraints": constraints}))]));
     let entity = api.fine(
         "PATCH",
         "tables/name/svc.db.s.t",
@@ -240,12 +215,8 @@ fn a_patch_of_nothing_is_404_and_a_broken_one_400() {
     );
     api.tables(tables(1));
     assert_eq!(
-        api.call(
-            "PATCH",
-            "tables/name/svc.db.s.t0",
-            json!({"not": "a patch"})
-        )
-        .status,
+        api.call("PATCH", "tables/name/svc.db.s.t0", json!({"not": "a patch"}))
+            .status,
         400
     );
     assert_eq!(
@@ -304,22 +275,14 @@ fn case_5_4_with_another_change_the_version_goes_up() {
 #[test]
 fn case_5_6_a_bulk_row_may_carry_a_life_cycle() {
     let api = Api::start().with_schema();
-    let row = |time: u64| {
-        json!([and(
-            table("t"),
-            json!({"lifeCycle": {"created": {"timestamp": time}}})
-        )])
-    };
+    let row = |time: u64| json!([and(table("t"), json!({"lifeCycle": {"created": {"timestamp": time}}}))]);
     api.tables(row(10));
     api.tables(row(5));
     let shown = || api.get("tables/name/svc.db.s.t?fields=lifeCycle").body;
     assert_eq!(shown()["lifeCycle"]["created"]["timestamp"], 10);
     api.tables(row(20));
     assert_eq!(
-        (
-            &shown()["lifeCycle"]["created"]["timestamp"],
-            &shown()["version"]
-        ),
+        (&shown()["lifeCycle"]["created"]["timestamp"], &shown()["version"]),
         (&json!(20), &json!(0.1))
     );
     api.tables(tables(1));
@@ -332,18 +295,13 @@ fn a_patch_of_a_table_loses_its_view_definition() {
         for profile in [Profile::V1_11, Profile::V2_0] {
             let api = Api::of(profile).with_schema();
             api.switch(json!({"patch_drops_schema_definition": on}));
-            api.tables(json!([and(
-                table("v"),
-                json!({"schemaDefinition": "SELECT 1"})
-            )]));
+            api.tables(json!([and(table("v"), json!({"schemaDefinition": "SELECT 1"}))]));
             api.fine(
                 "PATCH",
                 "tables/name/svc.db.s.v",
                 life_cycle(json!({"created": {"timestamp": 1}})),
             );
-            let shown = api
-                .get("tables/name/svc.db.s.v?fields=schemaDefinition")
-                .body;
+            let shown = api.get("tables/name/svc.db.s.v?fields=schemaDefinition").body;
             assert_eq!(shown.get("schemaDefinition").is_some(), kept);
             assert_eq!(shown["version"], json!(0.1));
         }
@@ -355,20 +313,12 @@ fn case_7_20_a_patch_may_clear_the_source_hash() {
     for (on, applied) in [(false, false), (true, true)] {
         let api = Api::start().with_schema();
         api.switch(json!({"patch_clears_source_hash": on}));
-        let row = json!([and(
-            table("t"),
-            json!({"sourceHash": "h", "tags": [tag("PII.None")]})
-        )]);
+        let row = json!([and(table("t"), json!({"sourceHash": "h", "tags": [tag("PII.None")]}))]);
         api.tables(row.clone());
         let body = json!([{"op": "replace", "path": "/tags", "value": []}]);
         assert_eq!(
-            api.call_as(
-                &auth::admin_token(),
-                "PATCH",
-                "tables/name/svc.db.s.t",
-                body
-            )
-            .status,
+            api.call_as(&auth::admin_token(), "PATCH", "tables/name/svc.db.s.t", body)
+                .status,
             200
         );
         api.tables(row);
@@ -384,10 +334,7 @@ fn a_client_of_1_x_writes_the_hash_by_patch() {
     let api = Api::of(Profile::V1_13).with_schema();
     api.tables(json!([and(table("t"), json!({"sourceHash": "old"}))]));
     let body = json!([{"op": "replace", "path": "/sourceHash", "value": "new"}]);
-    assert_eq!(
-        api.fine("PATCH", "tables/name/svc.db.s.t", body)["version"],
-        json!(0.1)
-    );
+    assert_eq!(api.fine("PATCH", "tables/name/svc.db.s.t", body)["version"], json!(0.1));
     assert_eq!(
         api.get("tables/name/svc.db.s.t?fields=sourceHash").body["sourceHash"],
         "new"

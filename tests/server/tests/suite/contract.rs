@@ -11,10 +11,7 @@ use crate::api::{and, counts, failed, passed, table, tables, Api};
 #[test]
 fn rows_come_as_creates_skips_updates_and_refusals_last() {
     let api = Api::start().with_schema();
-    api.tables(json!([
-        and(table("same"), json!({"sourceHash": "h"})),
-        table("old")
-    ]));
+    api.tables(json!([and(table("same"), json!({"sourceHash": "h"})), table("old")]));
     let answer = api.tables(json!([
         and(table("gone"), json!({"databaseSchema": "none"})),
         and(table("old"), json!({"description": "d"})),
@@ -25,12 +22,7 @@ fn rows_come_as_creates_skips_updates_and_refusals_last() {
     ]));
     assert_eq!(
         passed(&answer),
-        [
-            "svc.db.s.new1",
-            "svc.db.s.new2",
-            "svc.db.s.same",
-            "svc.db.s.old"
-        ]
+        ["svc.db.s.new1", "svc.db.s.new2", "svc.db.s.same", "svc.db.s.old"]
     );
     let refused = failed(&answer);
     assert_eq!(refused[0]["request"], "svc.db.s.key");
@@ -60,11 +52,7 @@ fn the_status_word_by_line_when_all_rows_fail() {
     ] {
         let api = Api::of(profile).with_schema();
         assert_eq!(api.tables(json!([stored]))["status"], word, "{profile:?}");
-        assert_eq!(
-            api.tables(json!([refused]))["status"],
-            "failure",
-            "{profile:?}"
-        );
+        assert_eq!(api.tables(json!([refused]))["status"], "failure", "{profile:?}");
         assert_eq!(
             api.tables(json!([refused, stored]))["status"],
             "partialSuccess",
@@ -78,10 +66,7 @@ fn only_2_0_has_the_field_for_side_effects() {
     for (profile, there) in [(Profile::V1_13, false), (Profile::V2_0, true)] {
         let api = Api::of(profile).with_schema();
         let answer = api.tables(tables(1));
-        assert_eq!(
-            answer["successRequest"][0].get("hasSideEffects").is_some(),
-            there
-        );
+        assert_eq!(answer["successRequest"][0].get("hasSideEffects").is_some(), there);
     }
 }
 
@@ -97,10 +82,7 @@ fn a_foreign_key_needs_its_table() {
         failed(&answer)[0],
         json!({"request": "svc.db.s.a", "status": 400, "message": "table instance for svc.db.s.b not found", "hasSideEffects": false})
     );
-    assert_eq!(
-        counts(&api.tables(json!([key("self", "self"), table("b")]))),
-        (2, 2, 0)
-    );
+    assert_eq!(counts(&api.tables(json!([key("self", "self"), table("b")]))), (2, 2, 0));
     assert_eq!(counts(&api.tables(json!([key("a", "b")]))), (1, 1, 0));
 }
 
@@ -109,16 +91,10 @@ fn the_first_of_two_that_fails_takes_the_second_along() {
     let api = Api::start().with_schema();
     api.faults(json!([{"match": {"class": "bulk"}, "do": {"kind": "fail_rows", "count": 1, "message": "broken"}}]));
     let answer = api.tables(json!([table("t"), table("t")]));
-    let texts: Vec<Value> = failed(&answer)
-        .iter()
-        .map(|row| row["message"].clone())
-        .collect();
+    let texts: Vec<Value> = failed(&answer).iter().map(|row| row["message"].clone()).collect();
     assert_eq!(
         texts,
-        [
-            json!("broken"),
-            json!("Entity does not exist and could not be created")
-        ]
+        [json!("broken"), json!("Entity does not exist and could not be created")]
     );
 }
 
@@ -134,11 +110,7 @@ fn bodies_that_are_no_list_of_requests_are_400() {
     ] {
         let answer = api.call("PUT", "tables/bulk", body);
         assert_eq!(answer.status, 400);
-        assert!(
-            answer.text.contains("Invalid request format"),
-            "{}",
-            answer.text
-        );
+        assert!(answer.text.contains("Invalid request format"), "{}", answer.text);
     }
     api.switch(json!({"refuse_unknown_properties": false}));
     assert_eq!(
@@ -181,10 +153,7 @@ fn the_version_follows_the_profile() {
         (Profile::V1_13, "1.13.6"),
         (Profile::V2_0, "2.0.7"),
     ] {
-        assert_eq!(
-            Api::of(profile).get("system/version").body["version"],
-            version
-        );
+        assert_eq!(Api::of(profile).get("system/version").body["version"], version);
     }
 }
 
@@ -228,26 +197,15 @@ fn pipeline_reports() {
     let all = api
         .get("services/ingestionPipelines/svc.p/pipelineStatus?startTs=0&endTs=1")
         .body;
+    assert_eq!(all["data"], json!([{"runId": "r", "pipelineState": "success"}]));
     assert_eq!(
-        all["data"],
-        json!([{"runId": "r", "pipelineState": "success"}])
-    );
-    assert_eq!(
-        api.get("services/ingestionPipelines/svc.p/pipelineStatus/r")
-            .body["pipelineState"],
+        api.get("services/ingestionPipelines/svc.p/pipelineStatus/r").body["pipelineState"],
         "success"
     );
+    assert_eq!(api.get("services/ingestionPipelines/name/svc.p").status, 200);
     assert_eq!(
-        api.get("services/ingestionPipelines/name/svc.p").status,
-        200
-    );
-    assert_eq!(
-        api.call(
-            "PUT",
-            "services/ingestionPipelines/progress/svc.p/r",
-            json!({})
-        )
-        .status,
+        api.call("PUT", "services/ingestionPipelines/progress/svc.p/r", json!({}))
+            .status,
         200
     );
 }
@@ -261,10 +219,7 @@ fn attachments_are_kept_and_dumped() {
         .to_string();
     let sample = json!({"columns": ["id"], "rows": [["1"]]});
     api.fine("PUT", &format!("tables/{id}/sampleData"), sample.clone());
-    assert_eq!(
-        api.get(&format!("tables/{id}/sampleData")).body["sampleData"],
-        sample
-    );
+    assert_eq!(api.get(&format!("tables/{id}/sampleData")).body["sampleData"], sample);
     let state = api.control("GET", "/state", Value::Null);
     assert_eq!(state["attachments"]["tables/svc.db.s.t/sampleData"], sample);
 }
@@ -273,15 +228,13 @@ fn attachments_are_kept_and_dumped() {
 fn search_is_empty_or_what_it_was_given() {
     let api = Api::start();
     let ask = || {
-        api.get("search/fieldQuery?fieldName=fullyQualifiedName&fieldValue=a.*.t&index=table_search_index").body
+        api.get("search/fieldQuery?fieldName=fullyQualifiedName&fieldValue=a.*.t&index=table_search_index")
+            .body
     };
     assert_eq!(ask()["hits"]["total"]["value"], 0);
     let document = json!({"index": "table_search_index", "source": {"id": "x", "fullyQualifiedName": "a.b.c.t"}});
     api.control("PUT", "/search", json!([document]));
-    assert_eq!(
-        ask()["hits"]["hits"][0]["_source"]["fullyQualifiedName"],
-        "a.b.c.t"
-    );
+    assert_eq!(ask()["hits"]["hits"][0]["_source"]["fullyQualifiedName"], "a.b.c.t");
 }
 
 #[test]
@@ -305,10 +258,7 @@ fn a_route_that_is_not_known_is_404_in_the_servers_form_and_noted() {
     let answer = api.get("no/such/route");
     assert_eq!((answer.status, &answer.body["code"]), (404, &json!(404)));
     let summary = api.control("GET", "/summary", Value::Null);
-    assert_eq!(
-        summary["unknown_routes"],
-        json!(["GET /api/v1/no/such/route"])
-    );
+    assert_eq!(summary["unknown_routes"], json!(["GET /api/v1/no/such/route"]));
 }
 
 #[test]
@@ -324,11 +274,7 @@ fn only_loopback_addresses_are_served() {
 
 #[test]
 fn the_tokens_are_three_different_ones() {
-    let all = [
-        auth::bot_token(),
-        auth::admin_token(),
-        auth::consumer_token(),
-    ];
+    let all = [auth::bot_token(), auth::admin_token(), auth::consumer_token()];
     assert!(all.iter().all(|token| token.split('.').count() == 3));
     assert!(all[0] != all[1] && all[1] != all[2]);
 }

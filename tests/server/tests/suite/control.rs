@@ -17,12 +17,7 @@ fn the_log_knows_each_request() {
     let entry = &log[0];
     assert_eq!(log.as_array().map(Vec::len), Some(1));
     assert_eq!(
-        (
-            &entry["n"],
-            &entry["method"],
-            &entry["class"],
-            &entry["collection"]
-        ),
+        (&entry["n"], &entry["method"], &entry["class"], &entry["collection"]),
         (&json!(4), &json!("PUT"), &json!("bulk"), &json!("tables"))
     );
     assert_eq!(
@@ -59,10 +54,7 @@ fn the_summary_adds_up() {
     api.tables(tables(2));
     api.get("tables/name/svc.db.s.t0");
     let summary = api.control("GET", "/summary", Value::Null);
-    assert_eq!(
-        summary["requests_by_class"],
-        json!({"bulk": 2, "get": 1, "single": 3})
-    );
+    assert_eq!(summary["requests_by_class"], json!({"bulk": 2, "get": 1, "single": 3}));
     assert_eq!(summary["rows_by_collection"]["tables"], 5);
     assert_eq!(
         (&summary["in_flight"], &summary["order_violations"]),
@@ -76,11 +68,9 @@ fn the_summary_adds_up() {
 fn the_normalized_state_of_two_servers_is_equal() {
     let state = |order: [&str; 2]| {
         let api = Api::start().with_schema();
-        let user =
-            api.fine("PUT", "users", json!({"name": "ann", "email": "ann@x.org"}))["id"].clone();
+        let user = api.fine("PUT", "users", json!({"name": "ann", "email": "ann@x.org"}))["id"].clone();
         for name in order {
-            let owners =
-                json!({"owners": [{"id": user, "type": "user"}], "tags": [tag("PII.None")]});
+            let owners = json!({"owners": [{"id": user, "type": "user"}], "tags": [tag("PII.None")]});
             api.tables(json!([and(table(name), owners)]));
         }
         api.tables(json!([and(table("a"), json!({"description": "later"}))]));
@@ -102,10 +92,7 @@ fn the_normalized_state_of_two_servers_is_equal() {
         (&json!(["ann"]), &json!("svc.db.s"))
     );
     assert!(shown.get("id").is_none() && shown.get("version").is_none());
-    assert!(
-        one.get("tags").is_none(),
-        "what was there from the start is left out"
-    );
+    assert!(one.get("tags").is_none(), "what was there from the start is left out");
 }
 
 #[test]
@@ -130,10 +117,7 @@ fn a_reset_forgets_everything_but_switches_and_profile() {
     assert_eq!(api.control("GET", "/summary", Value::Null)["requests"], 0);
     assert_eq!(api.control("GET", "/faults", Value::Null), json!([]));
     assert_eq!(api.control("GET", "/latency", Value::Null), json!({}));
-    assert_eq!(
-        api.control("GET", "/profile", Value::Null),
-        json!({"profile": "1.12"})
-    );
+    assert_eq!(api.control("GET", "/profile", Value::Null), json!({"profile": "1.12"}));
     assert_eq!(api.get("databases/name/svc.db").status, 404);
 }
 
@@ -149,11 +133,7 @@ fn what_is_not_understood_is_said() {
         .try_control("PUT", "/switches", json!({"nonsense": true}))
         .text
         .contains("nonsense"));
-    assert_eq!(
-        api.try_control("POST", "/outage", json!({"seconds": -1}))
-            .status,
-        400
-    );
+    assert_eq!(api.try_control("POST", "/outage", json!({"seconds": -1})).status, 400);
 }
 
 #[test]
@@ -162,10 +142,7 @@ fn idle_connections_are_closed_and_others_kept() {
     for _ in 0..5 {
         api.get("databases/name/svc.db");
     }
-    assert_eq!(
-        api.control("GET", "/summary", Value::Null)["connections"],
-        1
-    );
+    assert_eq!(api.control("GET", "/summary", Value::Null)["connections"], 1);
     api.switch(json!({"idle_timeout_s": 0.2}));
     let mut socket = TcpStream::connect(api.server.address).expect("a connection");
     let begun = Instant::now();

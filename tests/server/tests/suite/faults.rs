@@ -130,10 +130,7 @@ fn rows_fail_by_name_by_share_and_by_number() {
 fn connections_are_reset_before_and_after_the_work() {
     for (at, rows) in [("before_body", 0), ("before_work", 0), ("after_work", 2)] {
         let api = faulty(json!([{"match": {"class": "bulk"}, "do": {"kind": "reset", "at": at}}]));
-        assert!(
-            api.try_call("PUT", "tables/bulk", &tables(2)).is_err(),
-            "{at}"
-        );
+        assert!(api.try_call("PUT", "tables/bulk", &tables(2)).is_err(), "{at}");
         assert_eq!(stored(&api), rows, "{at}");
         assert_eq!(last_fault(&api), "reset", "{at}");
     }
@@ -236,15 +233,9 @@ fn answers_that_are_no_json() {
         (answer.status, answer.text, stored(&api))
     };
     assert_eq!(text(json!({"kind": "empty"})), (200, String::new(), 2));
-    assert_eq!(
-        text(json!({"kind": "empty", "work": false})),
-        (200, String::new(), 0)
-    );
+    assert_eq!(text(json!({"kind": "empty", "work": false})), (200, String::new(), 0));
     let (status, page, rows) = text(json!({"kind": "html"}));
-    assert_eq!(
-        (status, page.starts_with("<!DOCTYPE html>"), rows),
-        (200, true, 2)
-    );
+    assert_eq!((status, page.starts_with("<!DOCTYPE html>"), rows), (200, true, 2));
     let (_, deep, _) = text(json!({"kind": "deep_json", "depth": 5000}));
     assert_eq!(deep, format!("{}{}", "[".repeat(5000), "]".repeat(5000)));
     let api = once(json!({"kind": "invalid_utf8"}));
@@ -293,9 +284,7 @@ fn rows_that_are_not_answered_and_rows_that_were_never_sent() {
 
 #[test]
 fn odd_answers() {
-    let api = once(
-        json!({"kind": "odd_answer", "nulls": true, "unknown_fields": true, "lower_case": true}),
-    );
+    let api = once(json!({"kind": "odd_answer", "nulls": true, "unknown_fields": true, "lower_case": true}));
     let answer = api.tables(json!([table("Big")]));
     assert_eq!(answer["status"], Value::Null);
     assert_eq!(answer["failedRequest"], Value::Null);
@@ -305,9 +294,7 @@ fn odd_answers() {
 
 #[test]
 fn bodies_over_a_size_are_413() {
-    let api = faulty(
-        json!([{"match": {"class": "bulk", "body_over": 1000}, "do": {"kind": "status", "status": 413}}]),
-    );
+    let api = faulty(json!([{"match": {"class": "bulk", "body_over": 1000}, "do": {"kind": "status", "status": 413}}]));
     assert_eq!(api.call("PUT", "tables/bulk", tables(1)).status, 200);
     assert_eq!(api.call("PUT", "tables/bulk", tables(50)).status, 413);
 }
@@ -321,16 +308,10 @@ fn more_requests_than_places_are_turned_away() {
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let send = |at: usize| {
             let api = &api;
-            scope.spawn(move || {
-                api.call("PUT", "tables/bulk", json!([table(&format!("t{at}"))]))
-                    .status
-            })
+            scope.spawn(move || api.call("PUT", "tables/bulk", json!([table(&format!("t{at}"))])).status)
         };
         let tasks: Vec<_> = (0..5).map(send).collect();
-        tasks
-            .into_iter()
-            .map(|task| task.join().expect("a status"))
-            .collect()
+        tasks.into_iter().map(|task| task.join().expect("a status")).collect()
     });
     assert_eq!(
         statuses.iter().filter(|status| **status == 200).count(),
@@ -342,12 +323,8 @@ fn more_requests_than_places_are_turned_away() {
 
 #[test]
 fn rules_may_name_an_entity_and_repeat_with_the_seed() {
-    let api =
-        faulty(json!([{"match": {"fqn": "svc.db.s.t1"}, "do": {"kind": "status", "status": 400}}]));
-    assert_eq!(
-        api.call("PUT", "tables/bulk", json!([table("t0")])).status,
-        200
-    );
+    let api = faulty(json!([{"match": {"fqn": "svc.db.s.t1"}, "do": {"kind": "status", "status": 400}}]));
+    assert_eq!(api.call("PUT", "tables/bulk", json!([table("t0")])).status, 200);
     assert_eq!(api.call("PUT", "tables/bulk", tables(3)).status, 400);
     assert_eq!(api.get("tables/name/svc.db.s.t0").status, 200);
     let run = || {
@@ -401,9 +378,7 @@ fn an_outage_refuses_connections_and_ends_on_the_same_port() {
     let api = Api::start().with_schema();
     api.control("POST", "/outage", json!({"seconds": 0.5}));
     std::thread::sleep(Duration::from_millis(100));
-    let refused = TcpStream::connect(api.server.address)
-        .err()
-        .map(|error| error.kind());
+    let refused = TcpStream::connect(api.server.address).err().map(|error| error.kind());
     assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(api.get("databases/name/svc.db").status, 200);
@@ -416,9 +391,7 @@ fn a_plan_that_is_not_understood_is_refused_and_changes_nothing() {
     assert_eq!(answer.status, 400);
     assert!(answer.text.contains("rule 1"));
     assert_eq!(
-        api.control("GET", "/faults", Value::Null)
-            .as_array()
-            .map(Vec::len),
+        api.control("GET", "/faults", Value::Null).as_array().map(Vec::len),
         Some(1)
     );
 }

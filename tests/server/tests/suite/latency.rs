@@ -15,7 +15,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 #[test]
 fn each_class_takes_its_time() {
     let api = Api::start().with_schema();
-    let model = json!({"bulk": {"request_ms": 100, "row_ms": 10}, "get": {"request_ms": 50}, "other": {"request_ms": 20}});
+    let model =
+        json!({"bulk": {"request_ms": 100, "row_ms": 10}, "get": {"request_ms": 50}, "other": {"request_ms": 20}});
     api.control("PUT", "/latency", model);
     let (_, bulk) = timed(|| api.tables(tables(10)));
     assert!((200..400).contains(&bulk.as_millis()), "{bulk:?}");
@@ -29,11 +30,7 @@ fn each_class_takes_its_time() {
 fn a_life_cycle_patch_is_a_class_of_its_own() {
     let api = Api::start().with_schema();
     api.tables(tables(1));
-    api.control(
-        "PUT",
-        "/latency",
-        json!({"life_cycle": {"request_ms": 200}}),
-    );
+    api.control("PUT", "/latency", json!({"life_cycle": {"request_ms": 200}}));
     let patch = |path: &str| {
         let body = json!([{"op": "add", "path": path, "value": {"created": {"timestamp": 1}}}]);
         timed(|| api.call("PATCH", "tables/name/svc.db.s.t0", body))
@@ -88,8 +85,7 @@ fn work_goes_on_when_the_client_leaves_unless_switched() {
 
 #[test]
 fn requests_wait_for_a_place() {
-    let latency =
-        Latency::parse(r#"{"bulk": {"request_ms": 100}, "requests_at_once": 1}"#).expect("a model");
+    let latency = Latency::parse(r#"{"bulk": {"request_ms": 100}, "requests_at_once": 1}"#).expect("a model");
     let api = Api::with(&Config {
         latency,
         ..Config::default()

@@ -16,10 +16,7 @@ fn slim() -> Api {
 #[test]
 fn names_and_parents_are_still_checked() {
     let api = slim();
-    let answer = api.tables(json!([
-        table("t"),
-        and(table("u"), json!({"databaseSchema": "none"}))
-    ]));
+    let answer = api.tables(json!([table("t"), and(table("u"), json!({"databaseSchema": "none"}))]));
     assert_eq!(counts(&answer), (2, 1, 1));
     assert_eq!(
         failed(&answer)[0]["message"],
@@ -31,15 +28,9 @@ fn names_and_parents_are_still_checked() {
         (&json!("svc.db.s.t"), &json!(0.1))
     );
     api.tables(json!([table("t")]));
-    assert_eq!(
-        api.get("tables/name/svc.db.s.t").body["version"],
-        json!(0.1)
-    );
+    assert_eq!(api.get("tables/name/svc.db.s.t").body["version"], json!(0.1));
     api.tables(json!([and(table("t"), json!({"description": "d"}))]));
-    assert_eq!(
-        api.get("tables/name/svc.db.s.t").body["version"],
-        json!(0.2)
-    );
+    assert_eq!(api.get("tables/name/svc.db.s.t").body["version"], json!(0.2));
 }
 
 #[test]
@@ -53,10 +44,7 @@ fn the_state_is_names_and_hashes() {
 /// Resident memory of this process in kilobytes, as Linux tells it.
 fn resident_kb() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_ascii_whitespace()
         .nth(1)
         .and_then(|number| number.parse().ok())

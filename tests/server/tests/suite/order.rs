@@ -43,11 +43,7 @@ fn a_child_while_its_parent_is_being_created() {
     );
     assert_eq!(rules(&api), ["child_before_parent"]);
     // While the parent is only being updated there is nothing to wait for.
-    overlapping(
-        &api,
-        ("databaseSchemas/bulk", schema),
-        ("tables/bulk", json!([child])),
-    );
+    overlapping(&api, ("databaseSchemas/bulk", schema), ("tables/bulk", json!([child])));
     assert_eq!(rules(&api).len(), 1);
 }
 

@@ -11,15 +11,12 @@ struct Files(PathBuf);
 
 impl Files {
     fn new(name: &str) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("om-reference-server-{}-{name}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("om-reference-server-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let authority_key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = parameters
-            .self_signed(&authority_key)
-            .expect("an authority");
+        let authority = parameters.self_signed(&authority_key).expect("an authority");
         std::fs::write(folder.join("ca.pem"), authority.pem()).expect("a file");
         let issuer = Issuer::new(parameters, authority_key);
         for (name, host) in [("server", "127.0.0.1"), ("client", "client")] {
@@ -27,8 +24,7 @@ impl Files {
             let parameters = CertificateParams::new(vec![host.to_string()]).expect("parameters");
             let certificate = parameters.signed_by(&key, &issuer).expect("a certificate");
             std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("a file");
-            std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem())
-                .expect("a file");
+            std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("a file");
         }
         Files(folder)
     }
@@ -73,15 +69,7 @@ fn a_client_that_knows_the_authority_is_served() {
     assert!(server.url.starts_with("https://127.0.0.1:"));
     let url = format!("{}/v1/system/version", server.url);
     let client = trusting(&files).build().expect("a client");
-    assert_eq!(
-        client
-            .get(&url)
-            .send()
-            .expect("an answer")
-            .status()
-            .as_u16(),
-        200
-    );
+    assert_eq!(client.get(&url).send().expect("an answer").status().as_u16(), 200);
     let stranger = crate::api::client().build().expect("a client");
     assert!(stranger.get(&url).send().is_err());
     assert_eq!(server.shared.log().connections, 1);
@@ -101,10 +89,7 @@ fn a_client_may_have_to_show_a_certificate() {
         .identity(Identity::from_pem(&pem).expect("an identity"))
         .build()
         .expect("a client");
-    assert_eq!(
-        with.get(&url).send().expect("an answer").status().as_u16(),
-        200
-    );
+    assert_eq!(with.get(&url).send().expect("an answer").status().as_u16(), 200);
 }
 
 #[test]
