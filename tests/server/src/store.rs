@@ -61,6 +61,9 @@ pub struct Edge {
 /// What is attached to an entity: collection, FQN, and the name of the attachment.
 pub type AttachmentKey = (KindId, Arc<str>, String);
 
+/// One end of a lineage edge.
+pub type Node = (KindId, Arc<str>);
+
 /// Everything the server knows.
 pub struct Store {
     /// One for each of [`KINDS`].
@@ -68,7 +71,7 @@ pub struct Store {
     /// Sample data, status reports and the like.
     pub attachments: BTreeMap<AttachmentKey, Value>,
     /// Lineage.
-    pub edges: BTreeMap<((KindId, Arc<str>), (KindId, Arc<str>)), Edge>,
+    pub edges: BTreeMap<(Node, Node), Edge>,
     /// FQN of the query with this text.
     pub checksums: HashMap<[u8; 16], Arc<str>>,
     /// Custom properties by entity type.
