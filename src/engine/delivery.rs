@@ -588,8 +588,8 @@ impl Engine {
     /// Fails records for good, and says where an earlier attempt may have written them.
     pub(super) fn fail_in_doubt(&mut self, work: &Work, why: &str) {
         for sequence in work.sequences() {
-            let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-            self.finish(sequence, Ending::Failed(with_doubt(why, unknown).into()));
+            let ending = self.failure(sequence, why);
+            self.finish(sequence, ending);
         }
     }
 

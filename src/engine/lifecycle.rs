@@ -145,7 +145,7 @@ impl Engine {
         let text = format!("its entity {} failed: {reason}", entity.record.fqn);
         let next = self.order.next_writer(entity).and_then(|next| self.order.get(next));
         next.filter(|next| next.kind() == Kind::LifeCycle)
-            .map(|next| (next.sequence, Ending::Failed(text.into())))
+            .map(|next| (next.sequence, self.failure(next.sequence, &text)))
             .into_iter()
             .collect()
     }
