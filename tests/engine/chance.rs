@@ -588,6 +588,7 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
     if weather.retry_after.is_some_and(|asked| asked > seconds(60)) && season == Season::Rough {
         weather.retry_after = Some(seconds(3));
     }
+    weather.spares = (season == Season::Rough).then_some(4);
     let most = if season == Season::Rough { 0.3 } else { 0.9 };
     let mut total = rng.f64() * rng.f64() * most;
     if rng.u8(0..4) > 0 {
