@@ -96,7 +96,7 @@ impl Engine {
                 self.at_once.push(Work::Patch(patch));
             }
             Meaning::Again(again) => {
-                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.overload);
+                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.may_be_its_own());
                 if again.overload || streak {
                     let chance = self.random.f64();
                     self.limiter.overloaded(sent, now, again.retry_after, chance);
