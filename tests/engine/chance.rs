@@ -595,7 +595,15 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
         for _ in 0..rng.usize(1..5) {
             let rate = total * rng.f64();
             total -= rate;
-            weather.rates.push((rate, passing_trouble(rng)));
+            match passing_trouble(rng) {
+                // Each stops everything for a time-out, once few requests are allowed at once: two are enough.
+                stall @ Trouble::Stall { .. } if season == Season::Rough => {
+                    weather
+                        .by_number
+                        .extend([(rng.u64(1..50), stall), (rng.u64(1..500), stall)]);
+                }
+                trouble => weather.rates.push((rate, trouble)),
+            }
         }
     }
     if rng.bool() {
