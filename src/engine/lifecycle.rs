@@ -96,7 +96,7 @@ impl Engine {
                 self.at_once.push(Work::Patch(patch));
             }
             Meaning::Again(again) => {
-                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.overload);
+                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.may_be_its_own());
                 if again.overload || streak {
                     let chance = self.random.f64();
                     self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -145,7 +145,7 @@ impl Engine {
         let text = format!("its entity {} failed: {reason}", entity.record.fqn);
         let next = self.order.next_writer(entity).and_then(|next| self.order.get(next));
         next.filter(|next| next.kind() == Kind::LifeCycle)
-            .map(|next| (next.sequence, Ending::Failed(text.into())))
+            .map(|next| (next.sequence, self.failure(next.sequence, &text)))
             .into_iter()
             .collect()
     }

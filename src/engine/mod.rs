@@ -551,7 +551,7 @@ impl Engine {
                             self.failed.insert((entry.collection, entry.key.clone()));
                             for parked in self.order.parked_for(&entry) {
                                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
-                                todo.push((parked, Ending::Failed(text.into())));
+                                todo.push((parked, self.failure(parked, &text)));
                             }
                         }
                         todo.extend(self.patches_without_entity(&entry, reason));
@@ -567,6 +567,12 @@ impl Engine {
             }
             self.conclude(entry, &ending);
         }
+    }
+
+    /// The failure of a record, with the doubt that its attempts leave.
+    fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
+        let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
+        Ending::Failed(delivery::with_doubt(reason, unknown).into())
     }
 
     /// Counts a record that ended, and those that share its outcome.

@@ -588,13 +588,22 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
     if weather.retry_after.is_some_and(|asked| asked > seconds(60)) && season == Season::Rough {
         weather.retry_after = Some(seconds(3));
     }
+    weather.spares = (season == Season::Rough).then_some(4);
     let most = if season == Season::Rough { 0.3 } else { 0.9 };
     let mut total = rng.f64() * rng.f64() * most;
     if rng.u8(0..4) > 0 {
         for _ in 0..rng.usize(1..5) {
             let rate = total * rng.f64();
             total -= rate;
-            weather.rates.push((rate, passing_trouble(rng)));
+            match passing_trouble(rng) {
+                // Each stops everything for a time-out, once few requests are allowed at once: two are enough.
+                stall @ Trouble::Stall { .. } if season == Season::Rough => {
+                    weather
+                        .by_number
+                        .extend([(rng.u64(1..50), stall), (rng.u64(1..500), stall)]);
+                }
+                trouble => weather.rates.push((rate, trouble)),
+            }
         }
     }
     if rng.bool() {

@@ -216,6 +216,8 @@ pub struct Server {
     /// Duplicates that were reported, by sequence number.
     reported: Vec<bool>,
     seen: Vec<u8>,
+    /// Troubles that each body has met.
+    met: Vec<u8>,
     pub at_work: usize,
     pub most_at_work: usize,
     pub requests: u64,
@@ -249,6 +251,7 @@ impl Server {
             applied: Vec::new(),
             reported: Vec::new(),
             seen: vec![0; stream.specs.len()],
+            met: vec![0; stream.specs.len()],
             at_work: 0,
             most_at_work: 0,
             requests: 0,
@@ -316,7 +319,7 @@ impl Server {
     }
 
     fn plan(
-        &self,
+        &mut self,
         request: &Request,
         flight: &Flight,
         weather: &Weather,
@@ -342,7 +345,12 @@ impl Server {
             let reply = error(401, "Expired token!", None);
             return instead(reply, soon, None, Some(Trouble::Unauthorized));
         }
-        if let Some(trouble) = weather.strikes(self.requests, now, rng) {
+        let rows = flight.sent.rows();
+        let met = rows.iter().map(|row| self.met[row.spec]).max().unwrap_or(0);
+        if let Some(trouble) = weather.strikes(self.requests, met, now, rng) {
+            for row in rows {
+                self.met[row.spec] = self.met[row.spec].saturating_add(1);
+            }
             let mut plan = trouble_plan(trouble, takes, time_out, now, weather);
             if self.refuses_whole(request, flight, stream).is_some() {
                 plan.work_at = None;
