@@ -182,9 +182,7 @@ pub fn delete_stale(
     };
     let stale: Vec<Arc<str>> = store
         .within(kind, &scope)
-        .filter(|(name, entity)| {
-            !(entity.deleted || seen.contains(&***name) || kind == scope_kind && **name == scope)
-        })
+        .filter(|(name, entity)| !(entity.deleted || seen.contains(&***name) || kind == scope_kind && **name == scope))
         .map(|(name, _)| name.clone())
         .collect();
     let mut failed = Vec::new();
