@@ -234,7 +234,7 @@ fn add_property(
     if !who.may_write() {
         return Err(who.denied("EditAll"));
     }
-    let kind = kinds::KINDS
+    let kind = crate::catalogue::KINDS
         .iter()
         .find(|kind| type_id(kind.entity_type) == id);
     let name = kind
