@@ -159,7 +159,7 @@ impl Engine {
             // An earlier life cycle comes first, on its own.
             return None;
         }
-let new_hash = self.config.embed == Embed::WithNewHash;
+        let new_hash = self.config.embed == Embed::WithNewHash;
         let body = with_life_cycle(self.order.get(sequence)?.record.payload.bytes(), life_cycle, new_hash)?;
         self.order.set_payload(sequence, Payload::Create(body));
         Some(sequence)
@@ -181,7 +181,9 @@ fn with_life_cycle(body: &[u8], life_cycle: &[u8], new_hash: bool) -> Option<Byt
     let life_cycle: Value = serde_json::from_slice(life_cycle).ok()?;
     if new_hash {
         if let Some(Value::String(hash)) = fields.get_mut("sourceHash") {
-            let both = Md5::new().chain_update(hash.as_bytes()).chain_update(life_cycle.to_string());
+            let both = Md5::new()
+                .chain_update(hash.as_bytes())
+                .chain_update(life_cycle.to_string());
             *hash = both.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         }
     }

@@ -96,7 +96,11 @@ fn config(rng: &mut Rng) -> Config {
         delivery_timeout: seconds(300),
         attempt_timeout: seconds(*rng.choice(&[20, 40, 70]).unwrap()),
         budget_bytes: if small_budget { rng.usize(100..20_000) } else { 64 << 20 },
-        embed: if rng.u8(0..5) == 0 { Embed::WithNewHash } else { Embed::Never },
+        embed: if rng.u8(0..5) == 0 {
+            Embed::WithNewHash
+        } else {
+            Embed::Never
+        },
         renewable_token: rng.bool(),
         seed: rng.u64(..),
     }

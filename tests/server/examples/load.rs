@@ -55,40 +55,23 @@ fn row(at: usize, columns: usize) -> String {
 /// CPU seconds of the server's own threads, resident and peak memory in megabytes, as Linux tells them.
 fn usage() -> (f64, u64, u64) {
     let mut ticks = 0;
-    for entry in std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         if stat.contains("(reference-serv") {
-            let fields: Vec<&str> = stat
-                .rsplit(") ")
-                .next()
-                .unwrap_or_default()
-                .split(' ')
-                .collect();
-            ticks +=
-                fields[11].parse::<u64>().unwrap_or(0) + fields[12].parse::<u64>().unwrap_or(0);
+            let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+            ticks += fields[11].parse::<u64>().unwrap_or(0) + fields[12].parse::<u64>().unwrap_or(0);
         }
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let megabytes = |name: &str| {
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
         line.split_ascii_whitespace()
             .nth(1)
             .and_then(|text| text.parse::<u64>().ok())
             .unwrap_or(0)
             / 1024
     };
-    (
-        ticks as f64 / 100.0,
-        megabytes("VmRSS:"),
-        megabytes("VmHWM:"),
-    )
+    (ticks as f64 / 100.0, megabytes("VmRSS:"), megabytes("VmHWM:"))
 }
 
 fn main() {
@@ -112,16 +95,8 @@ fn main() {
         "services/databaseServices",
         r#"{"name": "svc", "serviceType": "Postgres"}"#,
     );
-    send(
-        &mut socket,
-        "databases",
-        r#"{"name": "db", "service": "svc"}"#,
-    );
-    send(
-        &mut socket,
-        "databaseSchemas",
-        r#"{"name": "s", "database": "svc.db"}"#,
-    );
+    send(&mut socket, "databases", r#"{"name": "db", "service": "svc"}"#);
+    send(&mut socket, "databaseSchemas", r#"{"name": "s", "database": "svc.db"}"#);
     let size = row(0, columns).len();
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -133,13 +108,7 @@ fn main() {
                 let template = row(0, columns);
                 for batch in (part..tables / BATCH).step_by(connections) {
                     let rows: Vec<String> = (0..BATCH)
-                        .map(|at| {
-                            template.replacen(
-                                "table_0000000",
-                                &format!("table_{:07}", batch * BATCH + at),
-                                1,
-                            )
-                        })
+                        .map(|at| template.replacen("table_0000000", &format!("table_{:07}", batch * BATCH + at), 1))
                         .collect();
                     let answer = send(&mut socket, "tables/bulk", &format!("[{}]", rows.join(",")));
                     assert!(answer.contains("\"numberOfRowsFailed\":0"), "{answer}");

@@ -103,9 +103,7 @@ impl OrderChecker {
                 }
             }
             let place = key(write.kind, &write.fqn);
-            if let Some((other, unseen)) =
-                self.first_in_work(place, |entry| entry.request != request)
-            {
+            if let Some((other, unseen)) = self.first_in_work(place, |entry| entry.request != request) {
                 self.note("same_fqn_at_once", request, other, write, unseen);
             }
             self.in_work.entry(place).or_default().push(InWork {
@@ -119,16 +117,8 @@ impl OrderChecker {
     }
 
     /// The first request in work that a condition holds for, one that is seen before one that is not.
-    fn first_in_work(
-        &self,
-        place: u64,
-        condition: impl Fn(&InWork) -> bool,
-    ) -> Option<(u64, bool)> {
-        let all = self
-            .in_work
-            .get(&place)?
-            .iter()
-            .filter(|entry| condition(entry));
+    fn first_in_work(&self, place: u64, condition: impl Fn(&InWork) -> bool) -> Option<(u64, bool)> {
+        let all = self.in_work.get(&place)?.iter().filter(|entry| condition(entry));
         all.map(|entry| (entry.request, entry.unseen))
             .min_by_key(|(_, unseen)| *unseen)
     }
@@ -136,19 +126,12 @@ impl OrderChecker {
     /// The client of a request left, or was answered, while the work goes on.
     pub fn go_unseen(&mut self, request: u64, writes: &[Write]) {
         for write in writes {
-            for entry in self
-                .in_work
-                .get_mut(&key(write.kind, &write.fqn))
-                .into_iter()
-                .flatten()
-            {
+            for entry in self.in_work.get_mut(&key(write.kind, &write.fqn)).into_iter().flatten() {
                 entry.unseen |= entry.request == request;
             }
         }
         let excused = |found: &Violation| found.other == request && found.at.elapsed() < GRACE;
-        let (excused, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.violations)
-            .into_iter()
-            .partition(excused);
+        let (excused, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.violations).into_iter().partition(excused);
         self.count -= excused.len() as u64;
         self.violations = kept;
         self.hazards.extend(excused);

@@ -266,8 +266,7 @@ impl Exchange<'_> {
                     gone(self.wire).await;
                     return After::Close;
                 };
-                self.unless_gone(tokio::time::sleep(seconds_of(seconds)), false)
-                    .await;
+                self.unless_gone(tokio::time::sleep(seconds_of(seconds)), false).await;
                 if then == Then::Reset {
                     return After::Reset;
                 }
@@ -284,11 +283,7 @@ impl Exchange<'_> {
         let Some(done) = self.work(&shape).await else {
             return After::Close;
         };
-        let applied = if shape.is_honest() {
-            done.applied
-        } else {
-            Vec::new()
-        };
+        let applied = if shape.is_honest() { done.applied } else { Vec::new() };
         self.send(noted, done.reply, &shape, &applied).await
     }
 
@@ -350,9 +345,7 @@ impl Exchange<'_> {
             .commit_at_start
             .then(|| self.parsed.commit(self.shared, &self.call, n, shape, &[]));
         let pass = clockwork.pass(self.class, self.parsed.rows.len(), self.call.profile);
-        let passed = self
-            .unless_gone(pass, switches.stop_when_client_leaves)
-            .await?;
+        let passed = self.unless_gone(pass, switches.stop_when_client_leaves).await?;
         Some(done.unwrap_or_else(|| {
             self.parsed
                 .commit(self.shared, &self.call, n, shape, &passed.without_place)
@@ -360,13 +353,7 @@ impl Exchange<'_> {
     }
 
     /// Sends an answer; `applied`: which of the writes it truly says were applied.
-    async fn send(
-        mut self,
-        noted: &mut Noted,
-        reply: Reply,
-        shape: &Shape,
-        applied: &[bool],
-    ) -> After {
+    async fn send(mut self, noted: &mut Noted, reply: Reply, shape: &Shape, applied: &[bool]) -> After {
         if let Some(link) = self.shared.clockwork().latency.link {
             tokio::time::sleep(millis(link.round_trip_ms)).await;
         }

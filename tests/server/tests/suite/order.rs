@@ -114,10 +114,7 @@ fn late_work_after_a_newer_body() {
         .iter()
         .map(|entry| &entry["rule"])
         .collect();
-    assert_eq!(
-        hazards,
-        [&json!("same_fqn_at_once"), &json!("older_after_newer")]
-    );
+    assert_eq!(hazards, [&json!("same_fqn_at_once"), &json!("older_after_newer")]);
 }
 
 #[test]
@@ -143,19 +140,13 @@ fn work_of_a_client_that_left_is_a_hazard() {
 fn an_answer_frees_its_entities_before_it_is_read() {
     let api = Api::start().with_schema();
     for turn in 0..200 {
-        api.tables(json!([and(
-            table("t"),
-            json!({"displayName": format!("{turn}")})
-        )]));
+        api.tables(json!([and(table("t"), json!({"displayName": format!("{turn}")}))]));
         std::thread::scope(|scope| {
             scope.spawn(|| api.tables(json!([table("t")])));
         });
     }
     assert!(rules(&api).is_empty());
-    assert_eq!(
-        api.control("GET", "/summary", Value::Null)["max_in_flight"],
-        1
-    );
+    assert_eq!(api.control("GET", "/summary", Value::Null)["max_in_flight"], 1);
 }
 
 #[test]
