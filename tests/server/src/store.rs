@@ -65,9 +65,6 @@ pub struct Edge {
 /// What is attached to an entity: collection, FQN, and the name of the attachment.
 pub type AttachmentKey = (KindId, Arc<str>, String);
 
-/// One end of a lineage edge.
-pub type Node = (KindId, Arc<str>);
-
 /// Everything the server knows.
 pub struct Store {
     /// One for each of [`KINDS`].
