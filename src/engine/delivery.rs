@@ -112,6 +112,11 @@ impl ReadBack {
         self.reasons.insert(sequence, reason);
     }
 
+    /// A record has ended in another way.
+    pub fn forget(&mut self, sequence: Sequence) {
+        self.reasons.remove(&sequence);
+    }
+
     /// The records that need not be asked for any more, once the time for it is over.
     pub fn expire(&mut self, now: Time) -> Vec<Sequence> {
         self.over |= self.until.is_some_and(|until| until <= now);
@@ -152,8 +157,10 @@ impl WrittenLately {
         }
     }
 
-    fn contains(&self, collection: CollectionId, fqn: &Fqn) -> bool {
-        self.last.contains_key(&Self::hash(collection, fqn))
+    /// Whether it was written after a request was sent that is still in flight.
+    fn since(&self, collection: CollectionId, fqn: &Fqn, sent: Time) -> bool {
+        let last = self.last.get(&Self::hash(collection, fqn));
+        last.is_some_and(|written| *written >= sent)
     }
 }
 
@@ -187,7 +194,7 @@ impl Engine {
             Meaning::Missing(missing, text) => {
                 self.served(batch.collection, sent, now);
                 for member in batch.members {
-                    self.row_lacks(member, missing.clone(), &text);
+                    self.row_lacks(member, missing.clone(), &text, sent);
                 }
             }
             Meaning::Exists(text) => {
@@ -248,7 +255,9 @@ impl Engine {
         for (member, verdict) in batch.members.iter().copied().zip(verdicts) {
             match verdict {
                 Verdict::Written => self.finish(member, Ending::Written),
-                Verdict::Refused(status, text) => self.row_refused(member, status, &text, &mut again, &mut texts),
+                Verdict::Refused(status, text) => {
+                    self.row_refused(member, status, &text, &mut again, &mut texts, sent);
+                }
                 Verdict::Unanswered => self.row_unanswered(member, &mut again),
             }
         }
@@ -262,6 +271,7 @@ impl Engine {
         text: &str,
         again: &mut SentAgain,
         texts: &mut String,
+        sent: Time,
     ) {
         let Some(entry) = self.order.get_mut(member) else {
             return;
@@ -284,7 +294,7 @@ impl Engine {
                     self.finish(member, Ending::Failed(reason.into()));
                 }
             }
-            RowMeaning::Missing(missing) => self.row_lacks(member, missing, &reason),
+            RowMeaning::Missing(missing) => self.row_lacks(member, missing, &reason, sent),
             RowMeaning::Duplicate => self.row_exists(member, reason, again),
             RowMeaning::Refused => self.finish(member, Ending::Failed(reason.into())),
         }
@@ -295,8 +305,8 @@ impl Engine {
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        if std::mem::take(&mut entry.unknown) {
-            // Our own earlier attempt may have put it there; without it, the same answer is final.
+        if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
+            // Our own earlier attempt may have put it there; the same answer once more is final.
             again.alone.push(member);
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
@@ -320,19 +330,19 @@ impl Engine {
     }
 
     /// A record was refused because `missing` is not there (E8).
-    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Missing, reason: &str) {
+    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Missing, reason: &str, sent: Time) {
         let pending = self.order.is_pending(&missing, member);
         // What it needs is pending and not parked itself: it will be there soon, or fail.
         let coming = self.order.is_coming(&missing, member);
         let meant: Vec<CollectionId> = self.order.meant_by(&missing).collect();
-        let there_by_now = meant.iter().any(|c| self.written_lately.contains(*c, &missing.fqn));
+        let there_by_now = meant.iter().any(|c| self.written_lately.since(*c, &missing.fqn, sent));
         let has_failed = meant.iter().any(|c| self.failed.contains(&(*c, missing.fqn.clone())));
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        let final_text = if !coming && (entry.last_chance || entry.refused_for.contains(&missing)) {
+        let final_text = if !coming && !there_by_now && (entry.last_chance || entry.refused_for.contains(&missing)) {
             Some(reason.to_owned())
-        } else if has_failed && !pending {
+        } else if has_failed && !pending && !there_by_now {
             Some(format!("{reason}; {} failed in this run", missing.fqn))
         } else {
             None
@@ -357,7 +367,7 @@ impl Engine {
     /// Sends rows again that the server could not take this time.
     fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
         if !again.overloaded.is_empty() {
-            self.met_fault(&again.overloaded, sent, text, true);
+            self.met_fault(&again.overloaded, sent, text, false);
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, None, chance);
             let rows = Batch {
@@ -404,8 +414,8 @@ impl Engine {
         }
     }
 
-    /// An attempt at these records met a fault. Whether faults without one success between them amount to overload.
-    pub(super) fn met_fault(&mut self, members: &[Sequence], sent: Time, reason: &str, overload: bool) -> bool {
+    /// An attempt at these records met a fault; `its_own`: of a kind that a record alone can cause. Whether faults without one success between them amount to overload.
+    pub(super) fn met_fault(&mut self, members: &[Sequence], sent: Time, reason: &str, its_own: bool) -> bool {
         let text: Arc<str> = reason.into();
         for member in members {
             if let Some(entry) = self.order.get_mut(*member) {
@@ -413,14 +423,14 @@ impl Engine {
             }
         }
         let suspect = match members {
-            [only] if !overload => Some(*only),
+            [only] if its_own => Some(*only),
             _ => None,
         };
         self.health.fault(sent, reason, suspect)
     }
 
     fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
-        let streak = self.met_fault(&batch.members, sent, &again.reason, again.overload);
+        let streak = self.met_fault(&batch.members, sent, &again.reason, again.may_be_its_own());
         if again.overload || streak {
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -578,8 +588,8 @@ impl Engine {
     /// Fails records for good, and says where an earlier attempt may have written them.
     pub(super) fn fail_in_doubt(&mut self, work: &Work, why: &str) {
         for sequence in work.sequences() {
-            let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-            self.finish(sequence, Ending::Failed(with_doubt(why, unknown).into()));
+            let ending = self.failure(sequence, why);
+            self.finish(sequence, ending);
         }
     }
 

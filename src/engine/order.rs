@@ -62,6 +62,8 @@ pub(super) struct Entry {
     pub attempts: u32,
     /// An earlier attempt may have been carried out.
     pub unknown: bool,
+    /// The server said, after an unknown result, that it has it already.
+    pub exists: bool,
     /// An answer came that did not mention it.
     pub unanswered: bool,
     /// Row answers of 5xx so far.
@@ -321,6 +323,7 @@ impl Order {
             first_attempt: None,
             attempts: 0,
             unknown: false,
+            exists: false,
             unanswered: false,
             server_errors: 0,
             last_chance: false,

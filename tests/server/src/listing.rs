@@ -9,23 +9,18 @@ use base64::Engine;
 use serde_json::{json, Value};
 
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::entity::Entity;
 use crate::expand::{expand, Fields};
 use crate::fqn;
-use crate::kinds::{KindId, KINDS};
+use crate::kinds::KindId;
 use crate::reply::{Refusal, Reply};
 use crate::singles::include;
 use crate::store::Store;
 
 /// Query parameters that narrow a list to names that begin alike. The server compares names and does not ask whether the
 /// scope exists or is of that type: clients give a schema as `database`.
-const PREFIXES: &[&str] = &[
-    "database",
-    "databaseSchema",
-    "spreadsheet",
-    "apiCollection",
-    "glossary",
-];
+const PREFIXES: &[&str] = &["database", "databaseSchema", "spreadsheet", "apiCollection", "glossary"];
 
 /// Query parameters that narrow a list to direct children.
 const PARENTS: &[&str] = &["directory", "parent"];
@@ -37,9 +32,7 @@ pub fn list(store: &Store, call: &Call, kind: KindId) -> Result<Reply, Refusal> 
     let limit = limit(call)?;
     let (before, after) = (cursor(call, "before")?, cursor(call, "after")?);
     if before.is_some() && after.is_some() {
-        return Err(Refusal::bad(
-            "Only one of before or after query parameter allowed",
-        ));
+        return Err(Refusal::bad("Only one of before or after query parameter allowed"));
     }
     let scopes = scopes(call, kind);
     let longest = scopes
@@ -51,9 +44,7 @@ pub fn list(store: &Store, call: &Call, kind: KindId) -> Result<Reply, Refusal> 
         .entities
         .range::<str, _>((Bound::Included(longest), Bound::Unbounded))
         .take_while(|(name, _)| name.starts_with(longest))
-        .filter(|(name, entity)| {
-            include.admits(entity) && scopes.iter().all(|scope| scope.admits(name))
-        })
+        .filter(|(name, entity)| include.admits(entity) && scopes.iter().all(|scope| scope.admits(name)))
         .filter(|(name, entity)| other_filters(call, kind, name, entity))
         .collect();
     let start = match (&after, &before) {
@@ -86,9 +77,7 @@ fn limit(call: &Call) -> Result<usize, Refusal> {
         .parse()
         .map_err(|_| Refusal::bad("query param limit is not a number"))?;
     if limit < 0 {
-        return Err(Refusal::bad(
-            "[query param limit must be greater than or equal to 0]",
-        ));
+        return Err(Refusal::bad("[query param limit must be greater than or equal to 0]"));
     }
     if limit > 1_000_000 {
         return Err(Refusal::bad(
@@ -136,13 +125,8 @@ fn scopes<'a>(call: &'a Call, kind: KindId) -> Vec<Scope<'a>> {
         .iter()
         .filter_map(|parameter| of_parameter(parameter, false))
         .collect();
-    found.extend(
-        PARENTS
-            .iter()
-            .filter_map(|parameter| of_parameter(parameter, true)),
-    );
-    let below_service =
-        KINDS[kind].service.is_some() || KINDS[kind].path == "services/ingestionPipelines";
+    found.extend(PARENTS.iter().filter_map(|parameter| of_parameter(parameter, true)));
+    let below_service = KINDS[kind].service.is_some() || KINDS[kind].path == "services/ingestionPipelines";
     if let (true, Some(value)) = (below_service, call.query("service")) {
         found.push(Scope {
             name: fqn::quote(value),

@@ -4,10 +4,11 @@ use serde_json::{json, Value};
 
 use crate::auth::Principal;
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::deletion::{self, Manner};
 use crate::entity::{Entity, Id};
 use crate::expand::{expand, Fields};
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 use crate::mapping;
 use crate::reply::{Refusal, Reply};
 use crate::route::Key;
@@ -16,16 +17,9 @@ use crate::store::{Include, Store};
 use crate::write::{self, Written};
 
 /// PUT or POST of a create request.
-pub fn create(
-    store: &mut Store,
-    call: &Call,
-    kind: KindId,
-    row: &Row,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn create(store: &mut Store, call: &Call, kind: KindId, row: &Row, who: &Principal) -> Result<Reply, Refusal> {
     if !who.may_write() {
-        let exists =
-            mapping::name_of(store, kind, row).is_ok_and(|fqn| store.entity(kind, &fqn).is_some());
+        let exists = mapping::name_of(store, kind, row).is_ok_and(|fqn| store.entity(kind, &fqn).is_some());
         return Err(who.denied(if exists { "EditAll" } else { "Create" }));
     }
     let draft = mapping::resolve(store, kind, row)?;
@@ -107,27 +101,12 @@ pub fn get(store: &Store, call: &Call, kind: KindId, key: &Key) -> Result<Reply,
 }
 
 /// DELETE by id or by name.
-pub fn delete(
-    store: &mut Store,
-    call: &Call,
-    kind: KindId,
-    key: &Key,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn delete(store: &mut Store, call: &Call, kind: KindId, key: &Key, who: &Principal) -> Result<Reply, Refusal> {
     let manner = Manner {
         hard: call.flag("hardDelete"),
         recursive: call.flag("recursive"),
     };
-    let (fqn, entity) = locate(
-        store,
-        kind,
-        key,
-        if manner.hard {
-            Include::All
-        } else {
-            Include::Live
-        },
-    )?;
+    let (fqn, entity) = locate(store, kind, key, if manner.hard { Include::All } else { Include::Live })?;
     if !who.may_write() {
         return Err(who.denied("Delete"));
     }
@@ -147,12 +126,7 @@ pub fn delete(
 }
 
 /// PUT `restore`.
-pub fn restore(
-    store: &mut Store,
-    call: &Call,
-    kind: KindId,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn restore(store: &mut Store, call: &Call, kind: KindId, who: &Principal) -> Result<Reply, Refusal> {
     let body = call.body_json()?;
     let id = body["id"]
         .as_str()
@@ -170,13 +144,7 @@ pub fn restore(
     let Some(entity) = store.entity(kind, &fqn) else {
         return Ok(Reply::empty(200));
     };
-    Ok(Reply::ok(&expand(
-        store,
-        kind,
-        &fqn,
-        entity,
-        &Fields::all(),
-    )))
+    Ok(Reply::ok(&expand(store, kind, &fqn, entity, &Fields::all())))
 }
 
 /// What is attached below an entity: sample data, profiles, followers, versions, and the like.
@@ -237,20 +205,11 @@ fn with_attachment(store: &Store, kind: KindId, fqn: &str, name: &str, attached:
     shown
 }
 
-fn versions(
-    store: &Store,
-    kind: KindId,
-    fqn: &std::sync::Arc<str>,
-    wanted: Option<&String>,
-) -> Result<Reply, Refusal> {
+fn versions(store: &Store, kind: KindId, fqn: &std::sync::Arc<str>, wanted: Option<&String>) -> Result<Reply, Refusal> {
     let Some(entity) = store.entity(kind, fqn) else {
         return Ok(Reply::empty(404));
     };
-    let mut all: Vec<Value> = store
-        .history
-        .get(&(kind, fqn.clone()))
-        .cloned()
-        .unwrap_or_default();
+    let mut all: Vec<Value> = store.history.get(&(kind, fqn.clone())).cloned().unwrap_or_default();
     all.push(expand(store, kind, fqn, entity, &Fields::all()));
     match wanted {
         None => {
@@ -262,15 +221,8 @@ fn versions(
         }
         Some(version) => all
             .into_iter()
-            .find(|shown| {
-                shown["version"].as_f64().map(|held| format!("{held:.1}")) == Some(version.clone())
-            })
+            .find(|shown| shown["version"].as_f64().map(|held| format!("{held:.1}")) == Some(version.clone()))
             .map(|shown| Reply::ok(&shown))
-            .ok_or_else(|| {
-                Refusal::not_found(
-                    KINDS[kind].entity_type,
-                    &format!("{fqn} with version {version}"),
-                )
-            }),
+            .ok_or_else(|| Refusal::not_found(KINDS[kind].entity_type, &format!("{fqn} with version {version}"))),
     }
 }
