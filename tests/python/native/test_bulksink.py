@@ -328,3 +328,16 @@ def test_a_fence_on_nothing_pending_is_cheap(make_sink: BulkSinkMaker) -> None:
             sink.wait(fqn="lake.main.other.table")
         best = min(best, (time.perf_counter() - start) / 100)
     assert best < 5e-6
+
+
+def test_ten_thousand_tables_take_few_full_requests(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
+    with make_sink() as sink:
+        for schema in range(10):
+            parent = f"lake.main.s{schema}"
+            sink.submit("databaseSchemas", parent, json.dumps({"name": f"s{schema}", "database": "lake.main"}))
+            for number in range(1_000):
+                body = json.loads(table(f"t{number}", columns=1)) | {"databaseSchema": parent}
+                sink.submit("tables", f"{parent}.t{number}", json.dumps(body), parent=parent)
+    assert sink.stats().written == 10_010
+    assert lake.summary()["requests_by_class"]["bulk"] <= 130
+    assert lake.violations() == []
