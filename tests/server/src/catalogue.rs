@@ -443,7 +443,6 @@ pub static ON_REQUEST: &[&str] = &[
     "policies",
     "parents",
     "defaultRoles",
-    "testSuite",
     "testSuites",
     "tests",
     "testCaseResult",
