@@ -262,6 +262,29 @@ fn a_route_that_is_not_known_is_404_in_the_servers_form_and_noted() {
 }
 
 #[test]
+fn outside_of_the_api_is_the_web_interface() {
+    let api = Api::start();
+    let host = api.server.url.trim_end_matches("/api").to_string();
+    let ask = |request: reqwest::blocking::RequestBuilder| request.send().expect("an answer");
+    let page = ask(api.http.get(format!("{host}/v1/system/version")));
+    assert_eq!(page.status().as_u16(), 200);
+    assert!(page.text().expect("text").starts_with("<!DOCTYPE html>"));
+    assert_eq!(
+        ask(api.http.put(format!("{host}/v1/tables/bulk")))
+            .status()
+            .as_u16(),
+        405
+    );
+}
+
+#[test]
+fn an_older_version_may_be_claimed() {
+    let api = Api::start();
+    api.switch(json!({"version": "1.10.14", "bulk": false}));
+    assert_eq!(api.get("system/version").body["version"], "1.10.14");
+}
+
+#[test]
 fn only_loopback_addresses_are_served() {
     let config = Config {
         address: ([0, 0, 0, 0], 0).into(),
