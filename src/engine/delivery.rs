@@ -169,6 +169,9 @@ impl WrittenLately {
 struct SentAgain {
     overloaded: Vec<Sequence>,
     after_error: Vec<Sequence>,
+    /// At once, together.
+    at_once: Vec<Sequence>,
+    /// At once, each by itself.
     alone: Vec<Sequence>,
 }
 
@@ -307,7 +310,7 @@ impl Engine {
         };
         if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
             // Our own earlier attempt may have put it there; the same answer once more is final.
-            again.alone.push(member);
+            again.at_once.push(member);
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
         } else {
@@ -385,6 +388,10 @@ impl Engine {
         if !again.after_error.is_empty() {
             let rows = Batch::new(batch.collection, again.after_error);
             self.retry_or_give_up(Work::Batch(rows), batch.attempts, false, None, now);
+        }
+        if !again.at_once.is_empty() {
+            self.at_once
+                .push(Work::Batch(Batch::new(batch.collection, again.at_once)));
         }
         let alone = again.alone.into_iter().rev();
         self.at_once

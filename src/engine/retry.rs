@@ -332,7 +332,9 @@ impl Health {
         let sent = sent.max(self.last_success);
         let earlier = |since: Option<Time>| since.map_or(sent, |since| since.min(sent));
         self.faulty_since = Some(earlier(self.faulty_since));
-        let its_own = suspect.is_some_and(|suspect| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS);
+        let few = |suspect: Sequence| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS;
+        // A server that has not done anything yet is not known to work at all.
+        let its_own = self.successes > 0 && suspect.is_some_and(few);
         self.breaks_on_many |= suspect.is_some() && !its_own;
         if its_own && !self.breaks_on_many {
             self.suspects
@@ -528,6 +530,7 @@ mod tests {
     fn a_few_records_that_meet_faults_alone_do_not_make_the_server_dead() {
         let s = Time::from_secs;
         let mut health = Health::default();
+        health.success(s(0));
         for second in 0..300 {
             health.fault(s(second), "500", Some(second % 3));
         }

@@ -616,7 +616,7 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
         let most = if matches!(trouble, Trouble::Stall { .. }) {
             60
         } else {
-            230
+            150
         };
         let from = millis(rng.u64(0..20_000));
         let to = from + millis(rng.u64(100..most * 1000));
