@@ -1,0 +1,45 @@
+# One line of help for each target stands behind `##`. The work is done by cargo and by `tools/` (standard library only).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+TOOLS := $(PYTHON) -m tools
+OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
+
+.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: ## ingest 500 tables with upstream's sink and with ours, side by side (first time under 5 minutes)
+	@$(PYTHON) -m demo
+
+build: ## build the wheel into dist/
+	@$(TOOLS) wheel --copy-to dist
+
+test: test-rust test-python ## all tests, end to end with upstream 2.0.7.0 and 1.11.14.0
+
+test-rust: ## the tests of the engine, the HTTP layer and the reference server
+	cargo test --workspace --locked --quiet
+
+test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
+	@$(TOOLS) pytest --upstream 2.0.7.0
+	@$(TOOLS) pytest --upstream 1.11.14.0 -- -m upstream
+
+test-versions: test-python ## the end to end tests with all five upstream versions
+	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- -m upstream; done
+
+lint: ## formatting, clippy, ruff, mypy, stubs
+	@$(TOOLS) lint
+
+fmt: ## format Rust and Python
+	@$(TOOLS) fmt
+
+lock: ## resolve the pinned Python requirements again
+	@$(TOOLS) lock
+
+clean: ## remove what was built here; environments stay in the cache
+	rm -rf target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

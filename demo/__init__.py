@@ -1,0 +1,1 @@
+"""`make demo`: one ingestion twice, with upstream's sink and with ours, side by side."""

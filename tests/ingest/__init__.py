@@ -1,0 +1,32 @@
+"""Runs real `metadata ingest` workflows against the reference server and compares what they leave there.
+
+Standard library only, any Python from 3.10 on: tests, benchmarks and the demo drive it from different interpreters.
+Upstream is imported in child processes alone (`child.py`).
+
+    reference_server.py  starts the server's program; its control API
+    postgres.py          a PostgreSQL of our own for the time of a test
+    sources.py           catalogues to ingest: SQLite files, PostgreSQL schemas
+    workflow.py          the workflow file
+    runs.py              one ingestion in a process of its own, or several in one process
+    child.py             the program inside upstream's environment
+    catalogue.py         the differences between two states of a server
+"""
+
+from tests.ingest.catalogue import Difference, compare, describe
+from tests.ingest.postgres import Postgres
+from tests.ingest.reference_server import ReferenceServer
+from tests.ingest.runs import Run, Session, Step, ingest
+from tests.ingest.workflow import workflow
+
+__all__ = [
+    "Difference",
+    "Postgres",
+    "ReferenceServer",
+    "Run",
+    "Session",
+    "Step",
+    "compare",
+    "describe",
+    "ingest",
+    "workflow",
+]

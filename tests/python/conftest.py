@@ -1,0 +1,94 @@
+"""What the tests share: the programs that `python3 -m tools pytest` prepared, and servers to run against.
+
+A test that needs one of them and does not get it fails; nothing is skipped because a preparation is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ingest import Postgres, ReferenceServer, Session
+
+_PREPARED = "BULKSINK_TEST_"
+
+
+def prepared(name: str) -> str:
+    """A thing that was prepared; fails the test that asks for it if it was not."""
+    value = os.environ.get(_PREPARED + name, "")
+    if not value:
+        pytest.fail(f"{_PREPARED}{name} is not set: run the tests with `python3 -m tools pytest -- ...`", pytrace=False)
+    return value
+
+
+@pytest.fixture(scope="session")
+def upstream_version() -> str:
+    """The version of openmetadata-ingestion under test, such as 2.0.7.0."""
+    return prepared("VERSION")
+
+
+@pytest.fixture(scope="session")
+def server_profile(upstream_version: str) -> str:
+    """The reference server's profile that goes with the upstream version."""
+    return ".".join(upstream_version.split(".")[:2])
+
+
+@pytest.fixture(scope="session")
+def upstream_environment() -> Path:
+    """An environment with upstream and without us."""
+    return Path(prepared("UPSTREAM"))
+
+
+@pytest.fixture(scope="session")
+def sink_environment() -> Path:
+    """The same environment after `pip install openmetadata-bulksink`."""
+    return Path(prepared("SINK"))
+
+
+@pytest.fixture(scope="session")
+def server_program() -> Path:
+    """The reference server's program."""
+    return Path(prepared("SERVER"))
+
+
+@pytest.fixture(scope="session")
+def postgres_programs() -> Path:
+    """The directory of PostgreSQL's programs."""
+    return Path(prepared("POSTGRES"))
+
+
+@pytest.fixture(scope="session")
+def _shared_server(server_program: Path, server_profile: str) -> Iterator[ReferenceServer]:
+    with ReferenceServer(server_program, profile=server_profile) as server:
+        yield server
+
+
+@pytest.fixture
+def server(_shared_server: ReferenceServer) -> ReferenceServer:
+    """An empty reference server without latency and faults."""
+    _shared_server.reset()
+    return _shared_server
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_programs: Path) -> Iterator[Postgres]:
+    """A PostgreSQL for the whole session; tests make databases of their own."""
+    with Postgres(postgres_programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def upstream(upstream_environment: Path) -> Iterator[Session]:
+    """A process that runs upstream alone, in an environment that has never seen us."""
+    with Session(upstream_environment) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def sink(sink_environment: Path) -> Iterator[Session]:
+    """A process of an environment with our sink installed and nothing else done."""
+    with Session(sink_environment) as session:
+        yield session

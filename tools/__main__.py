@@ -1,0 +1,104 @@
+"""The commands behind the Makefile: `python3 -m tools help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tools import artifacts, environments, lint, locks, machine, postgresql, steps, test_runs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools", description="Prepares what this project needs.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    command("check-machine", "say what the machine lacks, one line each", _check_machine)
+    command(
+        "build-environment", "print the path of the environment with maturin, ruff, mypy, pytest", _build_environment
+    )
+    upstream = command("upstream", "print the path of an environment with openmetadata-ingestion", _upstream)
+    upstream.add_argument("version", choices=environments.UPSTREAM_VERSIONS)
+    upstream.add_argument("--with-sink", action="store_true", help="with this tree's wheel installed into it")
+    wheel = command("wheel", "build this tree's wheel and print its path", _wheel)
+    wheel.add_argument("--copy-to", type=Path, help="a directory that gets a copy")
+    command("server", "build the reference server and print its path", _server)
+    command("postgresql", "print the directory of PostgreSQL's programs", _postgresql)
+    command("lint", "all checks of style, types and stubs", lambda _: lint.run())
+    command("fmt", "format Rust and Python", lambda _: lint.reformat())
+    command("lock", "resolve the pinned requirements again", lambda _: locks.resolve())
+    test = command("pytest", "run pytest inside an upstream environment with this tree's wheel", _pytest)
+    test.add_argument("--upstream", default=environments.UPSTREAM_VERSIONS[-1], choices=environments.UPSTREAM_VERSIONS)
+    test.add_argument("--plain", action="store_true", help="without our wheel: only what runs upstream alone")
+    test.add_argument("rest", nargs=argparse.REMAINDER, help="arguments for pytest, after --")
+
+    chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return int(chosen.run(chosen))
+    except machine.Missing as missing:
+        print(f"missing: {missing}", file=sys.stderr)
+    except steps.StepFailed as failure:
+        print(f"failed: {failure}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _check_machine(_: argparse.Namespace) -> int:
+    lines = machine.everything_missing()
+    for line in lines:
+        print(f"missing: {line}", file=sys.stderr)
+    return 1 if lines else 0
+
+
+def _build_environment(_: argparse.Namespace) -> int:
+    print(environments.build_environment())
+    return 0
+
+
+def _upstream(chosen: argparse.Namespace) -> int:
+    environment = environments.upstream_environment(chosen.version)
+    if chosen.with_sink:
+        environment = environments.with_wheel(environment, artifacts.wheel())
+    print(environment)
+    return 0
+
+
+def _wheel(chosen: argparse.Namespace) -> int:
+    built = artifacts.wheel()
+    if chosen.copy_to is not None:
+        chosen.copy_to.mkdir(parents=True, exist_ok=True)
+        copy = chosen.copy_to / built.name
+        copy.write_bytes(built.read_bytes())
+        built = copy
+    print(built)
+    return 0
+
+
+def _server(_: argparse.Namespace) -> int:
+    print(artifacts.reference_server())
+    return 0
+
+
+def _postgresql(_: argparse.Namespace) -> int:
+    print(postgresql.programs())
+    return 0
+
+
+def _pytest(chosen: argparse.Namespace) -> int:
+    return test_runs.pytest(chosen.upstream, [word for word in chosen.rest if word != "--"], plain=chosen.plain)
+
+
+if __name__ == "__main__":
+    os.chdir(machine.REPOSITORY)
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Runs pytest where upstream lives: in an environment with openmetadata-ingestion and this tree's wheel.
+
+What the tests need is prepared here and handed over in `BULKSINK_TEST_*` variables (tests/python/conftest.py reads
+them); a test never installs anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools import artifacts, environments, machine, postgresql, steps
+
+
+def pytest(version: str, arguments: Sequence[str], *, plain: bool = False) -> int:
+    """Returns pytest's exit status. With `plain` the environment lacks our wheel."""
+    upstream = environments.upstream_environment(version)
+    chosen = upstream if plain else environments.with_wheel(upstream, artifacts.wheel())
+    variables = {
+        "BULKSINK_TEST_VERSION": version,
+        "BULKSINK_TEST_UPSTREAM": str(upstream),
+        "BULKSINK_TEST_SINK": "" if plain else str(chosen),
+        "BULKSINK_TEST_SERVER": str(artifacts.reference_server()),
+        "BULKSINK_TEST_POSTGRES": str(postgresql.programs()),
+        "BULKSINK_TEST_UV": str(environments.uv()),
+        "BULKSINK_TEST_WHEEL": "" if plain else str(artifacts.wheel()),
+    }
+    print(f"- pytest with upstream {version}{', without the wheel' if plain else ''}", flush=True)
+    command: steps.Command = [environments.python_of(chosen), "-m", "pytest", *arguments]
+    return steps.replace_process(command, {**variables, "PYTHONDONTWRITEBYTECODE": "", "PWD": str(machine.REPOSITORY)})
