@@ -1,0 +1,391 @@
+//! One [`Call`] becomes one HTTP request and one [`Answer`], within bounds of time and memory. What a status means is decided
+//! elsewhere; so is whether to try again.
+//!
+//! Bounds, so that no server can hold us for ever or fill our memory:
+//!
+//! | what | bound |
+//! |---|---|
+//! | the connection, with TLS and proxy | `connect_timeout` |
+//! | silence while the request is sent, and until the head of the answer is complete | `read_timeout` |
+//! | silence between two pieces of the body | `read_timeout` |
+//! | the whole body | four times `read_timeout` |
+//! | head of the answer | 100 header lines, about 400 kB (hyper's own) |
+//! | body of a success | 64 MiB, and twice the request (a server may echo what it got) |
+//! | body of anything else | 1 MiB, the rest is not read: it is there for its words |
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
+use reqwest::header::{HeaderValue, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::Method;
+use serde_json::Value;
+use tokio::time::{timeout_at, Instant};
+
+use super::client::{Client, ProbeError};
+use super::fault::{failure, seconds, Failure};
+use super::outgoing::{Outgoing, Progress};
+use super::retry_after::retry_after;
+use super::secrets::Secrets;
+use crate::engine::{Answer, Call, Entity, Fault, Response};
+
+const LARGEST_ANSWER: u64 = 64 << 20;
+const LARGEST_ERROR: u64 = 1 << 20;
+/// The whole body may take as many read time-outs.
+const BODY_READS: u32 = 4;
+
+/// What Python's `quote(fqn, safe="")` leaves as it is.
+const IN_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+
+/// A call, spelled out for HTTP.
+struct Message {
+    method: Method,
+    /// Path and query behind the base URL.
+    path: String,
+    content_type: Option<HeaderValue>,
+    body: Bytes,
+}
+
+/// The body of an answer, or as much of it as came.
+struct Body {
+    bytes: Bytes,
+    /// Why it is not whole.
+    broken: Option<Fault>,
+}
+
+impl Client {
+    /// One attempt. Every outcome is a value, also of a call that cannot be made; [`Call::RenewToken`] is none of ours.
+    pub async fn perform(&self, call: &Call) -> Answer {
+        let result = match self.message(call) {
+            Ok(message) => self.exchange(message).await,
+            Err(why) => Err(Fault::NotSent(why)),
+        };
+        match result {
+            Ok(response) => Answer::Response(response),
+            Err(fault) => Answer::Fault(fault),
+        }
+    }
+
+    /// The server's version, by `GET /system/version`, within `timeout`.
+    pub async fn server_version(&self, timeout: Duration) -> Result<String, ProbeError> {
+        let message = Message {
+            method: Method::GET,
+            path: "/system/version".to_owned(),
+            content_type: None,
+            body: Bytes::new(),
+        };
+        let response = tokio::time::timeout(timeout, self.exchange(message))
+            .await
+            .map_err(|_| {
+                ProbeError::Unreachable(format!(
+                    "no answer within {} ({})",
+                    seconds(timeout),
+                    self.destination.server
+                ))
+            })?
+            .map_err(|fault| match fault {
+                Fault::Connect(text) | Fault::ReadTimeout(text) | Fault::NotSent(text) | Fault::Broken(text) => {
+                    ProbeError::Unreachable(text)
+                }
+            })?;
+        version_in(&response)
+    }
+
+    fn message(&self, call: &Call) -> Result<Message, String> {
+        let json = || {
+            self.content_type
+                .clone()
+                .or(Some(HeaderValue::from_static("application/json")))
+        };
+        Ok(match call {
+            Call::PutBulk { collection, rows } => Message {
+                method: Method::PUT,
+                path: match self.bulk_query.as_str() {
+                    "" => format!("/{collection}/bulk"),
+                    query => format!("/{collection}/bulk?{query}"),
+                },
+                content_type: json(),
+                body: array(rows),
+            },
+            Call::PutOne { collection, row } => Message {
+                method: Method::PUT,
+                path: format!("/{collection}"),
+                content_type: json(),
+                body: row.clone(),
+            },
+            Call::PatchLifeCycle {
+                collection,
+                entity,
+                life_cycle,
+            } => Message {
+                method: Method::PATCH,
+                path: match entity {
+                    Entity::Name(fqn) => format!("/{collection}/name/{}", segment(fqn)?),
+                    Entity::Id(id) => format!("/{collection}/{}", segment(id)?),
+                },
+                content_type: Some(HeaderValue::from_static("application/json-patch+json")),
+                body: add_life_cycle(life_cycle),
+            },
+            Call::Get {
+                collection,
+                fqn,
+                fields,
+            } => Message {
+                method: Method::GET,
+                path: match *fields {
+                    "" => format!("/{collection}/name/{}", segment(fqn)?),
+                    fields => format!("/{collection}/name/{}?fields={fields}", segment(fqn)?),
+                },
+                content_type: None,
+                body: Bytes::new(),
+            },
+            Call::RenewToken => return Err("a token is renewed by whoever gave it, not by a request".to_owned()),
+        })
+    }
+
+    async fn exchange(&self, message: Message) -> Result<Response, Fault> {
+        let token = self.token();
+        let secrets = self.secrets(token.as_deref());
+        let progress = Arc::new(Progress::default());
+        let largest = LARGEST_ANSWER.saturating_add(2 * message.body.len() as u64);
+
+        let mut request = self
+            .http
+            .request(message.method, format!("{}{}", self.base_url, message.path));
+        if let Some(content_type) = message.content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(token) = &token {
+            request = request.header(AUTHORIZATION, token.header.clone());
+        }
+        let request = request.body(reqwest::Body::wrap(Outgoing::new(message.body, Arc::clone(&progress))));
+
+        match self.head(request, &progress).await {
+            Ok(response) => self.rest(response, &progress, &secrets, largest).await,
+            Err(Failure::ProxyUnauthorized) => Ok(Response {
+                status: 407,
+                retry_after: None,
+                body: Bytes::new(),
+            }),
+            Err(Failure::Fault(fault)) => Err(fault),
+        }
+        .map_err(|fault| redacted(fault, &secrets))
+    }
+
+    /// Sends the request and waits for the head of the answer. The time-out starts anew with each piece of the request that
+    /// the connection takes.
+    async fn head(&self, request: reqwest::RequestBuilder, progress: &Progress) -> Result<reqwest::Response, Failure> {
+        let begun = Instant::now();
+        let mut sending = pin!(request.send());
+        let mut until = begun + self.read_timeout;
+        loop {
+            if let Ok(result) = timeout_at(until, sending.as_mut()).await {
+                return result.map_err(|error| failure(&error, progress, &self.destination));
+            }
+            // Without a connection it is the connector's own time-out that counts; ours stands behind it.
+            let due = match progress.moved() {
+                Some(moved) => moved + self.read_timeout,
+                None => begun + self.connect_timeout + self.read_timeout,
+            };
+            if due <= Instant::now() {
+                let what = if progress.whole() {
+                    "did not answer"
+                } else {
+                    "did not take the request"
+                };
+                return Err(Failure::Fault(Fault::ReadTimeout(format!(
+                    "the server {what} for {} ({})",
+                    seconds(self.read_timeout),
+                    self.destination.server
+                ))));
+            }
+            until = due;
+        }
+    }
+
+    /// Reads the body. Where the status is not a success it stands, whatever becomes of the body.
+    async fn rest(
+        &self,
+        response: reqwest::Response,
+        progress: &Progress,
+        secrets: &Secrets,
+        largest: u64,
+    ) -> Result<Response, Fault> {
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let body = match compression(&response) {
+            Some(name) => Body {
+                bytes: Bytes::new(),
+                broken: Some(Fault::Broken(format!(
+                    "the answer is compressed ({name}), which was not asked for: something in front of the server must be \
+                     told not to ({})",
+                    self.destination.server
+                ))),
+            },
+            None if status.is_success() => self.body(response, progress, largest).await,
+            None => self.body(response, progress, LARGEST_ERROR).await,
+        };
+        let cut = body.broken.is_some();
+        match body.broken {
+            Some(fault) if status.is_success() => Err(fault),
+            _ => Ok(Response {
+                status: status.as_u16(),
+                retry_after,
+                body: secrets.redact(body.bytes, cut),
+            }),
+        }
+    }
+
+    async fn body(&self, mut response: reqwest::Response, progress: &Progress, largest: u64) -> Body {
+        let end = Instant::now() + self.read_timeout * BODY_READS;
+        let mut bytes = BytesMut::new();
+        let broken = loop {
+            let until = end.min(Instant::now() + self.read_timeout);
+            match timeout_at(until, response.chunk()).await {
+                Ok(Ok(None)) => break None,
+                Ok(Ok(Some(piece))) => {
+                    let room = usize::try_from(largest)
+                        .unwrap_or(usize::MAX)
+                        .saturating_sub(bytes.len());
+                    if piece.len() > room {
+                        bytes.extend_from_slice(piece.get(..room).unwrap_or_default());
+                        break Some(Fault::Broken(format!(
+                            "the answer is larger than {} MiB ({})",
+                            largest >> 20,
+                            self.destination.server
+                        )));
+                    }
+                    bytes.extend_from_slice(&piece);
+                }
+                Ok(Err(error)) => {
+                    break Some(match failure(&error, progress, &self.destination) {
+                        Failure::Fault(fault @ (Fault::Broken(_) | Fault::ReadTimeout(_))) => fault,
+                        // The answer began before all of the request was out: the server may have acted on it.
+                        Failure::Fault(Fault::Connect(text) | Fault::NotSent(text)) => Fault::Broken(text),
+                        Failure::ProxyUnauthorized => Fault::Broken("the proxy refused the tunnel".to_owned()),
+                    });
+                }
+                Err(_) => {
+                    let what = if Instant::now() >= end {
+                        format!(
+                            "the answer did not end within {}",
+                            seconds(self.read_timeout * BODY_READS)
+                        )
+                    } else {
+                        format!("the answer stopped for {}", seconds(self.read_timeout))
+                    };
+                    break Some(Fault::ReadTimeout(format!("{what} ({})", self.destination.server)));
+                }
+            }
+        };
+        Body {
+            bytes: bytes.freeze(),
+            broken,
+        }
+    }
+}
+
+fn redacted(fault: Fault, secrets: &Secrets) -> Fault {
+    match fault {
+        Fault::Connect(text) => Fault::Connect(secrets.redact_text(text)),
+        Fault::ReadTimeout(text) => Fault::ReadTimeout(secrets.redact_text(text)),
+        Fault::NotSent(text) => Fault::NotSent(secrets.redact_text(text)),
+        Fault::Broken(text) => Fault::Broken(secrets.redact_text(text)),
+    }
+}
+
+/// The name of a content coding that we cannot undo.
+fn compression(response: &reqwest::Response) -> Option<String> {
+    let value = response.headers().get(CONTENT_ENCODING)?.to_str().unwrap_or("unknown");
+    let name: String = value.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
+    (!name.is_empty() && !name.eq_ignore_ascii_case("identity")).then_some(name)
+}
+
+fn array(rows: &[Bytes]) -> Bytes {
+    let length = rows.iter().map(|row| row.len() + 1).sum::<usize>() + 2;
+    let mut body = BytesMut::with_capacity(length);
+    body.put_u8(b'[');
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            body.put_u8(b',');
+        }
+        body.put_slice(row);
+    }
+    body.put_u8(b']');
+    body.freeze()
+}
+
+fn add_life_cycle(life_cycle: &Bytes) -> Bytes {
+    const BEFORE: &[u8] = br#"[{"op":"add","path":"/lifeCycle","value":"#;
+    const AFTER: &[u8] = b"}]";
+    let mut body = BytesMut::with_capacity(BEFORE.len() + life_cycle.len() + AFTER.len());
+    body.put_slice(BEFORE);
+    body.put_slice(life_cycle);
+    body.put_slice(AFTER);
+    body.freeze()
+}
+
+/// A name as one segment of a path. URLs take `.` and `..` out, however they are encoded.
+fn segment(name: &str) -> Result<String, String> {
+    if matches!(name, "" | "." | "..") {
+        return Err(format!("{name:?} cannot be part of an address"));
+    }
+    Ok(utf8_percent_encode(name, IN_NAMES).to_string())
+}
+
+fn version_in(response: &Response) -> Result<String, ProbeError> {
+    let status = response.status;
+    if !(200..=299).contains(&status) {
+        let text = match status {
+            300..=399 => "it redirects to another address: give that one instead",
+            401 | 403 => "the token is not accepted",
+            404 | 405 => "there is no OpenMetadata API at this address: check it, it usually ends in /api",
+            407 => "the proxy wants credentials: put them into the proxy's URL",
+            500..=599 => "the server, or something in front of it, is not ready",
+            _ => "unexpected",
+        };
+        return Err(ProbeError::Refused {
+            status,
+            text: text.to_owned(),
+        });
+    }
+    let foreign = |text: &str| Err(ProbeError::Foreign(text.to_owned()));
+    match serde_json::from_slice::<Value>(&response.body) {
+        Ok(Value::Object(fields)) => match fields.get("version").and_then(Value::as_str) {
+            Some(version) if !version.is_empty() => Ok(version.to_owned()),
+            _ => foreign("its answer names no version"),
+        },
+        Ok(_) => foreign("its answer names no version"),
+        Err(_) if response.body.trim_ascii_start().starts_with(b"<") => {
+            foreign("it answers with a web page; check the address, it usually ends in /api")
+        }
+        Err(_) => foreign("its answer is not JSON"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_as_python_does() {
+        assert_eq!(segment("a.b-c_d~e").unwrap(), "a.b-c_d~e");
+        assert_eq!(
+            segment("\"a.b\".c d/e?#%\u{e9}+&=:@!$'()*,;[]").unwrap(),
+            "%22a.b%22.c%20d%2Fe%3F%23%25%C3%A9%2B%26%3D%3A%40%21%24%27%28%29%2A%2C%3B%5B%5D"
+        );
+        assert!(segment("..").is_err());
+    }
+
+    #[test]
+    fn bodies() {
+        assert_eq!(array(&[]), "[]");
+        assert_eq!(array(&[Bytes::from_static(b"{}"), Bytes::from_static(b"1")]), "[{},1]");
+        assert_eq!(
+            add_life_cycle(&Bytes::from_static(b"{\"a\":1}")),
+            r#"[{"op":"add","path":"/lifeCycle","value":{"a":1}}]"#
+        );
+    }
+}

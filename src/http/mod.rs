@@ -1,0 +1,25 @@
+//! One attempt of one request: a [`Call`](crate::engine::Call) goes out, an [`Answer`](crate::engine::Answer) comes back.
+//!
+//! There is no policy here: nothing is tried twice, no redirect is followed, no status is judged, nothing is remembered from
+//! one attempt to the next but the connections. Whatever happens becomes a value; nothing panics, and no text holds a secret.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `client.rs` | [`Settings`] -> [`Client`], each setting checked; the token; the probe of the server's version |
+//! | `calls.rs` | a call -> one HTTP request -> its answer, within bounds of time and memory |
+//! | `outgoing.rs` | the request body that tells how far it got |
+//! | `fault.rs` | what an error means, and how to say it |
+//! | `tls.rs` | whom to trust, and who we are |
+//! | `secrets.rs` | secrets taken out of what a server sends back |
+//! | `retry_after.rs` | how long a server asks to be left alone |
+
+mod calls;
+mod client;
+mod fault;
+mod outgoing;
+mod retry_after;
+mod secrets;
+mod tls;
+
+pub use client::{Client, ProbeError, Settings, SettingsError};
+pub use tls::Trust;
