@@ -5,7 +5,10 @@
     prepared.py        what was prepared, as a value that both sides understand
     machine_facts.py   the machine that measured, described
     measures.py        medians and their spread
+    bounds.py          what must hold
+    screen.py          the console
     request_log.py     what the reference server's log says about a run
+    ingestions.py      real ingestions, measured
     designs/           pure-Python sinks, one for each design of the report that this project started from
     report/            `make bench`: that report's table, with ours beside it
     overlap.py         `make bench-overlap`: PostgreSQL, is writing hidden behind extraction?

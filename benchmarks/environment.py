@@ -10,7 +10,7 @@ REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
 
 def bench_environment() -> Path:
-    """rich and matplotlib, pinned."""
+    """Makes it or finds it: rich and matplotlib, pinned."""
     interpreter = machine.running_python()
     key = cache.fingerprint(REQUIREMENTS.read_bytes(), interpreter.version, str(interpreter.executable))
 

@@ -1,4 +1,4 @@
-"""What `__main__.py` prepared: paths of environments and programs, handed to the run through an environment variable."""
+"""What `__main__.py` prepared: environments and programs. The run gets it through an environment variable."""
 
 from __future__ import annotations
 

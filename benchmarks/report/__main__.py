@@ -16,9 +16,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from benchmarks import machine_facts, prepared
+from benchmarks.bounds import conclude
 from benchmarks.report import charts, rounds, workload
 from benchmarks.report.contenders import Contender, contenders
 from benchmarks.report.results import Results, Row
+from benchmarks.screen import screen
 from tests.ingest.reference_server import ServerFailed
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the results are written")
     chosen = parser.parse_args(arguments)
     tables, count = chosen.tables or chosen.size[0], chosen.rounds or chosen.size[1]
-    console = Console()
+    console = screen()
     try:
         return _measure(
             console, workload.Scale(tables), count, only=chosen.only, fault_rate=chosen.faults, output=chosen.output
@@ -98,9 +100,7 @@ def _measure(
     drawn = charts.draw(results, output, prefix)
     (output / f"{prefix}.json").write_text(json.dumps(results.as_dict(), indent=1) + "\n")
     (output / f"{prefix}.md").write_text(results.markdown(drawn))
-    for bound in results.bounds():
-        console.print(bound.line(), style="green" if bound.holds else "bold red", highlight=False)
-    return 0 if all(bound.holds for bound in results.bounds()) else 1
+    return conclude(console, results.bounds())
 
 
 def _faults(rate: float) -> list[Mapping[str, Any]]:
@@ -149,7 +149,7 @@ def _print(console: Console, results: Results) -> None:
     head, *body = results.cells()
     table = Table(title=f"The report's table, {results.scale.describe()}", title_justify="left")
     for name in head:
-        table.add_column(name, justify="left" if name in ("design", "lost") else "right", overflow="fold")
+        table.add_column(name, justify="left" if name in ("design", "lost") else "right", no_wrap=name != "lost")
     for row in body:
         table.add_row(*row)
     console.print(table)

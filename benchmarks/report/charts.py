@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.report.results import Results, Row
 
@@ -14,7 +16,7 @@ from benchmarks.report.results import Results, Row
 EXTRACTION, BLOCKED, TAIL = "#9aa5b1", "#d55e00", "#e69f00"
 OURS, UPSTREAM = "#0072b2", "#d55e00"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
@@ -89,6 +91,6 @@ def _timeline(results: Results) -> Figure:
         panel.set_ylabel("in flight")
     axes[0].set_xlim(0, end * 1.01)
     axes[0].set_ylim(0, 0.3 + max(row.typical.most_in_flight for row, _ in rows))
-    axes[0].yaxis.get_major_locator().set_params(integer=True)
+    axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[1].set_xlabel("seconds")
     return figure

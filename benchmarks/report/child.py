@@ -126,12 +126,10 @@ def _feed(source: Iterator[Any], sink: Sink, answers: TextIO) -> tuple[float, fl
     """The workflow's loop; seconds in the source and seconds in the sink."""
     clock = time.perf_counter
     extraction = blocked = 0.0
-    count = 0
     told = asked = clock()
-    for record in source:
+    for count, record in enumerate(source, 1):
         given = clock()
         extraction += given - asked
-        count += 1
         if given - told > PROGRESS_SECONDS:
             told = given
             answers.write(json.dumps({"extracted": count}) + "\n")

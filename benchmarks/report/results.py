@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.bounds import Bound
 from benchmarks.machine_facts import sentence
 from benchmarks.measures import Spread, spread
 from benchmarks.report import workload
@@ -44,26 +45,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """Something that must hold."""
-
-    text: str
-    value: float
-    limit: float
-    unit: str = "s"
-
-    @property
-    def holds(self) -> bool:
-        """Whether it does."""
-        return self.value <= self.limit
-
-    def line(self) -> str:
-        """For people."""
-        mark = "holds" if self.holds else "MISSED"
-        return f"{self.text}: {self.value:.2f} {self.unit} <= {self.limit:.2f} {self.unit}: {mark}"
-
-
-@dataclass(frozen=True)
 class Results:
     """Everything that one command measured."""
 
@@ -92,14 +73,16 @@ class Results:
         if not self.fault_rate:
             text = f"ours, 4 workers, <= max(E, S / 4) + {ALLOWANCE_S} s (E {self.extraction_s:.1f} s, S {work:.1f} s)"
             found.append(Bound(text, total, limit))
-        for row in self.rows:
-            if row.contender.is_python_design and (row.success == 1.0 or not self.fault_rate):
-                found.append(Bound(f"ours, 4 workers, against {row.contender.title}", total, row.of("total_s").median))
-        for row in self.rows:
-            if row.contender.kind == "ours":
-                lost = 100 * (1 - row.success)
-                found.append(Bound(f"{row.contender.title}: records lost", lost, 0.0, "%"))
-        return found
+        found += [
+            Bound(f"ours, 4 workers, against {row.contender.title}", total, row.of("total_s").median)
+            for row in self.rows
+            if row.contender.is_python_design and (row.success == 1.0 or not self.fault_rate)
+        ]
+        return found + [
+            Bound(f"{row.contender.title}: records lost", 100 * (1 - row.success), 0.0, "%")
+            for row in self.rows
+            if row.contender.kind == "ours"
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -122,7 +105,7 @@ class Results:
                 }
                 for row in self.rows
             ],
-            "bounds": [{**vars(bound), "holds": bound.holds} for bound in self.bounds()],
+            "bounds": [bound.as_dict() for bound in self.bounds()],
         }
 
     def cells(self) -> list[list[str]]:
@@ -152,11 +135,11 @@ class Results:
             "# The report's table",
             "",
             f"Workload: {self.scale.describe()}. Rates as in the report: {rates}.{faults}",
-            f"Medians of {count} interleaved round{'s' * (count > 1)} (least-most), upstream {self.upstream}. "
+            f"Medians of {count} interleaved round{'s' * (count > 1)} (least-most), upstream {self.upstream}.",
             f"Machine: {sentence(self.machine)}.",
             "",
-            "`extraction` is time in the source, `blocked` time that the source waited in the sink, `tail` the time after "
-            "the last table; they add up to `total`. E is the same source with a sink that does nothing.",
+            "`extraction` is time in the source, `blocked` time that the source waited in the sink, `tail` the time",
+            "after the last table; they add up to `total`. E is the same source with a sink that does nothing.",
             "",
             *_markdown_table(self.cells()),
             "",

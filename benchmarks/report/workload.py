@@ -52,7 +52,9 @@ class Scale:
 
     def describe(self) -> str:
         """For a document."""
-        text = f"{self.tables:,} tables in {self.schemas} schema{'s' * (self.schemas > 1)}, {self.life_cycles} life cycles"
+        text = (
+            f"{self.tables:,} tables in {self.schemas} schema{'s' * (self.schemas > 1)}, {self.life_cycles} life cycles"
+        )
         return text if self.tables == REPORT_TABLES else f"{text} ({self.tables / REPORT_TABLES:.1%} of the report's)"
 
 
@@ -93,7 +95,7 @@ def service_request() -> dict[str, Any]:
 
 
 def records(scale: Scale) -> Iterator[Record]:
-    """The catalogue in a source's order, at once: database, then schema by schema its tables, life cycles behind them."""
+    """The catalogue in a source's order, at once: the database, each schema with its tables, life cycles behind them."""
     yield Entity("databases", DATABASE, {"name": "dev", "service": SERVICE})
     with_life_cycle = {index * scale.tables // scale.life_cycles for index in range(scale.life_cycles)}
     last_schema = ""
