@@ -73,9 +73,13 @@ impl DeadLetters {
     }
 
     fn append_one(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let Ending::Failed(reason) = &outcome.ending else { return Ok(()) };
+        let Ending::Failed(reason) = &outcome.ending else {
+            return Ok(());
+        };
         let text = outcome.body.as_deref().map(String::from_utf8_lossy);
-        let body = text.as_deref().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+        let body = text
+            .as_deref()
+            .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
         let letter = Letter {
             time: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -154,7 +158,10 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_written_is_said_once() {
         let mut letters = DeadLetters::new("/nonexistent/folder/file".into());
-        assert!(letters.append(&[lost(b"{}")]).unwrap_err().contains("/nonexistent/folder/file"));
+        assert!(letters
+            .append(&[lost(b"{}")])
+            .unwrap_err()
+            .contains("/nonexistent/folder/file"));
         assert!(letters.append(&[lost(b"{}")]).is_ok());
     }
 }

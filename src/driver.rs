@@ -17,7 +17,8 @@ use tokio::sync::{oneshot, Notify};
 
 use crate::dead_letters::DeadLetters;
 use crate::engine::{
-    Answer, Call, Config, Ending, Engine, Fault, Kind, Outcome, Payload, Record, Request, RequestId, Scope, Sequence, Stats, Time, WaitId,
+    Answer, Call, Config, Ending, Engine, Fault, Kind, Outcome, Payload, Record, Request, RequestId, Scope, Sequence,
+    Stats, Time, WaitId,
 };
 use crate::http::Client;
 
@@ -82,7 +83,12 @@ pub struct AsyncWait {
 impl Driver {
     /// Nothing runs before [`Driver::start`].
     #[must_use]
-    pub fn new(config: Config, client: Client, token: Option<Arc<dyn TokenSource>>, dead_letters: Option<PathBuf>) -> Self {
+    pub fn new(
+        config: Config,
+        client: Client,
+        token: Option<Arc<dyn TokenSource>>,
+        dead_letters: Option<PathBuf>,
+    ) -> Self {
         let shared = Shared {
             state: Mutex::new(State {
                 engine: Engine::new(config),
@@ -144,7 +150,9 @@ impl Driver {
             }
             Ok(match record.payload {
                 Payload::LifeCycle(life_cycle) => {
-                    state.engine.submit_life_cycle(record.collection, record.fqn, life_cycle, now)
+                    state
+                        .engine
+                        .submit_life_cycle(record.collection, record.fqn, life_cycle, now)
                 }
                 Payload::Create(_) => state.engine.submit(record, now),
             })
@@ -194,7 +202,6 @@ impl Driver {
         if let Some(runtime) = runtime {
             runtime.shutdown_timeout(SHUTDOWN);
         }
-        self.shared.client.disconnect();
     }
 
     /// Lets go of threads and connections without touching them: for the child of a fork, in which the threads do not exist.
@@ -288,7 +295,11 @@ impl Shared {
     fn fail_unnamed(&self, record: Record) -> Sequence {
         let mut state = self.lock_state();
         let sequence = state.engine.last_sequence();
-        if !state.outcomes.iter().any(|outcome| outcome.sequence == sequence && outcome.fqn == record.fqn) {
+        if !state
+            .outcomes
+            .iter()
+            .any(|outcome| outcome.sequence == sequence && outcome.fqn == record.fqn)
+        {
             state.outcomes.push(Outcome {
                 sequence,
                 kind: record.payload.kind(),
@@ -343,7 +354,9 @@ impl State {
 
     /// Whether the driving task sleeps past something that it has to do.
     fn wants_attention(&mut self, now: Time) -> bool {
-        let Some(asleep_until) = self.asleep_until else { return false };
+        let Some(asleep_until) = self.asleep_until else {
+            return false;
+        };
         if self.engine.is_closed() {
             return true;
         }
@@ -392,7 +405,10 @@ async fn attempt(shared: Arc<Shared>, request: Request) {
     let performed = tokio::spawn(async move { performer.client.perform(&request.call).await }).await;
     let answer = performed.unwrap_or_else(|error| {
         let text = if error.is_panic() {
-            format!("internal error, please report it: {}", panic_text(error.into_panic().as_ref()))
+            format!(
+                "internal error, please report it: {}",
+                panic_text(error.into_panic().as_ref())
+            )
         } else {
             "the sink was ended".to_owned()
         };
@@ -408,7 +424,7 @@ fn renew_token(shared: Arc<Shared>, id: RequestId) {
         return;
     };
     source.renew(Box::new(move |token| {
-        let result = token.map(|token| shared.client.set_token(token));
+        let result = token.and_then(|token| shared.client.set_token(token).map_err(|error| error.to_string()));
         shared.with(|state, now| state.engine.handle_answer(id, Answer::Token(result), now));
     }));
 }
@@ -418,7 +434,10 @@ impl Wait {
     #[must_use]
     pub fn ended_within(&self, time: Duration) -> bool {
         // A closed channel: the waiter was dropped because the engine ended.
-        !matches!(self.done.recv_timeout(time), Err(crossbeam_channel::RecvTimeoutError::Timeout))
+        !matches!(
+            self.done.recv_timeout(time),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout)
+        )
     }
 }
 

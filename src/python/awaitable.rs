@@ -28,7 +28,8 @@ where
     F: Future<Output = PyResult<T>> + Send + 'static,
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
-    handle().map_err(|error| super::errors::error(py, format!("the thread for awaitables cannot be started: {error}")))?;
+    handle()
+        .map_err(|error| super::errors::error(py, format!("the thread for awaitables cannot be started: {error}")))?;
     generic::future_into_py::<Bridge, F, T>(py, future)
 }
 

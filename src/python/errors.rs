@@ -21,7 +21,9 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 fn base(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let doc = "Base of every error that this module raises by itself.";
-    new(py, &BASE, "BulkSinkError", doc, || Ok(vec![py.get_type::<PyException>()]))
+    new(py, &BASE, "BulkSinkError", doc, || {
+        Ok(vec![py.get_type::<PyException>()])
+    })
 }
 
 fn configuration_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {

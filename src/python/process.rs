@@ -31,11 +31,18 @@ fn end_all(py: Python<'_>) {
     awaitable::end();
     let pid = std::process::id();
     let started = std::mem::take(&mut *STARTED.lock().unwrap_or_else(PoisonError::into_inner));
-    for driver in started.iter().filter(|(owner, _)| *owner == pid).filter_map(|(_, driver)| driver.upgrade()) {
+    for driver in started
+        .iter()
+        .filter(|(owner, _)| *owner == pid)
+        .filter_map(|(_, driver)| driver.upgrade())
+    {
         let pending = driver.stats().pending;
         if pending > 0 {
-            let text = format!("openmetadata-bulksink: {pending} records were not delivered: the sink was not closed\n");
-            let _ = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method1("write", (text,)));
+            let text =
+                format!("openmetadata-bulksink: {pending} records were not delivered: the sink was not closed\n");
+            let _ = py
+                .import("sys")
+                .and_then(|sys| sys.getattr("stderr")?.call_method1("write", (text,)));
         }
         py.detach(|| driver.end("the interpreter ended before the sink was closed"));
     }

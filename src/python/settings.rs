@@ -49,12 +49,24 @@ impl Settings {
         Ok(Driver::new(engine, client, source, self.dead_letters.clone()))
     }
 
-    /// The token to begin with; calls the callable on this thread.
-    pub fn token_now(&self, py: Python<'_>) -> PyResult<Option<SecretString>> {
-        match &self.token {
-            Token::None => Ok(None),
-            Token::Fixed(token) => Ok(Some(token.clone())),
-            Token::Callable(callable) => callable.call(py).map(Some),
+    /// Gives the client the token to begin with; calls the callable on this thread.
+    pub fn give_token(&self, py: Python<'_>, driver: &Driver) -> PyResult<()> {
+        let token = match &self.token {
+            Token::None => return Ok(()),
+            Token::Fixed(token) => token.clone(),
+            Token::Callable(callable) => callable.call(py)?,
+        };
+        let given = driver.client().set_token(token);
+        given.map_err(|error| errors::configuration(py, error.to_string()))
+    }
+
+    /// The base URL without anything that could be a secret.
+    pub fn shown_url(&self) -> &str {
+        let url = self.http.base_url.as_str();
+        let authority = url.split_once("://").map_or(0, |(scheme, _)| scheme.len() + 3);
+        match url.rfind('@') {
+            Some(at) if at >= authority => url.get(at + 1..).unwrap_or_default(),
+            _ => url,
         }
     }
 }
@@ -79,7 +91,12 @@ impl<'py> Checked<'py> {
             .ok()
             // Beyond this, sums of times could overflow; nobody waits for a hundred years.
             .filter(|time| time.as_secs() < 100 * 365 * 86_400)
-            .ok_or_else(|| errors::configuration(self.0, format!("{name}: must be a number of seconds, 0 or more; it is {value}")))
+            .ok_or_else(|| {
+                errors::configuration(
+                    self.0,
+                    format!("{name}: must be a number of seconds, 0 or more; it is {value}"),
+                )
+            })
     }
 
     pub fn token(&self, token: Option<Bound<'_, PyAny>>) -> PyResult<Token> {
@@ -90,7 +107,9 @@ impl<'py> Checked<'py> {
             Ok(Token::Callable(Arc::new(Callable::new(token.unbind()))))
         } else {
             let kind = token.get_type().name()?;
-            Err(PyTypeError::new_err(format!("token: must be a str or a callable that returns one, not {kind}")))
+            Err(PyTypeError::new_err(format!(
+                "token: must be a str or a callable that returns one, not {kind}"
+            )))
         }
     }
 

@@ -88,7 +88,11 @@ impl BulkSink {
             )?,
             token: checked.token(token)?,
             engine: crate::engine::Config {
-                workers: if synchronous { 1 } else { checked.at_least_one("workers", workers)? },
+                workers: if synchronous {
+                    1
+                } else {
+                    checked.at_least_one("workers", workers)?
+                },
                 batch_rows: checked.at_least_one("batch_size", batch_size)?,
                 batch_bytes: checked.at_least_one("batch_bytes", batch_bytes)?,
                 linger: checked.seconds("linger", linger)?,
@@ -150,7 +154,14 @@ impl BulkSink {
         up_to: Option<Sequence>,
         timeout: Option<f64>,
     ) -> PyResult<f64> {
-        let scope = scope(fqn, subtree, collection, under, except_fqns, up_to.unwrap_or(Sequence::MAX))?;
+        let scope = scope(
+            fqn,
+            subtree,
+            collection,
+            under,
+            except_fqns,
+            up_to.unwrap_or(Sequence::MAX),
+        )?;
         let timeout = Timeout::starting_now(timeout)?;
         self.block(py, &scope, timeout)
     }
@@ -168,7 +179,11 @@ impl BulkSink {
         driver.begin_close();
         let drained = match self.block(py, &Scope::FinalDrain, timeout) {
             Ok(_) => Ok(()),
-            Err(error) if timeout.end().is_some_and(|end| Instant::now() >= end) && errors::is_drain_timeout(py, &error) => Ok(()),
+            Err(error)
+                if timeout.end().is_some_and(|end| Instant::now() >= end) && errors::is_drain_timeout(py, &error) =>
+            {
+                Ok(())
+            }
             // A signal: the sink stays usable, so that close can be called again.
             Err(error) => return Err(error),
         };
@@ -200,7 +215,10 @@ impl BulkSink {
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let counts = self.driver(py)?.stats();
         let blocked_seconds = self.lock(py)?.blocked.as_secs_f64();
-        Ok(Stats { counts, blocked_seconds })
+        Ok(Stats {
+            counts,
+            blocked_seconds,
+        })
     }
 
     #[pyo3(signature = (timeout=10.0))]
@@ -208,9 +226,7 @@ impl BulkSink {
         let timeout = Duration::try_from_secs_f64(timeout)
             .map_err(|_| errors::value("timeout: must be a number of seconds, 0 or more".into()))?;
         let driver = self.driver(py)?;
-        if let Some(token) = self.settings.token_now(py)? {
-            driver.client().set_token(token);
-        }
+        self.settings.give_token(py, &driver)?;
         let asked = py.detach(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -284,7 +300,9 @@ impl BulkSink {
             drained(&driver, timeout).await;
             // It waits for threads, so it must not run on the thread that serves all awaitables.
             let ended = tokio::task::spawn_blocking(move || driver.end("not delivered before the time-out of close"));
-            ended.await.map_err(|error| Python::attach(|py| errors::error(py, error.to_string())))
+            ended
+                .await
+                .map_err(|error| Python::attach(|py| errors::error(py, error.to_string())))
         })
     }
 
@@ -306,7 +324,7 @@ impl BulkSink {
         let counts = self.driver(py)?.stats();
         Ok(format!(
             "<BulkSink {} workers={} written={} failed={} pending={}>",
-            self.settings.http.shown_url(),
+            self.settings.shown_url(),
             self.settings.engine.workers,
             counts.written,
             counts.failed,
@@ -340,9 +358,7 @@ impl BulkSink {
         }
         // The callable may take long and may use this sink: not under the lock.
         drop(live);
-        if let Some(token) = self.settings.token_now(py)? {
-            driver.client().set_token(token);
-        }
+        self.settings.give_token(py, &driver)?;
         driver
             .start()
             .map_err(|error| errors::error(py, format!("the threads of the sink cannot be started: {error}")))?;
@@ -382,7 +398,9 @@ impl BulkSink {
             return Ok(known.clone());
         }
         let is_path = !path.is_empty()
-            && path.split('/').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
+            && path
+                .split('/')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
         if !is_path {
             return Err(errors::value(format!(
                 "collection: {path:?} is no path below the base URL, such as \"tables\" or \"dashboard/datamodels\""
@@ -421,7 +439,9 @@ impl BulkSink {
 
     /// Hands lines for people to the callback, on this thread. What the callback raises is its own affair.
     fn tell(&self, py: Python<'_>, driver: &Driver) {
-        let Some(on_notice) = &self.settings.on_notice else { return };
+        let Some(on_notice) = &self.settings.on_notice else {
+            return;
+        };
         for line in driver.take_notices() {
             if let Err(error) = on_notice.bind(py).call1((line,)) {
                 error.write_unraisable(py, Some(on_notice.bind(py)));
@@ -538,12 +558,16 @@ fn json_object(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         Bytes::copy_from_slice(text.to_str()?.as_bytes())
     } else {
         let kind = value.get_type().name()?;
-        return Err(pyo3::exceptions::PyTypeError::new_err(format!("{name}: must be bytes or str, not {kind}")));
+        return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+            "{name}: must be bytes or str, not {kind}"
+        )));
     };
     let inside = bytes.trim_ascii();
     if inside.starts_with(b"{") && inside.ends_with(b"}") {
         Ok(bytes)
     } else {
-        Err(errors::value(format!("{name}: must be a JSON object, starting with {{ and ending with }}")))
+        Err(errors::value(format!(
+            "{name}: must be a JSON object, starting with {{ and ending with }}"
+        )))
     }
 }

@@ -36,7 +36,10 @@ impl TokenSource for Callable {
             let token = Python::try_attach(|py| {
                 let called = Self(callable).call(py);
                 called.map_err(|error| {
-                    let kind = error.get_type(py).name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+                    let kind = error
+                        .get_type(py)
+                        .name()
+                        .map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
                     format!("the token callable raised {kind}")
                 })
             });

@@ -58,7 +58,12 @@ impl Outcome {
 
     fn __repr__(&self) -> String {
         let reason = self.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
-        format!("<Outcome {} {}/{}{reason}>", self.status(), self.collection(), self.fqn())
+        format!(
+            "<Outcome {} {}/{}{reason}>",
+            self.status(),
+            self.collection(),
+            self.fqn()
+        )
     }
 }
 

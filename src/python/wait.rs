@@ -46,12 +46,21 @@ impl Timeout {
 
     pub fn error(self, py: Python<'_>) -> PyErr {
         let seconds = self.seconds.unwrap_or_default();
-        errors::drain_timeout(py, format!("still pending after {seconds} s; wait again, or close the sink"))
+        errors::drain_timeout(
+            py,
+            format!("still pending after {seconds} s; wait again, or close the sink"),
+        )
     }
 }
 
 /// Blocks until the scope is settled. The seconds that took.
-pub(super) fn wait_for(py: Python<'_>, driver: &Driver, scope: &Scope, timeout: Timeout, on_tick: &dyn Fn(Python<'_>)) -> PyResult<f64> {
+pub(super) fn wait_for(
+    py: Python<'_>,
+    driver: &Driver,
+    scope: &Scope,
+    timeout: Timeout,
+    on_tick: &dyn Fn(Python<'_>),
+) -> PyResult<f64> {
     let Some(wait) = driver.wait_for(scope) else {
         return Ok(0.0);
     };
@@ -64,7 +73,9 @@ pub(super) fn wait_for(py: Python<'_>, driver: &Driver, scope: &Scope, timeout: 
 
 fn wait_on(py: Python<'_>, wait: &Wait, timeout: Timeout, on_tick: &dyn Fn(Python<'_>)) -> PyResult<()> {
     loop {
-        let left = timeout.end.map_or(TICK, |end| end.saturating_duration_since(Instant::now()).min(TICK));
+        let left = timeout
+            .end
+            .map_or(TICK, |end| end.saturating_duration_since(Instant::now()).min(TICK));
         if py.detach(|| wait.ended_within(left)) {
             return Ok(());
         }

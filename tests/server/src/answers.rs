@@ -38,15 +38,11 @@ pub fn instead_of_work(action: &Action) -> Option<Reply> {
             };
             if let Some(content_type) = content_type {
                 reply.content_type = "";
-                reply
-                    .headers
-                    .push(("Content-Type".into(), content_type.clone()));
+                reply.headers.push(("Content-Type".into(), content_type.clone()));
             }
-            reply.headers.extend(
-                headers
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.clone())),
-            );
+            reply
+                .headers
+                .extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
             if let Some(after) = retry_after {
                 reply.headers.push(("Retry-After".into(), after.render()));
             }
@@ -84,9 +80,7 @@ impl Shape {
     /// The shape that an action gives to the answer of a request that writes these FQNs.
     pub fn of(action: &Action, shared: &Shared, fqns: &[String]) -> Self {
         let chosen = match action {
-            Action::FailRows { which, .. } | Action::DropRows { which } => {
-                shared.choose_rows(which, fqns)
-            }
+            Action::FailRows { which, .. } | Action::DropRows { which } => shared.choose_rows(which, fqns),
             _ => Vec::new(),
         };
         Shape {
@@ -101,10 +95,7 @@ impl Shape {
         matches!(
             self.action,
             None | Some(
-                Action::FailRows { .. }
-                    | Action::CloseAfter {}
-                    | Action::SlowBody { .. }
-                    | Action::Stall { .. }
+                Action::FailRows { .. } | Action::CloseAfter {} | Action::SlowBody { .. } | Action::Stall { .. }
             )
         )
     }
@@ -112,10 +103,7 @@ impl Shape {
     /// The failures that are planned for the rows of a request.
     pub fn planned(&self, rows: usize) -> Vec<Option<Planned>> {
         let Some(Action::FailRows {
-            status,
-            message,
-            echo,
-            ..
+            status, message, echo, ..
         }) = &self.action
         else {
             return Vec::new();
@@ -124,9 +112,7 @@ impl Shape {
             .map(|at| {
                 let failure = || Planned {
                     status: *status,
-                    message: message
-                        .clone()
-                        .unwrap_or_else(|| "This failure was planned".into()),
+                    message: message.clone().unwrap_or_else(|| "This failure was planned".into()),
                     echo: *echo,
                 };
                 self.chosen.get(at).copied().unwrap_or(false).then(failure)
@@ -171,10 +157,7 @@ impl Shape {
                     for field in ["dryRun", "status", "abortReason", "numberOfRowsProcessed"] {
                         answer[field] = Value::Null;
                     }
-                    if answer["failedRequest"]
-                        .as_array()
-                        .is_some_and(Vec::is_empty)
-                    {
+                    if answer["failedRequest"].as_array().is_some_and(Vec::is_empty) {
                         answer["failedRequest"] = Value::Null;
                         answer["numberOfRowsFailed"] = Value::Null;
                     }
@@ -205,34 +188,22 @@ impl Shape {
     pub fn closes(&self) -> bool {
         matches!(
             self.action,
-            Some(
-                Action::Truncate { .. }
-                    | Action::WrongLength { .. }
-                    | Action::CloseAfter {}
-                    | Action::Huge { .. }
-            )
+            Some(Action::Truncate { .. } | Action::WrongLength { .. } | Action::CloseAfter {} | Action::Huge { .. })
         )
     }
 
     /// Sends the answer.
-    pub async fn send(
-        &self,
-        wire: &mut Wire,
-        mut reply: Reply,
-        keep_alive: bool,
-    ) -> io::Result<()> {
+    pub async fn send(&self, wire: &mut Wire, mut reply: Reply, keep_alive: bool) -> io::Result<()> {
         match &self.action {
             Some(Action::SlowBody { bytes_per_s }) => {
-                wire.answer(&reply, keep_alive, None, Some(bytes_per_s.max(1.0)))
-                    .await
+                wire.answer(&reply, keep_alive, None, Some(bytes_per_s.max(1.0))).await
             }
             Some(Action::Truncate { bytes }) => {
                 let whole = reply.body.len();
                 let kept = bytes.unwrap_or(whole / 2).min(whole);
                 reply.body.truncate(kept);
                 // The head promises keeping the connection, as a server that dies does.
-                wire.answer(&reply, true, Some(whole.max(kept + 1)), None)
-                    .await
+                wire.answer(&reply, true, Some(whole.max(kept + 1)), None).await
             }
             Some(Action::WrongLength { delta }) => {
                 let length = reply
@@ -257,8 +228,7 @@ impl Shape {
             Some(Action::Huge { megabytes, .. }) => {
                 let block = vec![b'1'; 1 << 20];
                 reply.body = Bytes::from_static(b"[");
-                wire.answer(&reply, false, Some(1 + (megabytes << 20)), None)
-                    .await?;
+                wire.answer(&reply, false, Some(1 + (megabytes << 20)), None).await?;
                 for _ in 0..*megabytes {
                     wire.write(&block, None).await?;
                 }

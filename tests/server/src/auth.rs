@@ -84,11 +84,7 @@ pub fn consumer_token() -> String {
 }
 
 /// Finds out who sends a request with this `Authorization` header.
-pub fn authenticate(
-    header: Option<&str>,
-    switches: &Switches,
-    store: &Store,
-) -> Result<Principal, Refusal> {
+pub fn authenticate(header: Option<&str>, switches: &Switches, store: &Store) -> Result<Principal, Refusal> {
     let unauthorised = |text: &str| Refusal::new(401, text);
     let header = header.map(str::trim).filter(|text| !text.is_empty());
     let Some(header) = header else {
@@ -113,9 +109,7 @@ pub fn authenticate(
     let subject = claims["sub"].as_str().unwrap_or_default();
     match subject {
         "" => Err(unauthorised("Invalid token.")),
-        "ingestion-bot" => Err(unauthorised(
-            "The given token does not match the current bot's token!",
-        )),
+        "ingestion-bot" => Err(unauthorised("The given token does not match the current bot's token!")),
         "admin" => Ok(Principal {
             name: subject.to_string(),
             role: Role::Admin,
@@ -137,8 +131,7 @@ fn claims(token: &str) -> Option<Value> {
     if parts.next().is_some() || URL_SAFE_NO_PAD.decode(signature).ok()? != SIGNATURE.as_bytes() {
         return None;
     }
-    let decode =
-        |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let decode = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
     decode(header)?;
     decode(claims)
 }
@@ -158,10 +151,7 @@ mod tests {
             (admin_token(), Role::Admin),
             (consumer_token(), Role::Consumer),
         ] {
-            assert_eq!(
-                check(Some(&format!("Bearer {token}"))).map(|who| who.role),
-                Ok(role)
-            );
+            assert_eq!(check(Some(&format!("Bearer {token}"))).map(|who| who.role), Ok(role));
         }
     }
 
@@ -174,13 +164,8 @@ mod tests {
         let expired = format!("Bearer {}", token("admin", Some(1)));
         assert_eq!(refused(Some(&expired)).message, "Expired token!");
         let rotated = format!("Bearer {}", token("ingestion-bot", Some(4_000_000_000)));
-        assert!(refused(Some(&rotated))
-            .message
-            .contains("current bot's token"));
+        assert!(refused(Some(&rotated)).message.contains("current bot's token"));
         let stranger = format!("Bearer {}", token("stranger", None));
-        assert_eq!(
-            refused(Some(&stranger)),
-            Refusal::not_found("user", "stranger")
-        );
+        assert_eq!(refused(Some(&stranger)), Refusal::not_found("user", "stranger"));
     }
 }

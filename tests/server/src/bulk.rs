@@ -134,9 +134,7 @@ pub fn put(store: &mut Store, rows: &[Row], order: &Order<'_>) -> BulkAnswer {
                     ));
                 }
             }
-            Err(refusal) if refusal.while_storing => {
-                failed.push(stored_failure(store, order.kind, row, &refusal))
-            }
+            Err(refusal) if refusal.while_storing => failed.push(stored_failure(store, order.kind, row, &refusal)),
             Err(refusal) => refused.push(RowAnswer::echoed(row, 400, refusal.message)),
         }
     }
@@ -176,11 +174,7 @@ pub fn put(store: &mut Store, rows: &[Row], order: &Order<'_>) -> BulkAnswer {
             failed.push(RowAnswer::failure(fqn, plan.status, plan.message.clone()));
             continue;
         }
-        if profile >= Profile::V2_0
-            && !order.overriding
-            && times[&fqn] == 1
-            && same_hash(store, order.kind, draft)
-        {
+        if profile >= Profile::V2_0 && !order.overriding && times[&fqn] == 1 && same_hash(store, order.kind, draft) {
             skips.push(RowAnswer::success(fqn, 200));
             continue;
         }
@@ -189,11 +183,7 @@ pub fn put(store: &mut Store, rows: &[Row], order: &Order<'_>) -> BulkAnswer {
                 created.insert(fqn.clone());
                 creates.push(RowAnswer::success(
                     fqn,
-                    if order.switches.created_rows_are_201 {
-                        201
-                    } else {
-                        200
-                    },
+                    if order.switches.created_rows_are_201 { 201 } else { 200 },
                 ));
             }
             Ok(Written::Updated) => updates.push(RowAnswer::success(fqn, 200)),
@@ -272,11 +262,7 @@ impl BulkAnswer {
 
     /// The answer to `async=true`: accepted, whatever becomes of it.
     pub fn render_accepted(&self, profile: Profile) -> Value {
-        let refused = self
-            .failed
-            .iter()
-            .filter(|answer| answer.echo.is_some())
-            .count();
+        let refused = self.failed.iter().filter(|answer| answer.echo.is_some()).count();
         let mut out = json!({
             "dryRun": false,
             "status": if refused == 0 { "success" } else { "partialSuccess" },
@@ -285,11 +271,7 @@ impl BulkAnswer {
             "numberOfRowsFailed": refused,
         });
         if profile >= Profile::V2_0 {
-            let accepted = self
-                .passed
-                .iter()
-                .flatten()
-                .filter_map(|answer| answer.fqn.as_deref());
+            let accepted = self.passed.iter().flatten().filter_map(|answer| answer.fqn.as_deref());
             out["successRequest"] = accepted
                 .map(|fqn| json!({"request": fqn, "status": 202, "hasSideEffects": false}))
                 .collect();

@@ -37,13 +37,11 @@ impl Call {
 
     /// A query parameter that is `true`.
     pub fn flag(&self, name: &str) -> bool {
-        self.query(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.query(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// The body as JSON.
     pub fn body_json(&self) -> Result<Value, Refusal> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))
+        serde_json::from_slice(&self.body).map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))
     }
 }

@@ -60,15 +60,15 @@ fn check_level(columns: &[Column]) -> Result<(), Refusal> {
     for column in columns {
         let name = &column.name;
         if name.is_empty() || name.chars().count() > 256 {
-            return Err(Refusal::bad(
-                "[columns[].name size must be between 1 and 256]",
-            ));
+            return Err(Refusal::bad("[columns[].name size must be between 1 and 256]"));
         }
         if !names.insert(name.as_str()) {
             return Err(Refusal::bad(format!("Column name {name} is repeated")));
         }
         if NEED_LENGTH.contains(&column.data_type.as_str()) && column.data_length.is_none() {
-            return Err(Refusal::bad("For column data types char, varchar, binary, varbinary dataLength must not be null"));
+            return Err(Refusal::bad(
+                "For column data types char, varchar, binary, varbinary dataLength must not be null",
+            ));
         }
         if column.data_type == "ARRAY" && column.array_data_type.is_none() {
             return Err(Refusal::bad(
@@ -94,16 +94,10 @@ fn check_constraints(columns: &[Column], constraints: &[Constraint]) -> Result<(
         let named = constraint.columns.as_deref().unwrap_or_default();
         for column in named {
             if !known.contains(column.as_str()) {
-                return Err(Refusal::bad(
-                    "Invalid column name found in table constraint",
-                ));
+                return Err(Refusal::bad("Invalid column name found in table constraint"));
             }
         }
-        if !seen.insert((
-            &constraint.constraint_type,
-            named,
-            &constraint.referred_columns,
-        )) {
+        if !seen.insert((&constraint.constraint_type, named, &constraint.referred_columns)) {
             return Err(Refusal::bad("Duplicate constraint found in request"));
         }
     }
@@ -120,10 +114,7 @@ pub fn tags(row: &Row) -> Result<Vec<Tag>, Malformed> {
     }
     let mut found = Vec::new();
     // Only rows that mention a tag at all are read again.
-    if row
-        .raw("columns")
-        .is_some_and(|text| text.contains("tagFQN"))
-    {
+    if row.raw("columns").is_some_and(|text| text.contains("tagFQN")) {
         gather(row.read_field("columns")?.unwrap_or_default(), &mut found);
     }
     Ok(found)

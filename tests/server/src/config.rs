@@ -33,9 +33,7 @@ impl Profile {
             "1.12" => Ok(Profile::V1_12),
             "1.13" => Ok(Profile::V1_13),
             "2.0" => Ok(Profile::V2_0),
-            other => Err(format!(
-                "there is no profile {other}: use 1.11, 1.12, 1.13 or 2.0"
-            )),
+            other => Err(format!("there is no profile {other}: use 1.11, 1.12, 1.13 or 2.0")),
         }
     }
 

@@ -65,14 +65,12 @@ fn answer(shared: &Shared, method: &str, target: &str, body: &[u8]) -> Reply {
     };
     let flag = |name: &str| matches!(parameter(name), Some("1" | "true"));
     let outcome = match (method, path) {
-        ("GET", "/health") => Ok(
-            json!({"status": "ok", "profile": shared.profile().version(), "t_ms": shared.now_ms()}),
-        ),
+        ("GET", "/health") => {
+            Ok(json!({"status": "ok", "profile": shared.profile().version(), "t_ms": shared.now_ms()}))
+        }
         ("GET", "/state") => Ok(dump::state(&shared.store(), flag("normalized"))),
         ("GET", "/requests") => {
-            let since = parameter("since")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
+            let since = parameter("since").and_then(|text| text.parse().ok()).unwrap_or(0);
             let entries = shared.log().since(since, flag("bodies"));
             Ok(json!(entries))
         }
@@ -151,8 +149,7 @@ fn set_switches(shared: &Shared, body: &[u8]) -> Result<Value, String> {
         return Err("switches are an object".into());
     };
     all.extend(given);
-    let switches: Switches =
-        serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())?;
+    let switches: Switches = serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())?;
     let shown = json!(switches);
     shared.set_switches(switches);
     Ok(shown)
@@ -166,8 +163,7 @@ fn set_outage(shared: &Shared, body: &[u8]) -> Result<Value, String> {
         seconds: f64,
     }
     let seconds = read::<Wanted>(body)?.seconds;
-    let length = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| "seconds must be a number, 0 or more".to_string())?;
+    let length = Duration::try_from_secs_f64(seconds).map_err(|_| "seconds must be a number, 0 or more".to_string())?;
     shared.outage(length);
     Ok(json!({}))
 }

@@ -25,13 +25,7 @@ pub struct Manner {
 }
 
 /// Deletes one entity, live or soft-deleted.
-pub fn delete(
-    store: &mut Store,
-    kind: KindId,
-    fqn: &str,
-    manner: Manner,
-    who: &Principal,
-) -> Result<(), Refusal> {
+pub fn delete(store: &mut Store, kind: KindId, fqn: &str, manner: Manner, who: &Principal) -> Result<(), Refusal> {
     let below: Vec<(KindId, Arc<str>)> = store.subtree(kind, fqn).into_iter().skip(1).collect();
     let live = below.iter().any(|(child, name)| {
         store
@@ -39,10 +33,7 @@ pub fn delete(
             .is_some_and(|entity| manner.hard || !entity.deleted)
     });
     if live && !manner.recursive {
-        return Err(Refusal::bad(format!(
-            "{} is not empty",
-            KINDS[kind].entity_type
-        )));
+        return Err(Refusal::bad(format!("{} is not empty", KINDS[kind].entity_type)));
     }
     let hard = manner.hard || !KINDS[kind].soft_delete;
     let own_charts = if KINDS[kind].path == "dashboards" {
@@ -58,10 +49,7 @@ pub fn delete(
     {
         if hard {
             store.remove(child, &name);
-        } else if store
-            .entity(child, &name)
-            .is_some_and(|entity| !entity.deleted)
-        {
+        } else if store.entity(child, &name).is_some_and(|entity| !entity.deleted) {
             mark(store, child, &name, who, true);
         }
     }
@@ -76,10 +64,7 @@ pub fn restore(store: &mut Store, kind: KindId, fqn: &str, who: &Principal) {
         Vec::new()
     };
     for (child, name) in store.subtree(kind, fqn).into_iter().chain(charts) {
-        if store
-            .entity(child, &name)
-            .is_some_and(|entity| entity.deleted)
-        {
+        if store.entity(child, &name).is_some_and(|entity| entity.deleted) {
             mark(store, child, &name, who, false);
         }
     }
@@ -162,10 +147,7 @@ pub fn delete_stale(
         // Older servers take the word for an id.
         return Err(Refusal::new(
             404,
-            format!(
-                "{} instance for deleteStale not found",
-                KINDS[kind].entity_type
-            ),
+            format!("{} instance for deleteStale not found", KINDS[kind].entity_type),
         ));
     }
     if method != "DELETE" {
@@ -177,23 +159,15 @@ pub fn delete_stale(
     if body.is_empty() {
         return Err(Refusal::bad("A request body is required for deleteStale"));
     }
-    let request: Stale = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))?;
+    let request: Stale =
+        serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))?;
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-    let scope = given(request.scope_fqn)
-        .ok_or_else(|| Refusal::bad("scopeFqn is required for deleteStale"))?;
-    let scope_type = given(request.scope_entity_type)
-        .ok_or_else(|| Refusal::bad("scopeEntityType is required for deleteStale"))?;
-    let unsupported = || {
-        Refusal::bad(format!(
-            "Unsupported scopeEntityType '{scope_type}' for deleteStale"
-        ))
-    };
+    let scope = given(request.scope_fqn).ok_or_else(|| Refusal::bad("scopeFqn is required for deleteStale"))?;
+    let scope_type =
+        given(request.scope_entity_type).ok_or_else(|| Refusal::bad("scopeEntityType is required for deleteStale"))?;
+    let unsupported = || Refusal::bad(format!("Unsupported scopeEntityType '{scope_type}' for deleteStale"));
     let scope_kind = match scope_type.as_str() {
-        "service" => KINDS[kind]
-            .service
-            .and_then(kinds::by_path)
-            .ok_or_else(unsupported)?,
+        "service" => KINDS[kind].service.and_then(kinds::by_path).ok_or_else(unsupported)?,
         name => kinds::by_type(name).ok_or_else(unsupported)?,
     };
     let seen: HashSet<String> = request
@@ -202,9 +176,7 @@ pub fn delete_stale(
         .iter()
         .map(|name| fqn::canonical(name).into_owned())
         .collect();
-    let scope = store
-        .find(scope_kind, &scope, Include::All)
-        .map(|(fqn, _)| fqn.clone());
+    let scope = store.find(scope_kind, &scope, Include::All).map(|(fqn, _)| fqn.clone());
     let (Some(scope), false) = (scope, seen.is_empty()) else {
         return Ok(Reply::ok(&result(&[], &[], request.dry_run)));
     };
@@ -218,9 +190,7 @@ pub fn delete_stale(
     let mut failed = Vec::new();
     let mut passed = Vec::new();
     for name in stale {
-        let gone = store
-            .entity(kind, &name)
-            .is_none_or(|entity| entity.deleted);
+        let gone = store.entity(kind, &name).is_none_or(|entity| entity.deleted);
         let manner = Manner {
             hard: request.hard_delete,
             recursive: request.recursive,
@@ -232,20 +202,14 @@ pub fn delete_stale(
         };
         match outcome {
             Ok(()) => passed.push(json!({"request": &*name, "status": 200})),
-            Err(refusal) => {
-                failed.push(json!({"request": &*name, "status": 500, "message": refusal.message}))
-            }
+            Err(refusal) => failed.push(json!({"request": &*name, "status": 500, "message": refusal.message})),
         }
     }
     Ok(Reply::ok(&result(&passed, &failed, request.dry_run)))
 }
 
 fn result(passed: &[Value], failed: &[Value], dry_run: bool) -> Value {
-    let status = if failed.is_empty() {
-        "success"
-    } else {
-        "partialSuccess"
-    };
+    let status = if failed.is_empty() { "success" } else { "partialSuccess" };
     json!({
         "dryRun": dry_run,
         "status": status,

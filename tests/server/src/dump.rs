@@ -23,10 +23,7 @@ pub fn state(store: &Store, normalized: bool) -> Value {
                 }
                 _ => expand(store, kind, fqn, entity, &Fields::all()),
             };
-            entities.insert(
-                fqn.to_string(),
-                if normalized { normal(shown) } else { shown },
-            );
+            entities.insert(fqn.to_string(), if normalized { normal(shown) } else { shown });
         }
         if !entities.is_empty() {
             out.insert(KINDS[kind].path.to_string(), Value::Object(entities));
@@ -46,10 +43,7 @@ pub fn state(store: &Store, normalized: bool) -> Value {
     }
     let mut edges = Map::new();
     for ((from, to), edge) in &store.edges {
-        let name = format!(
-            "{}/{} -> {}/{}",
-            KINDS[from.0].path, from.1, KINDS[to.0].path, to.1
-        );
+        let name = format!("{}/{} -> {}/{}", KINDS[from.0].path, from.1, KINDS[to.0].path, to.1);
         let value = json!({"details": edge.details, "description": edge.description});
         edges.insert(name, if normalized { normal(value) } else { value });
     }
@@ -60,11 +54,7 @@ pub fn state(store: &Store, normalized: bool) -> Value {
         let properties = json!(store.custom_properties);
         out.insert(
             "customProperties".into(),
-            if normalized {
-                normal(properties)
-            } else {
-                properties
-            },
+            if normalized { normal(properties) } else { properties },
         );
     }
     Value::Object(out)
@@ -84,10 +74,9 @@ const ACCIDENTAL: &[&str] = &[
 /// A value without accidents: no ids, times and versions; references are FQNs, in order; tags in order.
 fn normal(value: Value) -> Value {
     match value {
-        Value::Object(object) if is_reference(&object) => object
-            .get("fullyQualifiedName")
-            .cloned()
-            .unwrap_or(Value::Null),
+        Value::Object(object) if is_reference(&object) => {
+            object.get("fullyQualifiedName").cloned().unwrap_or(Value::Null)
+        }
         Value::Object(object) => Value::Object(
             object
                 .into_iter()

@@ -30,11 +30,7 @@ impl Fields {
     /// Reads the query parameter; a field that the collection does not have is refused.
     pub fn parse(kind: KindId, text: &str) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
-        for name in text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             if name == "*" {
                 fields.all = true;
             } else if kinds::may_show(kind, name) {
@@ -166,17 +162,13 @@ fn add_parents(store: &Store, kind: KindId, name: &str, out: &mut Attributes) {
     }
     for (field, path, parts) in entry.ancestors {
         let of = kinds::at(path);
-        if let Some((fqn, entity)) =
-            fqn::prefix(name, *parts).and_then(|prefix| store.find(of, prefix, Include::All))
-        {
+        if let Some((fqn, entity)) = fqn::prefix(name, *parts).and_then(|prefix| store.find(of, prefix, Include::All)) {
             out.insert((*field).into(), store.reference(of, fqn, entity));
         }
     }
     if let Some(path) = entry.service {
-        let service = fqn::prefix(name, 1)
-            .and_then(|prefix| store.find(kinds::at(path), prefix, Include::All));
-        if let Some(service_type) = service.and_then(|(_, entity)| entity.attribute("serviceType"))
-        {
+        let service = fqn::prefix(name, 1).and_then(|prefix| store.find(kinds::at(path), prefix, Include::All));
+        if let Some(service_type) = service.and_then(|(_, entity)| entity.attribute("serviceType")) {
             if kinds::may_show(kind, "serviceType") {
                 out.insert("serviceType".into(), service_type);
             }
@@ -189,13 +181,7 @@ fn name_column(column: &mut Value, parent: &str, with_tags: bool) {
     let Some(column) = column.as_object_mut() else {
         return;
     };
-    let name = fqn::child(
-        parent,
-        column
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
-    );
+    let name = fqn::child(parent, column.get("name").and_then(Value::as_str).unwrap_or_default());
     if let Some(Value::Array(children)) = column.get_mut("children") {
         children
             .iter_mut()
@@ -213,10 +199,8 @@ fn name_column(column: &mut Value, parent: &str, with_tags: bool) {
 fn to_references(store: &Store, link: &Link, value: Value) -> Value {
     match (link.form, value) {
         (Form::Names | Form::Ids | Form::References, Value::Array(items)) => {
-            let live = |item: &Value| {
-                to_reference(store, link, item)
-                    .filter(|reference| reference["deleted"] != json!(true))
-            };
+            let live =
+                |item: &Value| to_reference(store, link, item).filter(|reference| reference["deleted"] != json!(true));
             Value::Array(items.iter().filter_map(live).collect())
         }
         (_, value) => to_reference(store, link, &value).unwrap_or(Value::Null),
@@ -225,9 +209,7 @@ fn to_references(store: &Store, link: &Link, value: Value) -> Value {
 
 fn to_reference(store: &Store, link: &Link, value: &Value) -> Option<Value> {
     let kind = match value {
-        Value::Object(object) if link.path.is_empty() => {
-            kinds::by_type(object.get("type")?.as_str()?)?
-        }
+        Value::Object(object) if link.path.is_empty() => kinds::by_type(object.get("type")?.as_str()?)?,
         _ => kinds::by_path(link.path)?,
     };
     let named = |text: &str| store.find(kind, text, Include::All);
@@ -329,8 +311,7 @@ fn from_reference(store: &Store, link: &Link, value: &Value) -> Result<Value, Re
     let text = |field: &str| object.get(field).and_then(Value::as_str);
     let kind = if link.path.is_empty() {
         let name = text("type").ok_or_else(|| Refusal::bad("[type must not be null]"))?;
-        kinds::by_type(name)
-            .ok_or_else(|| Refusal::new(404, format!("Entity type {name} not found")))?
+        kinds::by_type(name).ok_or_else(|| Refusal::new(404, format!("Entity type {name} not found")))?
     } else {
         kinds::at(link.path)
     };
@@ -340,9 +321,7 @@ fn from_reference(store: &Store, link: &Link, value: &Value) -> Result<Value, Re
         (None, None) => None,
     };
     let (fqn, entity) = found.ok_or_else(|| {
-        let named = text("id")
-            .or_else(|| text("fullyQualifiedName"))
-            .unwrap_or("null");
+        let named = text("id").or_else(|| text("fullyQualifiedName")).unwrap_or("null");
         Refusal::not_found(KINDS[kind].entity_type, named)
     })?;
     Ok(match link.form {

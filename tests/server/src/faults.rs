@@ -327,26 +327,16 @@ impl Plan {
     /// The first rule that hits this request: its name and its action. Rules that act before the body is read are tried
     /// there (`facts.fqns` is nothing) and only there.
     pub fn pick(&mut self, facts: &Facts<'_>) -> Option<(String, Action)> {
-        let elapsed = self
-            .since
-            .map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let elapsed = self.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
         let before_body = facts.fqns.is_none();
         for (rule, met) in &mut self.rules {
-            let early = matches!(
-                rule.action,
-                Action::Reset {
-                    at: Moment::BeforeBody
-                }
-            );
+            let early = matches!(rule.action, Action::Reset { at: Moment::BeforeBody });
             if early != before_body || !rule.matches.holds(facts) {
                 continue;
             }
             *met += 1;
             if rule.when.holds(*met, elapsed, &mut self.random) {
-                let name = rule
-                    .name
-                    .clone()
-                    .unwrap_or_else(|| rule.action.kind().to_string());
+                let name = rule.name.clone().unwrap_or_else(|| rule.action.kind().to_string());
                 return Some((name, rule.action.clone()));
             }
         }
@@ -358,10 +348,7 @@ impl Plan {
         fqns.iter()
             .enumerate()
             .map(|(at, fqn)| {
-                which
-                    .fqns
-                    .as_ref()
-                    .is_none_or(|wanted| wanted.contains(fqn))
+                which.fqns.as_ref().is_none_or(|wanted| wanted.contains(fqn))
                     && which.count.is_none_or(|count| at < count)
                     && which.rate.is_none_or(|rate| self.random.f64() < rate)
             })
@@ -371,35 +358,25 @@ impl Plan {
 
 impl Match {
     fn holds(&self, facts: &Facts<'_>) -> bool {
-        self.method
-            .as_deref()
-            .is_none_or(|method| method == facts.method)
+        self.method.as_deref().is_none_or(|method| method == facts.method)
             && self.class.is_none_or(|class| class == facts.class)
             && self
                 .collection
                 .as_deref()
                 .is_none_or(|collection| collection == facts.collection)
-            && self
-                .path
-                .as_deref()
-                .is_none_or(|part| facts.path.contains(part))
+            && self.path.as_deref().is_none_or(|part| facts.path.contains(part))
             && self.body_over.is_none_or(|bytes| facts.body > bytes)
+            && self.in_work_over.is_none_or(|number| facts.in_work > number)
             && self
-                .in_work_over
-                .is_none_or(|number| facts.in_work > number)
-            && self.fqn.as_deref().is_none_or(|fqn| {
-                facts
-                    .fqns
-                    .is_some_and(|fqns| fqns.iter().any(|held| held == fqn))
-            })
+                .fqn
+                .as_deref()
+                .is_none_or(|fqn| facts.fqns.is_some_and(|fqns| fqns.iter().any(|held| held == fqn)))
     }
 }
 
 impl When {
     fn holds(&self, number: u64, elapsed: f64, random: &mut fastrand::Rng) -> bool {
-        self.nth
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(&number))
+        self.nth.as_ref().is_none_or(|wanted| wanted.contains(&number))
             && self.first.is_none_or(|first| number <= first)
             && self.from.is_none_or(|from| number >= from)
             && self.to.is_none_or(|to| number <= to)
@@ -451,11 +428,10 @@ impl RetryAfter {
 
 /// Reads a plan; the error says which rule is wrong.
 pub fn parse(text: &[u8]) -> Result<Vec<Rule>, String> {
-    let values: Vec<Value> = serde_json::from_slice(text)
-        .map_err(|error| format!("a fault plan is a JSON list of rules: {error}"))?;
+    let values: Vec<Value> =
+        serde_json::from_slice(text).map_err(|error| format!("a fault plan is a JSON list of rules: {error}"))?;
     let read = |(at, value): (usize, Value)| {
-        serde_json::from_value(value)
-            .map_err(|error| format!("rule {} is not readable: {error}", at + 1))
+        serde_json::from_value(value).map_err(|error| format!("rule {} is not readable: {error}", at + 1))
     };
     values.into_iter().enumerate().map(read).collect()
 }
@@ -477,10 +453,7 @@ mod tests {
     }
 
     fn plan(text: &str) -> Plan {
-        Plan::new(
-            parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}")),
-            7,
-        )
+        Plan::new(parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}")), 7)
     }
 
     #[test]
@@ -490,10 +463,7 @@ mod tests {
                 {"when": {"nth": [2]}, "do": {"kind": "status", "status": 503}},
                 {"when": {"from": 2}, "do": {"kind": "html"}}]"#,
         );
-        let mut picked = |_| {
-            plan.pick(&facts(Class::Bulk, Some(&[])))
-                .map(|(name, _)| name)
-        };
+        let mut picked = |_| plan.pick(&facts(Class::Bulk, Some(&[]))).map(|(name, _)| name);
         let names: Vec<_> = (0..4).map(&mut picked).collect();
         assert_eq!(
             names,
@@ -509,12 +479,8 @@ mod tests {
     #[test]
     fn a_rule_may_name_an_entity() {
         let mut plan = plan(r#"[{"match": {"fqn": "s.t"}, "do": {"kind": "empty"}}]"#);
-        assert!(plan
-            .pick(&facts(Class::Bulk, Some(&["s.u".to_string()])))
-            .is_none());
-        assert!(plan
-            .pick(&facts(Class::Bulk, Some(&["s.t".to_string()])))
-            .is_some());
+        assert!(plan.pick(&facts(Class::Bulk, Some(&["s.u".to_string()]))).is_none());
+        assert!(plan.pick(&facts(Class::Bulk, Some(&["s.t".to_string()]))).is_some());
     }
 
     #[test]

@@ -67,15 +67,9 @@ pub fn parse(shared: &Shared, call: &Call, authorization: Option<&str>) -> Parse
     };
     let strict = switches.refuse_unknown_properties;
     let rows = match (&call.target, call.method.as_str()) {
-        (Target::Bulk(kind), "PUT") if KINDS[*kind].bulk && switches.bulk => {
-            row::rows(*kind, &call.body, strict)
-        }
-        (Target::Bulk(_), _) => {
-            return Parsed::answered(Reply::error(405, "HTTP 405 Method Not Allowed"))
-        }
-        (Target::Collection(kind), "PUT" | "POST") => {
-            row::single(*kind, &call.body, strict).map(|row| vec![row])
-        }
+        (Target::Bulk(kind), "PUT") if KINDS[*kind].bulk && switches.bulk => row::rows(*kind, &call.body, strict),
+        (Target::Bulk(_), _) => return Parsed::answered(Reply::error(405, "HTTP 405 Method Not Allowed")),
+        (Target::Collection(kind), "PUT" | "POST") => row::single(*kind, &call.body, strict).map(|row| vec![row]),
         _ => Ok(Vec::new()),
     };
     let rows = match rows {
@@ -102,9 +96,7 @@ fn writes(store: &Store, call: &Call, rows: &[Row]) -> Vec<Write> {
         (Target::Entity(kind, key), "PATCH" | "DELETE") => {
             let name = match key {
                 Key::Name(name) => Some(store.key(*kind, name).into_owned()),
-                Key::Id(id) => store
-                    .find_id(*kind, *id, Include::All)
-                    .map(|(fqn, _)| fqn.to_string()),
+                Key::Id(id) => store.find_id(*kind, *id, Include::All).map(|(fqn, _)| fqn.to_string()),
             };
             let write = |fqn| Write {
                 kind: *kind,
@@ -160,14 +152,7 @@ fn expected(store: &Store, kind: KindId, row: &Row) -> Write {
 
 impl Parsed {
     /// Does the work, in one go.
-    pub fn commit(
-        &self,
-        shared: &Shared,
-        call: &Call,
-        n: u64,
-        shape: &Shape,
-        without_place: &[usize],
-    ) -> Done {
+    pub fn commit(&self, shared: &Shared, call: &Call, n: u64, shape: &Shape, without_place: &[usize]) -> Done {
         let (Some(who), None) = (&self.who, &self.answer) else {
             let reply = self.answer.clone().unwrap_or_else(system::unknown);
             return Done {
@@ -176,18 +161,14 @@ impl Parsed {
             };
         };
         let done = match &call.target {
-            Target::Bulk(kind) => {
-                self.commit_bulk(shared, call, *kind, who, n, shape, without_place)
-            }
+            Target::Bulk(kind) => self.commit_bulk(shared, call, *kind, who, n, shape, without_place),
             _ => {
                 let reply = work(shared, call, self.rows.first(), who).unwrap_or_else(Reply::from);
                 let applied = vec![reply.status < 300; self.writes.len()];
                 Done { reply, applied }
             }
         };
-        shared
-            .order()
-            .commit(n, &self.writes, |at| done.applied[at]);
+        shared.order().commit(n, &self.writes, |at| done.applied[at]);
         done
     }
 
@@ -207,9 +188,10 @@ impl Parsed {
             planned.resize_with(self.rows.len(), || None);
             planned[*at] = Some(Planned {
                 status: 503,
-                message: "System overloaded, please retry later: Failed to acquire bulk operation permit within 30000ms. \
+                message:
+                    "System overloaded, please retry later: Failed to acquire bulk operation permit within 30000ms. \
                           Please reduce the load."
-                    .into(),
+                        .into(),
                 echo: false,
             });
         }
@@ -229,11 +211,7 @@ impl Parsed {
             .flatten()
             .filter_map(|row| row.fqn.as_deref())
             .collect();
-        let applied = self
-            .fqns
-            .iter()
-            .map(|fqn| passed.contains(fqn.as_str()))
-            .collect();
+        let applied = self.fqns.iter().map(|fqn| passed.contains(fqn.as_str())).collect();
         let reply = if call.flag("async") {
             Reply::json(202, &answer.render_accepted(call.profile))
         } else {
@@ -244,38 +222,21 @@ impl Parsed {
 }
 
 /// Everything that is not bulk.
-fn work(
-    shared: &Shared,
-    call: &Call,
-    row: Option<&Row>,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+fn work(shared: &Shared, call: &Call, row: Option<&Row>, who: &Principal) -> Result<Reply, Refusal> {
     let method = call.method.as_str();
     let mut store = shared.store();
     let not_allowed = || Ok(Reply::error(405, "HTTP 405 Method Not Allowed"));
     match (&call.target, method, row) {
-        (Target::Collection(kind), "PUT" | "POST", Some(row)) => {
-            singles::create(&mut store, call, *kind, row, who)
-        }
+        (Target::Collection(kind), "PUT" | "POST", Some(row)) => singles::create(&mut store, call, *kind, row, who),
         (Target::Collection(kind), "GET", _) => singles::list(&store, call, *kind),
         (Target::Entity(kind, key), "GET", _) => singles::get(&store, call, *kind, key),
-        (Target::Entity(kind, key), "PATCH", _) => {
-            patch::patch(&mut store, call, *kind, key, who, &shared.switches())
-        }
-        (Target::Entity(kind, key), "DELETE", _) => {
-            singles::delete(&mut store, call, *kind, key, who)
-        }
+        (Target::Entity(kind, key), "PATCH", _) => patch::patch(&mut store, call, *kind, key, who, &shared.switches()),
+        (Target::Entity(kind, key), "DELETE", _) => singles::delete(&mut store, call, *kind, key, who),
         (Target::Restore(kind), "PUT", _) => singles::restore(&mut store, call, *kind, who),
-        (Target::Stale(kind), _, _) => {
-            deletion::delete_stale(&mut store, *kind, method, &call.body, who, call.profile)
-        }
-        (Target::Below(kind, key, rest), _, _) => {
-            singles::below(&mut store, call, *kind, key, rest, who)
-        }
+        (Target::Stale(kind), _, _) => deletion::delete_stale(&mut store, *kind, method, &call.body, who, call.profile),
+        (Target::Below(kind, key, rest), _, _) => singles::below(&mut store, call, *kind, key, rest, who),
         (Target::Lineage(rest), _, _) => lineage::handle(&mut store, call, rest, who),
-        (Target::Search(_), "GET" | "POST", _) => {
-            Ok(Reply::ok(&search::answer(call, &shared.documents())))
-        }
+        (Target::Search(_), "GET" | "POST", _) => Ok(Reply::ok(&search::answer(call, &shared.documents()))),
         (Target::Service(words), _, _) => {
             let reply = system::handle(&mut store, call, words, who)?;
             Ok(reply.unwrap_or_else(system::unknown))

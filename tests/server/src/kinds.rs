@@ -119,11 +119,7 @@ impl Kind {
     }
 
     /// An asset right below a service.
-    const fn asset(
-        path: &'static str,
-        entity_type: &'static str,
-        parent: &'static [Parent],
-    ) -> Self {
+    const fn asset(path: &'static str, entity_type: &'static str, parent: &'static [Parent]) -> Self {
         Kind {
             parents: parent,
             service: Some(parent[parent.len() - 1].path),
@@ -179,11 +175,7 @@ pub static KINDS: &[Kind] = &[
         required: &["pipelineType", "sourceConfig", "airflowConfig", "service"],
         ..Kind::new("services/ingestionPipelines", "ingestionPipeline")
     },
-    Kind::asset(
-        "databases",
-        "database",
-        &[below("service", DATABASE_SERVICE)],
-    ),
+    Kind::asset("databases", "database", &[below("service", DATABASE_SERVICE)]),
     Kind {
         parents: &[below("database", "databases")],
         ancestors: &[("service", DATABASE_SERVICE, 1)],
@@ -193,10 +185,7 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         parents: &[below("databaseSchema", "databaseSchemas")],
-        ancestors: &[
-            ("service", DATABASE_SERVICE, 1),
-            ("database", "databases", 2),
-        ],
+        ancestors: &[("service", DATABASE_SERVICE, 1), ("database", "databases", 2)],
         service: Some(DATABASE_SERVICE),
         bulk: true,
         required: &["columns"],
@@ -204,10 +193,7 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         parents: &[below("databaseSchema", "databaseSchemas")],
-        ancestors: &[
-            ("service", DATABASE_SERVICE, 1),
-            ("database", "databases", 2),
-        ],
+        ancestors: &[("service", DATABASE_SERVICE, 1), ("database", "databases", 2)],
         service: Some(DATABASE_SERVICE),
         bulk: true,
         required: &["storedProcedureCode"],
@@ -227,11 +213,7 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         links: &[link("dashboards", "dashboards", Form::Names)],
-        ..Kind::asset(
-            "charts",
-            "chart",
-            &[below("service", "services/dashboardServices")],
-        )
+        ..Kind::asset("charts", "chart", &[below("service", "services/dashboardServices")])
     },
     Kind {
         naming: Naming::DataModel,
@@ -255,11 +237,7 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         required: &["partitions"],
-        ..Kind::asset(
-            "topics",
-            "topic",
-            &[below("service", "services/messagingServices")],
-        )
+        ..Kind::asset("topics", "topic", &[below("service", "services/messagingServices")])
     },
     Kind {
         required: &["fields"],
@@ -271,11 +249,7 @@ pub static KINDS: &[Kind] = &[
     },
     Kind {
         links: &[link("dashboard", "dashboards", Form::Name)],
-        ..Kind::asset(
-            "mlmodels",
-            "mlmodel",
-            &[below("service", "services/mlmodelServices")],
-        )
+        ..Kind::asset("mlmodels", "mlmodel", &[below("service", "services/mlmodelServices")])
     },
     Kind::asset(
         "containers",
@@ -321,10 +295,7 @@ pub static KINDS: &[Kind] = &[
     Kind::asset(
         "drives/directories",
         "directory",
-        &[
-            perhaps("parent", "drives/directories"),
-            below("service", DRIVE_SERVICE),
-        ],
+        &[perhaps("parent", "drives/directories"), below("service", DRIVE_SERVICE)],
     ),
     Kind::asset(
         "drives/files",
@@ -359,21 +330,14 @@ pub static KINDS: &[Kind] = &[
     Kind {
         bulk: false,
         required: &["serverType"],
-        ..Kind::asset(
-            "mcpServers",
-            "mcpServer",
-            &[below("service", "services/mcpServices")],
-        )
+        ..Kind::asset("mcpServers", "mcpServer", &[below("service", "services/mcpServices")])
     },
     Kind {
         required: &["description"],
         ..Kind::new("classifications", "classification")
     },
     Kind {
-        parents: &[
-            perhaps("parent", "tags"),
-            perhaps("classification", "classifications"),
-        ],
+        parents: &[perhaps("parent", "tags"), perhaps("classification", "classifications")],
         required: &["description"],
         hidden: &["associatedTags"],
         ..Kind::new("tags", "tag")
@@ -384,10 +348,7 @@ pub static KINDS: &[Kind] = &[
         ..Kind::new("glossaries", "glossary")
     },
     Kind {
-        parents: &[
-            perhaps("parent", "glossaryTerms"),
-            below("glossary", "glossaries"),
-        ],
+        parents: &[perhaps("parent", "glossaryTerms"), below("glossary", "glossaries")],
         links: &[
             link("relatedTerms", "glossaryTerms", Form::Names),
             link("reviewers", "", Form::References),
@@ -420,12 +381,7 @@ pub static KINDS: &[Kind] = &[
         ],
         naming: Naming::LowerCase,
         required: &["email"],
-        hidden: &[
-            "botName",
-            "createPasswordType",
-            "password",
-            "confirmPassword",
-        ],
+        hidden: &["botName", "createPasswordType", "password", "confirmPassword"],
         ..Kind::new("users", "user")
     },
     Kind {
@@ -471,11 +427,7 @@ pub static KINDS: &[Kind] = &[
         ..Kind::new("dataQuality/testDefinitions", "testDefinition")
     },
     Kind {
-        links: &[link(
-            "testDefinition",
-            "dataQuality/testDefinitions",
-            Form::Name,
-        )],
+        links: &[link("testDefinition", "dataQuality/testDefinitions", Form::Name)],
         naming: Naming::EntityLink,
         required: &["testDefinition", "entityLink"],
         ..Kind::new("dataQuality/testCases", "testCase")
@@ -566,11 +518,7 @@ fn index() -> &'static Index {
                 .unwrap_or_else(|| panic!("no property names for {path}"))
         };
         Index {
-            by_path: KINDS
-                .iter()
-                .enumerate()
-                .map(|(id, kind)| (kind.path, id))
-                .collect(),
+            by_path: KINDS.iter().enumerate().map(|(id, kind)| (kind.path, id)).collect(),
             by_type: KINDS
                 .iter()
                 .enumerate()
@@ -632,11 +580,7 @@ mod tests {
     fn every_path_a_kind_names_is_a_collection() {
         for kind in KINDS {
             let parents = kind.parents.iter().map(|parent| parent.path);
-            let links = kind
-                .links
-                .iter()
-                .map(|link| link.path)
-                .filter(|path| !path.is_empty());
+            let links = kind.links.iter().map(|link| link.path).filter(|path| !path.is_empty());
             for path in parents
                 .chain(links)
                 .chain(kind.ancestors.iter().map(|entry| entry.1))

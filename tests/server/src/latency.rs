@@ -103,8 +103,8 @@ impl Latency {
 
     /// Reads the JSON form; the error says which part is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let latency: Latency = serde_json::from_str(text)
-            .map_err(|error| format!("the latency model is not readable: {error}"))?;
+        let latency: Latency =
+            serde_json::from_str(text).map_err(|error| format!("the latency model is not readable: {error}"))?;
         latency.check()?;
         Ok(latency)
     }
@@ -242,8 +242,7 @@ mod tests {
 
     #[test]
     fn classes_without_a_rate_have_that_of_other_except_bulk() {
-        let latency = Latency::parse(r#"{"other": {"request_ms": 10}, "get": {"request_ms": 39}}"#)
-            .unwrap_or_default();
+        let latency = Latency::parse(r#"{"other": {"request_ms": 10}, "get": {"request_ms": 39}}"#).unwrap_or_default();
         assert_eq!(latency.rate(Class::Get).request_ms, 39.0);
         assert_eq!(latency.rate(Class::Single).request_ms, 10.0);
         assert_eq!(latency.rate(Class::Bulk).request_ms, 0.0);
@@ -252,16 +251,14 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_its_name() {
         assert!(Latency::parse(r#"{"bulc": {}}"#).is_err_and(|text| text.contains("bulc")));
-        assert!(Latency::parse(r#"{"rows_at_once": 0}"#)
-            .is_err_and(|text| text.contains("rows_at_once")));
+        assert!(Latency::parse(r#"{"rows_at_once": 0}"#).is_err_and(|text| text.contains("rows_at_once")));
         assert!(Latency::parse(r#"{"bulk": {"row_ms": -1}}"#).is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_takes_its_time_and_that_of_its_rows() {
-        let clockwork = Clockwork::new(
-            Latency::parse(r#"{"bulk": {"request_ms": 105, "row_ms": 26}}"#).unwrap_or_default(),
-        );
+        let clockwork =
+            Clockwork::new(Latency::parse(r#"{"bulk": {"request_ms": 105, "row_ms": 26}}"#).unwrap_or_default());
         let begun = Instant::now();
         clockwork.pass(Class::Bulk, 100, Profile::V2_0).await;
         let took = begun.elapsed().as_millis();

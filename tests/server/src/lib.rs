@@ -87,8 +87,7 @@ impl Server {
         let shared = Shared::new(config);
         let entered = runtime.enter();
         let bind = |address: SocketAddr| {
-            let listener = listen::listen(address)
-                .map_err(|error| format!("cannot listen at {address}: {error}"))?;
+            let listener = listen::listen(address).map_err(|error| format!("cannot listen at {address}: {error}"))?;
             let bound = listener
                 .local_addr()
                 .map_err(|error| format!("cannot listen at {address}: {error}"))?;
@@ -112,9 +111,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared
-            .signal
-            .send_modify(|signal| signal.stopped = true);
+        self.shared.signal.send_modify(|signal| signal.stopped = true);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

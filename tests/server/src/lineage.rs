@@ -16,12 +16,7 @@ use crate::store::{Edge, Include, Store};
 type Node = (KindId, Arc<str>);
 
 /// Routes below `/v1/lineage`.
-pub fn handle(
-    store: &mut Store,
-    call: &Call,
-    rest: &[String],
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn handle(store: &mut Store, call: &Call, rest: &[String], who: &Principal) -> Result<Reply, Refusal> {
     let words: Vec<&str> = rest.iter().map(String::as_str).collect();
     let method = call.method.as_str();
     if method != "GET" && !who.may_write() {
@@ -79,8 +74,7 @@ pub fn handle(
 }
 
 fn kind_of(entity_type: &str) -> Result<KindId, Refusal> {
-    kinds::by_type(entity_type)
-        .ok_or_else(|| Refusal::new(404, format!("Entity type {entity_type} not found")))
+    kinds::by_type(entity_type).ok_or_else(|| Refusal::new(404, format!("Entity type {entity_type} not found")))
 }
 
 fn named(store: &Store, entity_type: &str, name: &str) -> Result<Node, Refusal> {
@@ -118,10 +112,7 @@ fn add(store: &mut Store, body: &Value) -> Result<Reply, Refusal> {
         let entity_type = reference["type"]
             .as_str()
             .ok_or_else(|| Refusal::bad(format!("[edge.{field}.type must not be null]")))?;
-        match (
-            reference["id"].as_str(),
-            reference["fullyQualifiedName"].as_str(),
-        ) {
+        match (reference["id"].as_str(), reference["fullyQualifiedName"].as_str()) {
             (Some(id), _) => of_id(store, entity_type, id),
             (None, Some(name)) => named(store, entity_type, name),
             (None, None) => Err(Refusal::bad(format!("[edge.{field}.id must not be null]"))),
@@ -174,11 +165,7 @@ fn check_column(store: &Store, node: &Node, column: &str) -> Result<(), Refusal>
         .and_then(|entity| entity.attribute("columns"))
         .unwrap_or_default();
     let wanted = fqn::canonical(column);
-    if holds(
-        columns.as_array().map_or(&[], Vec::as_slice),
-        &node.1,
-        &wanted,
-    ) {
+    if holds(columns.as_array().map_or(&[], Vec::as_slice), &node.1, &wanted) {
         Ok(())
     } else {
         Err(Refusal::bad(format!("Invalid column name {column}")))
@@ -188,19 +175,14 @@ fn check_column(store: &Store, node: &Node, column: &str) -> Result<(), Refusal>
 fn holds(columns: &[Value], parent: &str, wanted: &str) -> bool {
     columns.iter().any(|column| {
         let name = fqn::child(parent, column["name"].as_str().unwrap_or_default());
-        name == *wanted
-            || holds(
-                column["children"].as_array().map_or(&[], Vec::as_slice),
-                &name,
-                wanted,
-            )
+        name == *wanted || holds(column["children"].as_array().map_or(&[], Vec::as_slice), &name, wanted)
     })
 }
 
 fn reference(store: &Store, node: &Node) -> Value {
-    store.entity(node.0, &node.1).map_or(Value::Null, |entity| {
-        store.reference(node.0, &node.1, entity)
-    })
+    store
+        .entity(node.0, &node.1)
+        .map_or(Value::Null, |entity| store.reference(node.0, &node.1, entity))
 }
 
 fn id(store: &Store, node: &Node) -> Value {
@@ -275,8 +257,8 @@ fn graph(store: &Store, call: &Call, node: &Node) -> Value {
 }
 
 fn patch(store: &mut Store, call: &Call, ends: (Node, Node)) -> Result<Reply, Refusal> {
-    let operations: json_patch::Patch = serde_json::from_slice(&call.body)
-        .map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))?;
+    let operations: json_patch::Patch =
+        serde_json::from_slice(&call.body).map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))?;
     let edge = store
         .edges
         .get_mut(&ends)

@@ -67,9 +67,9 @@ pub async fn run(shared: Arc<Shared>, mut listener: TcpListener, tls: Option<Tls
 async fn wait_for_the_end(signal: &mut tokio::sync::watch::Receiver<Signal>) {
     loop {
         let now = *signal.borrow_and_update();
-        let left = now.closed_until.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        });
+        let left = now
+            .closed_until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if left.is_zero() || now.stopped {
             return;
         }
@@ -86,15 +86,13 @@ fn begin(shared: &Arc<Shared>, socket: TcpStream, tls: Option<TlsAcceptor>) {
     tokio::spawn(async move {
         let stream = match tls {
             None => Stream::Plain(socket),
-            Some(acceptor) => {
-                match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(socket)).await {
-                    Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
-                    _ => {
-                        shared.log().failed_handshakes += 1;
-                        return;
-                    }
+            Some(acceptor) => match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(socket)).await {
+                Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+                _ => {
+                    shared.log().failed_handshakes += 1;
+                    return;
                 }
-            }
+            },
         };
         let number = {
             let mut log = shared.log();
@@ -113,11 +111,7 @@ async fn connection(shared: Arc<Shared>, mut wire: Wire, number: u64) {
         tokio::time::sleep(millis(link.round_trip_ms)).await;
     }
     loop {
-        wire.bytes_per_s = shared
-            .clockwork()
-            .latency
-            .link
-            .map_or(0.0, |link| link.bytes_per_s);
+        wire.bytes_per_s = shared.clockwork().latency.link.map_or(0.0, |link| link.bytes_per_s);
         let idle = shared.switches().idle_timeout();
         let after = tokio::select! {
             biased;

@@ -126,12 +126,7 @@ impl Log {
 
     /// The requests with a number above `since`, in order.
     pub fn since(&self, since: u64, bodies: bool) -> Vec<Entry> {
-        let mut found: Vec<Entry> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.n > since)
-            .cloned()
-            .collect();
+        let mut found: Vec<Entry> = self.entries.iter().filter(|entry| entry.n > since).cloned().collect();
         found.sort_unstable_by_key(|entry| entry.n);
         if !bodies {
             found.iter_mut().for_each(|entry| entry.body = None);
@@ -148,11 +143,7 @@ impl Log {
             statuses: BTreeMap::new(),
             bytes: 0,
             max_in_flight: self.max_in_work,
-            max_in_flight_by_class: self
-                .by_class
-                .iter()
-                .map(|(class, (_, most))| (*class, *most))
-                .collect(),
+            max_in_flight_by_class: self.by_class.iter().map(|(class, (_, most))| (*class, *most)).collect(),
             in_flight: self.in_work,
             connections: self.connections,
             failed_handshakes: self.failed_handshakes,
@@ -165,10 +156,7 @@ impl Log {
             *summary.statuses.entry(entry.status).or_default() += 1;
             summary.bytes += entry.bytes;
             if entry.rows > 0 {
-                *summary
-                    .rows_by_collection
-                    .entry(entry.collection.clone())
-                    .or_default() += entry.rows;
+                *summary.rows_by_collection.entry(entry.collection.clone()).or_default() += entry.rows;
             }
             if let Some(fault) = &entry.fault {
                 *summary.faults.entry(fault.clone()).or_default() += 1;

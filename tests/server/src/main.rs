@@ -7,8 +7,7 @@ use std::process::ExitCode;
 
 use om_reference_server::{auth, Config, Latency, Profile, Server, TlsFiles};
 
-const USAGE: &str =
-    "om-reference-server: a strict stand-in for the OpenMetadata API (it is not OpenMetadata)
+const USAGE: &str = "om-reference-server: a strict stand-in for the OpenMetadata API (it is not OpenMetadata)
 
   --port N              port of the API at 127.0.0.1; 0, the default, lets the system choose
   --control-port N      port of the control API
@@ -31,8 +30,7 @@ const USAGE: &str =
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<(Config, bool)>, String> {
     let mut config = Config::default();
     let mut exit_with_stdin = false;
-    let (mut certificate, mut key, mut client_authority) =
-        (None::<PathBuf>, None::<PathBuf>, None::<PathBuf>);
+    let (mut certificate, mut key, mut client_authority) = (None::<PathBuf>, None::<PathBuf>, None::<PathBuf>);
     while let Some(argument) = arguments.next() {
         let (name, inline) = match argument.split_once('=') {
             Some((name, value)) => (name.to_string(), Some(value.to_string())),
@@ -52,8 +50,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<(Config
             "--latency" => config.latency = Latency::parse(&value()?)?,
             "--switches" => {
                 let bot_token = config.switches.bot_token.clone();
-                config.switches =
-                    serde_json::from_str(&value()?).map_err(|error| format!("{name}: {error}"))?;
+                config.switches = serde_json::from_str(&value()?).map_err(|error| format!("{name}: {error}"))?;
                 if config.switches.bot_token == auth::bot_token() {
                     config.switches.bot_token = bot_token;
                 }
@@ -68,11 +65,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<(Config
             "--client-ca" => client_authority = Some(value()?.into()),
             "--exit-with-stdin" => exit_with_stdin = true,
             "--print-tokens" => {
-                let (bot, admin, consumer) = (
-                    auth::bot_token(),
-                    auth::admin_token(),
-                    auth::consumer_token(),
-                );
+                let (bot, admin, consumer) = (auth::bot_token(), auth::admin_token(), auth::consumer_token());
                 println!(
                     "{}",
                     serde_json::json!({"bot": bot, "admin": admin, "consumer": consumer})
@@ -93,11 +86,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Option<(Config
             client_authority,
         }),
         (None, None) if client_authority.is_none() => None,
-        _ => {
-            return Err(
-                "--tls-cert and --tls-key belong together, and --client-ca needs both".into(),
-            )
-        }
+        _ => return Err("--tls-cert and --tls-key belong together, and --client-ca needs both".into()),
     };
     Ok(Some((config, exit_with_stdin)))
 }

@@ -56,10 +56,7 @@ pub fn resolve(store: &Store, kind: KindId, row: &Row) -> Result<Draft, Refusal>
     }
     Ok(Draft {
         fqn,
-        source_hash: row
-            .string("sourceHash")?
-            .filter(|hash| !hash.is_empty())
-            .map(Box::from),
+        source_hash: row.string("sourceHash")?.filter(|hash| !hash.is_empty()).map(Box::from),
     })
 }
 
@@ -127,8 +124,7 @@ fn by_reference(store: &Store, kind: KindId, reference: &Reference) -> Result<St
             .ok_or_else(|| Refusal::bad("an entity reference needs an id"))?;
         return by_name(store, kind, name);
     };
-    let parsed = Id::parse(id)
-        .ok_or_else(|| Refusal::bad(format!("Invalid request format: {id} is no UUID")))?;
+    let parsed = Id::parse(id).ok_or_else(|| Refusal::bad(format!("Invalid request format: {id} is no UUID")))?;
     match store.find_id(kind, parsed, Include::Live) {
         Some((fqn, _)) => Ok(fqn.to_string()),
         None => Err(Refusal::not_found(KINDS[kind].entity_type, id)),
@@ -155,8 +151,7 @@ fn linked(store: &Store, row: &Row) -> Result<String, Refusal> {
     let [entity_type, name, rest @ ..] = &parts[..] else {
         return Err(Refusal::bad(format!("Invalid entity link {link}")));
     };
-    let kind = kinds::by_type(entity_type)
-        .ok_or_else(|| Refusal::bad(format!("Invalid entity link {link}")))?;
+    let kind = kinds::by_type(entity_type).ok_or_else(|| Refusal::bad(format!("Invalid entity link {link}")))?;
     let fqn = by_name(store, kind, name)?;
     Ok(match rest {
         ["columns", column, ..] => fqn::child(&fqn, column),
@@ -204,9 +199,9 @@ fn check_link(store: &Store, link: &Link, row: &Row) -> Result<(), Refusal> {
         }
         Form::References => {
             let references: Vec<Reference> = row.read_field(link.field)?.unwrap_or_default();
-            references.iter().try_for_each(|reference| {
-                by_reference(store, type_of(reference)?, reference).map(drop)
-            })
+            references
+                .iter()
+                .try_for_each(|reference| by_reference(store, type_of(reference)?, reference).map(drop))
         }
     }
 }
@@ -231,9 +226,7 @@ fn check_tags(store: &Store, row: &Row) -> Result<(), Refusal> {
 
 /// Custom properties must have been defined for the type.
 fn check_extension(store: &Store, kind: KindId, row: &Row) -> Result<(), Refusal> {
-    let Some(extension) =
-        row.read_field::<serde_json::Map<String, serde_json::Value>>("extension")?
-    else {
+    let Some(extension) = row.read_field::<serde_json::Map<String, serde_json::Value>>("extension")? else {
         return Ok(());
     };
     let defined = store.custom_properties.get(KINDS[kind].entity_type);
@@ -270,20 +263,15 @@ fn check_email(store: &Store, kind: KindId, row: &Row, own: &str) -> Result<(), 
     {
         return Err(Refusal::bad("[email must match \"^\\S+@\\S+$\"]"));
     }
-    let taken = store.collections[kind]
-        .entities
-        .iter()
-        .any(|(fqn, entity)| {
-            &**fqn != own
-                && entity
-                    .attribute("email")
-                    .and_then(|held| held.as_str().map(|text| text.to_lowercase() == email))
-                    == Some(true)
-        });
+    let taken = store.collections[kind].entities.iter().any(|(fqn, entity)| {
+        &**fqn != own
+            && entity
+                .attribute("email")
+                .and_then(|held| held.as_str().map(|text| text.to_lowercase() == email))
+                == Some(true)
+    });
     if taken {
-        return Err(Refusal::bad(format!(
-            "User with email {email} already exists"
-        )));
+        return Err(Refusal::bad(format!("User with email {email} already exists")));
     }
     Ok(())
 }

@@ -40,9 +40,8 @@ impl Change {
             (None, Some(new)) => self.added.push(entry("newValue", new)),
             (Some(old), None) => self.deleted.push(entry("oldValue", old)),
             (Some(old), Some(new)) => {
-                self.updated.push(
-                    json!({"name": name, "oldValue": old.to_string(), "newValue": new.to_string()}),
-                );
+                self.updated
+                    .push(json!({"name": name, "oldValue": old.to_string(), "newValue": new.to_string()}));
             }
             (None, None) => {}
         }
@@ -144,9 +143,7 @@ pub fn put(
     if let Some(life_cycle) = merge_life_cycle(old.get("lifeCycle"), new.get("lifeCycle")) {
         new.insert("lifeCycle".into(), life_cycle);
     }
-    if let (Some(Value::Array(before)), Some(Value::Array(after))) =
-        (old.get("columns"), new.get("columns"))
-    {
+    if let (Some(Value::Array(before)), Some(Value::Array(after))) = (old.get("columns"), new.get("columns")) {
         let merged = merge_columns(before, after, rules.bot, overriding);
         new.insert("columns".into(), Value::Array(merged));
     }
@@ -214,9 +211,7 @@ pub fn merge_life_cycle(old: Option<&Value>, new: Option<&Value>) -> Option<Valu
     let mut merged = old.clone();
     for (part, details) in new {
         let time = |value: &Value| value["timestamp"].as_i64().unwrap_or(i64::MIN);
-        let newer = merged
-            .get(part)
-            .is_none_or(|held| time(details) > time(held));
+        let newer = merged.get(part).is_none_or(|held| time(details) > time(held));
         if newer && !details.is_null() {
             merged.insert(part.clone(), details.clone());
         }
@@ -249,9 +244,7 @@ fn merge_columns(old: &[Value], new: &[Value], bot: bool, overriding: bool) -> V
         }
         let tags = merge_tags(held.get("tags"), sent.get("tags"), bot && overriding);
         set_list(&mut merged, "tags", tags);
-        if let (Some(Value::Array(before)), Some(Value::Array(after))) =
-            (held.get("children"), sent.get("children"))
-        {
+        if let (Some(Value::Array(before)), Some(Value::Array(after))) = (held.get("children"), sent.get("children")) {
             merged.insert(
                 "children".into(),
                 Value::Array(merge_columns(before, after, bot, overriding)),
@@ -283,15 +276,10 @@ pub fn drop_orphaned_constraints(attributes: &mut Attributes) {
 /// What differs, and how much it matters.
 pub fn compare(old: &Attributes, new: &Attributes) -> Change {
     let mut change = Change::default();
-    let fields = old
-        .keys()
-        .chain(new.keys().filter(|field| !old.contains_key(*field)));
+    let fields = old.keys().chain(new.keys().filter(|field| !old.contains_key(*field)));
     for field in fields {
         let (before, after) = (old.get(field), new.get(field));
-        if before == after
-            || (is_blank(before) && is_blank(after))
-            || QUIET.contains(&field.as_str())
-        {
+        if before == after || (is_blank(before) && is_blank(after)) || QUIET.contains(&field.as_str()) {
             continue;
         }
         if field == "columns" {
@@ -308,12 +296,7 @@ pub fn compare(old: &Attributes, new: &Attributes) -> Change {
 }
 
 fn compare_columns(old: &[Value], new: &[Value], path: &str, change: &mut Change) {
-    let named = |columns: &'_ [Value], name: &Value| {
-        columns
-            .iter()
-            .find(|column| column["name"] == *name)
-            .cloned()
-    };
+    let named = |columns: &'_ [Value], name: &Value| columns.iter().find(|column| column["name"] == *name).cloned();
     let added: Vec<Value> = new
         .iter()
         .filter(|column| named(old, &column["name"]).is_none())
@@ -352,8 +335,7 @@ fn compare_columns(old: &[Value], new: &[Value], path: &str, change: &mut Change
                 "children" => compare_columns(items(b), items(a), &path, change),
                 "ordinalPosition" => {}
                 other => {
-                    let shrinks = other == "dataLength"
-                        && a.and_then(Value::as_i64) < b.and_then(Value::as_i64);
+                    let shrinks = other == "dataLength" && a.and_then(Value::as_i64) < b.and_then(Value::as_i64);
                     change.major |= shrinks || matches!(other, "dataType" | "arrayDataType");
                     change.note(&format!("{path}.{other}"), b, a);
                 }

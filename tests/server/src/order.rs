@@ -208,11 +208,7 @@ mod tests {
     }
 
     fn rules(checker: &OrderChecker) -> Vec<&'static str> {
-        checker
-            .violations
-            .iter()
-            .map(|violation| violation.rule)
-            .collect()
+        checker.violations.iter().map(|violation| violation.rule).collect()
     }
 
     fn whole(checker: &mut OrderChecker, request: u64, write: Write, settled: bool) {

@@ -40,8 +40,8 @@ pub fn patch(
     if matches!(key, Key::Name(_)) && !switches.patch_by_name {
         return Ok(Reply::error(405, "HTTP 405 Method Not Allowed"));
     }
-    let operations: json_patch::Patch = serde_json::from_slice(&call.body)
-        .map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))?;
+    let operations: json_patch::Patch =
+        serde_json::from_slice(&call.body).map_err(|error| Refusal::bad(format!("Invalid request format: {error}")))?;
     let (fqn, entity) = locate(store, kind, key, Include::All)?;
     if !who.may_write() {
         return Err(who.denied("EditAll"));
@@ -61,12 +61,9 @@ pub fn patch(
     // The stored form after the way there and back, so that only the patch makes a difference.
     let baseline = contract(store, kind, document.clone())?;
     make_room(&mut document, &operations);
-    json_patch::patch(&mut document, &operations)
-        .map_err(|error| Refusal::bad(format!("Invalid patch: {error}")))?;
+    json_patch::patch(&mut document, &operations).map_err(|error| Refusal::bad(format!("Invalid patch: {error}")))?;
     if document["deleted"] != json!(deleted) {
-        return Err(Refusal::bad(
-            "Entity attribute [deleted] can't be modified by PATCH",
-        ));
+        return Err(Refusal::bad("Entity attribute [deleted] can't be modified by PATCH"));
     }
     check_tags(store, &document)?;
     let mut new = contract(store, kind, document)?;
@@ -103,10 +100,7 @@ pub fn patch(
     let Some(entity) = store.entity(kind, &fqn) else {
         return Ok(Reply::empty(200));
     };
-    Ok(
-        Reply::ok(&expand(store, kind, &fqn, entity, &Fields::all()))
-            .with_header("ETag", etag(entity)),
-    )
+    Ok(Reply::ok(&expand(store, kind, &fqn, entity, &Fields::all())).with_header("ETag", etag(entity)))
 }
 
 /// Lists and objects that a patch adds to, where an entity has none yet: the server keeps them as empty ones.
@@ -119,11 +113,7 @@ fn make_room(document: &mut Value, operations: &json_patch::Patch) {
         let Some((parent, last)) = path.rsplit_once('/') else {
             continue;
         };
-        if parent.is_empty()
-            || document
-                .pointer(parent)
-                .is_some_and(|value| !value.is_null())
-        {
+        if parent.is_empty() || document.pointer(parent).is_some_and(|value| !value.is_null()) {
             continue;
         }
         let Some((above, name)) = parent.rsplit_once('/') else {
@@ -131,10 +121,7 @@ fn make_room(document: &mut Value, operations: &json_patch::Patch) {
         };
         let is_index = last == "-" || last.bytes().all(|byte| byte.is_ascii_digit());
         if let Some(Value::Object(object)) = document.pointer_mut(above) {
-            object.insert(
-                name.to_string(),
-                if is_index { json!([]) } else { json!({}) },
-            );
+            object.insert(name.to_string(), if is_index { json!([]) } else { json!({}) });
         }
     }
 }
@@ -157,8 +144,7 @@ fn check_tags(store: &Store, document: &Value) -> Result<(), Refusal> {
     }
     let mut tags = Vec::new();
     gather(document, &mut tags);
-    tags.iter()
-        .try_for_each(|tag| mapping::check_tag(store, tag))
+    tags.iter().try_for_each(|tag| mapping::check_tag(store, tag))
 }
 
 /// What a patch may not do, or loses.
@@ -192,15 +178,12 @@ fn apply_rules(
 
 /// A bot's patch cannot blank a description, of the entity or of a column.
 fn keep_descriptions(old: &Attributes, new: &mut Attributes) {
-    let blank =
-        |value: Option<&Value>| value.is_none_or(|value| value.is_null() || *value == json!(""));
+    let blank = |value: Option<&Value>| value.is_none_or(|value| value.is_null() || *value == json!(""));
     if blank(new.get("description")) && !blank(old.get("description")) {
         new.insert("description".into(), old["description"].clone());
     }
     for field in ["columns", "children"] {
-        let (Some(Value::Array(before)), Some(Value::Array(after))) =
-            (old.get(field), new.get_mut(field))
-        else {
+        let (Some(Value::Array(before)), Some(Value::Array(after))) = (old.get(field), new.get_mut(field)) else {
             continue;
         };
         for column in after {

@@ -127,26 +127,16 @@ fn below(kind: KindId, all: &[String], length: usize) -> Target {
         (_, ["deleteStale"]) => Target::Stale(kind),
         (_, ["restore"]) => Target::Restore(kind),
         (_, ["name", name]) => Target::Entity(kind, Key::Name((*name).to_string())),
-        (_, ["name", name, tail @ ..]) => {
-            Target::Below(kind, Key::Name((*name).to_string()), owned(tail))
-        }
-        (_, [id]) if Id::parse(id).is_some() => {
-            Target::Entity(kind, Key::Id(Id::parse(id).unwrap_or(Id(0))))
-        }
+        (_, ["name", name, tail @ ..]) => Target::Below(kind, Key::Name((*name).to_string()), owned(tail)),
+        (_, [id]) if Id::parse(id).is_some() => Target::Entity(kind, Key::Id(Id::parse(id).unwrap_or(Id(0)))),
         (_, [id, tail @ ..]) if Id::parse(id).is_some() => {
             Target::Below(kind, Key::Id(Id::parse(id).unwrap_or(Id(0))), owned(tail))
         }
         // Collections with routes of their own beside those of an entity.
-        (
-            "users"
-            | "services/ingestionPipelines"
-            | "dataQuality/testCases"
-            | "dataQuality/testSuites",
-            _,
-        ) => Target::Service(all.to_vec()),
-        (_, [name, tail @ ..]) if !tail.is_empty() => {
-            Target::Below(kind, Key::Name((*name).to_string()), owned(tail))
+        ("users" | "services/ingestionPipelines" | "dataQuality/testCases" | "dataQuality/testSuites", _) => {
+            Target::Service(all.to_vec())
         }
+        (_, [name, tail @ ..]) if !tail.is_empty() => Target::Below(kind, Key::Name((*name).to_string()), owned(tail)),
         _ => Target::Unknown,
     }
 }
@@ -198,10 +188,8 @@ pub fn query(text: &str) -> Vec<(String, String)> {
     text.split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
-            pair.split_once('=').map_or_else(
-                || (decode(pair), String::new()),
-                |(k, v)| (decode(k), decode(v)),
-            )
+            pair.split_once('=')
+                .map_or_else(|| (decode(pair), String::new()), |(k, v)| (decode(k), decode(v)))
         })
         .collect()
 }
@@ -212,10 +200,7 @@ mod tests {
 
     #[test]
     fn collections_of_one_and_of_two_words() {
-        assert_eq!(
-            target("/api/v1/tables/bulk"),
-            Target::Bulk(kinds::at("tables"))
-        );
+        assert_eq!(target("/api/v1/tables/bulk"), Target::Bulk(kinds::at("tables")));
         assert_eq!(
             target("/api//v1/dashboard/datamodels/bulk"),
             Target::Bulk(kinds::at("dashboard/datamodels"))
@@ -232,8 +217,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_encoded_slash() {
-        let Target::Entity(_, Key::Name(name)) = target("/api/v1/tables/name/s.%22a.b%22.c%20d%2F")
-        else {
+        let Target::Entity(_, Key::Name(name)) = target("/api/v1/tables/name/s.%22a.b%22.c%20d%2F") else {
             panic!("not an entity by name")
         };
         assert_eq!(name, "s.\"a.b\".c d/");

@@ -67,8 +67,8 @@ pub struct Row {
 
 /// The rows of a bulk request.
 pub fn rows(kind: KindId, body: &Bytes, refuse_unknown: bool) -> Result<Vec<Row>, Malformed> {
-    let texts: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| Malformed(format!("Invalid request format: {error}")))?;
+    let texts: Vec<&RawValue> =
+        serde_json::from_slice(body).map_err(|error| Malformed(format!("Invalid request format: {error}")))?;
     texts
         .into_iter()
         .map(|text| Row::read(kind, body, text.get(), refuse_unknown))
@@ -77,8 +77,8 @@ pub fn rows(kind: KindId, body: &Bytes, refuse_unknown: bool) -> Result<Vec<Row>
 
 /// The one row of a request that is not bulk.
 pub fn single(kind: KindId, body: &Bytes, refuse_unknown: bool) -> Result<Row, Malformed> {
-    let text: &RawValue = serde_json::from_slice(body)
-        .map_err(|error| Malformed(format!("Invalid request format: {error}")))?;
+    let text: &RawValue =
+        serde_json::from_slice(body).map_err(|error| Malformed(format!("Invalid request format: {error}")))?;
     Row::read(kind, body, text.get(), refuse_unknown)
 }
 
@@ -91,32 +91,24 @@ pub fn hash(bytes: &[u8]) -> u64 {
 
 impl Row {
     /// Reads one row; `text` lies within `body`.
-    fn read(
-        kind: KindId,
-        body: &Bytes,
-        text: &str,
-        refuse_unknown: bool,
-    ) -> Result<Row, Malformed> {
-        let fields: Fields<'_> = serde_json::from_str(text)
-            .map_err(|error| Malformed(format!("Invalid request format: {error}")))?;
+    fn read(kind: KindId, body: &Bytes, text: &str, refuse_unknown: bool) -> Result<Row, Malformed> {
+        let fields: Fields<'_> =
+            serde_json::from_str(text).map_err(|error| Malformed(format!("Invalid request format: {error}")))?;
         let base = text.as_ptr() as usize;
         let mut places = Vec::with_capacity(fields.0.len());
         for (key, value) in fields.0 {
             if refuse_unknown && !kinds::may_create(kind, &key) {
                 let entity_type = KINDS[kind].entity_type;
-                return Err(Malformed(format!("Invalid request format: unrecognized field \"{key}\" in a create request for {entity_type}")));
+                return Err(Malformed(format!(
+                    "Invalid request format: unrecognized field \"{key}\" in a create request for {entity_type}"
+                )));
             }
             if value.get() != "null" {
                 let start = value.get().as_ptr() as usize - base;
                 let place = |at: usize| {
-                    u32::try_from(at)
-                        .map_err(|_| Malformed("Invalid request format: row too large".into()))
+                    u32::try_from(at).map_err(|_| Malformed("Invalid request format: row too large".into()))
                 };
-                places.push((
-                    Box::from(&*key),
-                    place(start)?,
-                    place(start + value.get().len())?,
-                ));
+                places.push((Box::from(&*key), place(start)?, place(start + value.get().len())?));
             }
         }
         let mut row = Row {
@@ -164,9 +156,7 @@ impl Row {
     /// What can be wrong with a row on its own. The outer error is a body that cannot be bound at all.
     fn check(&self, kind: KindId) -> Result<Result<(), Refusal>, Malformed> {
         let may_lack_name = KINDS[kind].naming == Naming::Query;
-        if let Err(refusal) =
-            check_name(self.raw("name").map(|_| self.name.as_str()), may_lack_name)
-        {
+        if let Err(refusal) = check_name(self.raw("name").map(|_| self.name.as_str()), may_lack_name) {
             return Ok(Err(refusal));
         }
         for field in KINDS[kind].required {
@@ -176,9 +166,7 @@ impl Row {
         }
         let parents = KINDS[kind].parents;
         let lacks = |parent: &&kinds::Parent| self.raw(parent.field).is_none();
-        let missing = parents
-            .iter()
-            .find(|parent| !parent.optional && lacks(parent));
+        let missing = parents.iter().find(|parent| !parent.optional && lacks(parent));
         // A tag names a classification or another tag.
         let missing = missing.or_else(|| {
             parents
@@ -186,16 +174,11 @@ impl Row {
                 .filter(|_| KINDS[kind].path == "tags" && parents.iter().all(|p| lacks(&p)))
         });
         if let Some(parent) = missing {
-            return Ok(Err(Refusal::bad(format!(
-                "[{} must not be null]",
-                parent.field
-            ))));
+            return Ok(Err(Refusal::bad(format!("[{} must not be null]", parent.field))));
         }
         if let Some(hash) = self.string("sourceHash")? {
             if hash.chars().count() > 32 {
-                return Ok(Err(Refusal::bad(
-                    "[sourceHash size must be between 1 and 32]",
-                )));
+                return Ok(Err(Refusal::bad("[sourceHash size must be between 1 and 32]")));
             }
         }
         match KINDS[kind].path {
@@ -229,11 +212,7 @@ mod tests {
     use super::*;
 
     fn table(text: &str) -> Row {
-        let row = single(
-            kinds::at("tables"),
-            &Bytes::copy_from_slice(text.as_bytes()),
-            true,
-        );
+        let row = single(kinds::at("tables"), &Bytes::copy_from_slice(text.as_bytes()), true);
         row.unwrap_or_else(|error| panic!("{}", error.0))
     }
 
@@ -258,12 +237,9 @@ mod tests {
             ("\"a::b\"".to_string(), "[name must match"),
             ("\"a\\nb\"".to_string(), "[name must match"),
         ] {
-            let row = table(&format!(
-                r#"{{"name":{name},"databaseSchema":"s.d.s","columns":[]}}"#
-            ));
+            let row = table(&format!(r#"{{"name":{name},"databaseSchema":"s.d.s","columns":[]}}"#));
             assert!(
-                row.invalid
-                    .is_some_and(|refusal| refusal.message.starts_with(text)),
+                row.invalid.is_some_and(|refusal| refusal.message.starts_with(text)),
                 "{name}"
             );
         }
@@ -272,9 +248,7 @@ mod tests {
     #[test]
     fn an_unknown_property_is_refused_as_a_whole() {
         let body = Bytes::from_static(br#"[{"name":"t","nonsense":1}]"#);
-        let error = rows(kinds::at("tables"), &body, true)
-            .err()
-            .map(|error| error.0);
+        let error = rows(kinds::at("tables"), &body, true).err().map(|error| error.0);
         assert!(error.is_some_and(|text| text.contains("\"nonsense\"")));
         assert!(rows(kinds::at("tables"), &body, false).is_ok());
     }
@@ -282,8 +256,7 @@ mod tests {
     #[test]
     fn a_query_without_a_name_is_called_by_its_checksum() {
         let body = Bytes::from_static(br#"{"query":"SELECT 1","service":"s"}"#);
-        let row =
-            single(kinds::at("queries"), &body, true).unwrap_or_else(|error| panic!("{}", error.0));
+        let row = single(kinds::at("queries"), &body, true).unwrap_or_else(|error| panic!("{}", error.0));
         assert_eq!(row.name, crate::store::hex(&crate::store::md5("SELECT 1")));
     }
 }

@@ -7,11 +7,7 @@ use crate::store::Store;
 
 /// Fills an empty store.
 pub fn fill(store: &mut Store) {
-    for (name, is_bot) in [
-        ("admin", false),
-        ("ingestion-bot", true),
-        ("consumer", false),
-    ] {
+    for (name, is_bot) in [("admin", false), ("ingestion-bot", true), ("consumer", false)] {
         let attributes = json!({"name": name, "email": format!("{name}@open-metadata.org"), "isBot": is_bot, "isAdmin": name == "admin"});
         store.insert_system("users", name, attributes);
     }
@@ -39,8 +35,7 @@ pub fn fill(store: &mut Store) {
         let attributes = json!({"description": classification, "mutuallyExclusive": exclusive, "provider": "system"});
         store.insert_system("classifications", classification, attributes);
         for tag in tags {
-            let attributes =
-                json!({"classification": classification, "description": tag, "provider": "system"});
+            let attributes = json!({"classification": classification, "description": tag, "provider": "system"});
             store.insert_system("tags", &format!("{classification}.{tag}"), attributes);
         }
     }
@@ -48,8 +43,7 @@ pub fn fill(store: &mut Store) {
 
 /// Whether an entity was there from the start: a dump leaves those out that nobody changed.
 pub fn is_seed(kind: kinds::KindId, fqn: &str) -> bool {
-    static SEED: std::sync::OnceLock<std::collections::HashSet<(usize, String)>> =
-        std::sync::OnceLock::new();
+    static SEED: std::sync::OnceLock<std::collections::HashSet<(usize, String)>> = std::sync::OnceLock::new();
     SEED.get_or_init(|| {
         let store = Store::new(true, 0);
         let all = store.collections.iter().enumerate();

@@ -162,24 +162,16 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         watched,
         keep_alive: head.keep_alive,
     };
-    exchange
-        .finish(&mut noted, fault.map(|(_, action)| action))
-        .await
+    exchange.finish(&mut noted, fault.map(|(_, action)| action)).await
 }
 
 /// The body as the handlers see it.
 fn decode(shared: &Shared, head: &Head, body: Bytes) -> Result<Bytes, Reply> {
-    match head
-        .header("content-encoding")
-        .map(str::to_ascii_lowercase)
-        .as_deref()
-    {
+    match head.header("content-encoding").map(str::to_ascii_lowercase).as_deref() {
         None | Some("" | "identity") => Ok(body),
         Some("gzip") if shared.switches().gzip_requests => {
             let mut decoded = Vec::new();
-            let read = MultiGzDecoder::new(&body[..])
-                .take(512 << 20)
-                .read_to_end(&mut decoded);
+            let read = MultiGzDecoder::new(&body[..]).take(512 << 20).read_to_end(&mut decoded);
             read.map_err(|_| Reply::error(400, "Invalid request format: the body is not gzip"))?;
             Ok(decoded.into())
         }
@@ -214,9 +206,9 @@ impl Drop for Watched {
     fn drop(&mut self) {
         if !self.writes.is_empty() {
             let settled = std::mem::take(&mut self.settled);
-            self.shared.order().end(self.n, &self.writes, |at| {
-                settled.get(at).copied().unwrap_or(false)
-            });
+            self.shared
+                .order()
+                .end(self.n, &self.writes, |at| settled.get(at).copied().unwrap_or(false));
         }
     }
 }
@@ -240,9 +232,7 @@ impl Exchange<'_> {
             Some(Action::Reset {
                 at: Moment::BeforeBody | Moment::BeforeWork,
             }) => return After::Reset,
-            Some(Action::Reset {
-                at: Moment::AfterWork,
-            }) => {
+            Some(Action::Reset { at: Moment::AfterWork }) => {
                 let _ = self.work(&shape).await;
                 return After::Reset;
             }

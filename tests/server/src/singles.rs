@@ -21,16 +21,9 @@ use crate::store::{Include, Store};
 use crate::write::{self, Written};
 
 /// PUT or POST of a create request.
-pub fn create(
-    store: &mut Store,
-    call: &Call,
-    kind: KindId,
-    row: &Row,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn create(store: &mut Store, call: &Call, kind: KindId, row: &Row, who: &Principal) -> Result<Reply, Refusal> {
     if !who.may_write() {
-        let exists =
-            mapping::name_of(store, kind, row).is_ok_and(|fqn| store.entity(kind, &fqn).is_some());
+        let exists = mapping::name_of(store, kind, row).is_ok_and(|fqn| store.entity(kind, &fqn).is_some());
         return Err(who.denied(if exists { "EditAll" } else { "Create" }));
     }
     let draft = mapping::resolve(store, kind, row)?;
@@ -133,9 +126,7 @@ pub fn list(store: &Store, call: &Call, kind: KindId) -> Result<Reply, Refusal> 
             .map_err(|_| Refusal::bad("query param limit is not a number"))?,
     };
     if limit < 0 {
-        return Err(Refusal::bad(
-            "[query param limit must be greater than or equal to 0]",
-        ));
+        return Err(Refusal::bad("[query param limit must be greater than or equal to 0]"));
     }
     if limit > 1_000_000 {
         return Err(Refusal::bad(
@@ -156,9 +147,7 @@ pub fn list(store: &Store, call: &Call, kind: KindId) -> Result<Reply, Refusal> 
     };
     let (before, after) = (cursor("before")?, cursor("after")?);
     if before.is_some() && after.is_some() {
-        return Err(Refusal::bad(
-            "Only one of before or after query parameter allowed",
-        ));
+        return Err(Refusal::bad("Only one of before or after query parameter allowed"));
     }
     let scopes = scopes(store, call, kind);
     let admits = |name: &str, entity: &Entity| {
@@ -222,9 +211,7 @@ fn scopes(store: &Store, call: &Call, kind: KindId) -> Vec<Scope> {
             kinds::by_path(path).unwrap_or(kind)
         };
         found.push(Scope {
-            below: store
-                .find(of, value, Include::All)
-                .map(|(fqn, _)| fqn.to_string()),
+            below: store.find(of, value, Include::All).map(|(fqn, _)| fqn.to_string()),
         });
     };
     for (parameter, path) in SCOPES {
@@ -274,27 +261,12 @@ fn other_filters(call: &Call, kind: KindId, name: &str, entity: &Entity) -> bool
 }
 
 /// DELETE by id or by name.
-pub fn delete(
-    store: &mut Store,
-    call: &Call,
-    kind: KindId,
-    key: &Key,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn delete(store: &mut Store, call: &Call, kind: KindId, key: &Key, who: &Principal) -> Result<Reply, Refusal> {
     let manner = Manner {
         hard: call.flag("hardDelete"),
         recursive: call.flag("recursive"),
     };
-    let (fqn, entity) = locate(
-        store,
-        kind,
-        key,
-        if manner.hard {
-            Include::All
-        } else {
-            Include::Live
-        },
-    )?;
+    let (fqn, entity) = locate(store, kind, key, if manner.hard { Include::All } else { Include::Live })?;
     if !who.may_write() {
         return Err(who.denied("Delete"));
     }
@@ -314,12 +286,7 @@ pub fn delete(
 }
 
 /// PUT `restore`.
-pub fn restore(
-    store: &mut Store,
-    call: &Call,
-    kind: KindId,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+pub fn restore(store: &mut Store, call: &Call, kind: KindId, who: &Principal) -> Result<Reply, Refusal> {
     let body = call.body_json()?;
     let id = body["id"]
         .as_str()
@@ -337,13 +304,7 @@ pub fn restore(
     let Some(entity) = store.entity(kind, &fqn) else {
         return Ok(Reply::empty(200));
     };
-    Ok(Reply::ok(&expand(
-        store,
-        kind,
-        &fqn,
-        entity,
-        &Fields::all(),
-    )))
+    Ok(Reply::ok(&expand(store, kind, &fqn, entity, &Fields::all())))
 }
 
 /// What is attached below an entity: sample data, profiles, followers, versions, and the like.
@@ -404,20 +365,11 @@ fn with_attachment(store: &Store, kind: KindId, fqn: &str, name: &str, attached:
     shown
 }
 
-fn versions(
-    store: &Store,
-    kind: KindId,
-    fqn: &std::sync::Arc<str>,
-    wanted: Option<&String>,
-) -> Result<Reply, Refusal> {
+fn versions(store: &Store, kind: KindId, fqn: &std::sync::Arc<str>, wanted: Option<&String>) -> Result<Reply, Refusal> {
     let Some(entity) = store.entity(kind, fqn) else {
         return Ok(Reply::empty(404));
     };
-    let mut all: Vec<Value> = store
-        .history
-        .get(&(kind, fqn.clone()))
-        .cloned()
-        .unwrap_or_default();
+    let mut all: Vec<Value> = store.history.get(&(kind, fqn.clone())).cloned().unwrap_or_default();
     all.push(expand(store, kind, fqn, entity, &Fields::all()));
     match wanted {
         None => {
@@ -429,15 +381,8 @@ fn versions(
         }
         Some(version) => all
             .into_iter()
-            .find(|shown| {
-                shown["version"].as_f64().map(|held| format!("{held:.1}")) == Some(version.clone())
-            })
+            .find(|shown| shown["version"].as_f64().map(|held| format!("{held:.1}")) == Some(version.clone()))
             .map(|shown| Reply::ok(&shown))
-            .ok_or_else(|| {
-                Refusal::not_found(
-                    KINDS[kind].entity_type,
-                    &format!("{fqn} with version {version}"),
-                )
-            }),
+            .ok_or_else(|| Refusal::not_found(KINDS[kind].entity_type, &format!("{fqn} with version {version}"))),
     }
 }

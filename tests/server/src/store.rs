@@ -123,9 +123,7 @@ impl Store {
 
     /// Whether rows of this collection leave only a name and a hash.
     pub fn is_slim(&self, kind: KindId) -> bool {
-        !self.keep_bodies
-            && KINDS[kind].bulk
-            && !matches!(KINDS[kind].path, "databases" | "databaseSchemas")
+        !self.keep_bodies && KINDS[kind].bulk && !matches!(KINDS[kind].path, "databases" | "databaseSchemas")
     }
 
     /// The number under which a principal's name is kept.
@@ -143,9 +141,7 @@ impl Store {
 
     /// A principal's name.
     pub fn principal_name(&self, number: u8) -> &str {
-        self.principals
-            .get(usize::from(number))
-            .map_or("admin", |name| name)
+        self.principals.get(usize::from(number)).map_or("admin", |name| name)
     }
 
     /// An entity, whatever its state.
@@ -235,10 +231,8 @@ impl Store {
         let (key, entity) = self.collections[kind].entities.remove_entry(fqn)?;
         self.collections[kind].ids.remove(&entity.id);
         let node = (kind, key.clone());
-        self.attachments
-            .retain(|(k, f, _), _| (*k, f) != (kind, &key));
-        self.edges
-            .retain(|(from, to), _| *from != node && *to != node);
+        self.attachments.retain(|(k, f, _), _| (*k, f) != (kind, &key));
+        self.edges.retain(|(from, to), _| *from != node && *to != node);
         self.history.remove(&node);
         if KINDS[kind].path == "queries" {
             self.checksums.retain(|_, held| *held != key);
@@ -247,11 +241,7 @@ impl Store {
     }
 
     /// The entities of a collection at or below a scope.
-    pub fn within<'a>(
-        &'a self,
-        kind: KindId,
-        scope: &'a str,
-    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Entity)> + 'a {
+    pub fn within<'a>(&'a self, kind: KindId, scope: &'a str) -> impl Iterator<Item = (&'a Arc<str>, &'a Entity)> + 'a {
         self.collections[kind]
             .entities
             .range::<str, _>((Bound::Included(scope), Bound::Unbounded))

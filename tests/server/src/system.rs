@@ -21,24 +21,15 @@ pub fn unknown() -> Reply {
 
 /// `GET /v1/system/version`, which needs no token.
 pub fn version(profile: Profile) -> Reply {
-    Reply::ok(
-        &json!({"version": profile.version(), "revision": "reference", "timestamp": now_ms()}),
-    )
+    Reply::ok(&json!({"version": profile.version(), "revision": "reference", "timestamp": now_ms()}))
 }
 
 /// Everything else. Nothing: the route is not known.
-pub fn handle(
-    store: &mut Store,
-    call: &Call,
-    words: &[String],
-    who: &Principal,
-) -> Result<Option<Reply>, Refusal> {
+pub fn handle(store: &mut Store, call: &Call, words: &[String], who: &Principal) -> Result<Option<Reply>, Refusal> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let method = call.method.as_str();
     let reply = match (method, &words[..]) {
-        ("GET", ["system", "config", ..]) => {
-            Reply::ok(&json!({"provider": "basic", "enableSelfSignup": false}))
-        }
+        ("GET", ["system", "config", ..]) => Reply::ok(&json!({"provider": "basic", "enableSelfSignup": false})),
         ("GET", ["system", "status"]) => {
             Reply::ok(&json!({"database": {"passed": true}, "searchInstance": {"passed": true}}))
         }
@@ -53,8 +44,7 @@ pub fn handle(
             Reply::ok(&body)
         }
         ("GET", ["services", "testConnectionDefinitions", "name", name]) => Reply::ok(
-            &definitions::test_connection(name)
-                .ok_or_else(|| Refusal::not_found("testConnectionDefinition", name))?,
+            &definitions::test_connection(name).ok_or_else(|| Refusal::not_found("testConnectionDefinition", name))?,
         ),
         ("GET", ["users", "loggedInUser"]) => {
             let users = kinds::at("users");
@@ -70,54 +60,30 @@ pub fn handle(
         }
         ("POST", ["dataQuality", "testSuites", "basic" | "executable"]) => {
             let kind = kinds::at("dataQuality/testSuites");
-            singles::create(
-                store,
-                call,
-                kind,
-                &row::single(kind, &call.body, true)?,
-                who,
-            )?
+            singles::create(store, call, kind, &row::single(kind, &call.body, true)?, who)?
         }
-        (_, ["dataQuality", "testCases", "testCaseResults", name]) => reports(
-            store,
-            call,
-            "dataQuality/testCases",
-            name,
-            "testCaseResult",
-            None,
-            who,
-        )?,
-        (_, ["services", "ingestionPipelines", rest @ ..]) => {
-            return pipelines(store, call, rest, who)
+        (_, ["dataQuality", "testCases", "testCaseResults", name]) => {
+            reports(store, call, "dataQuality/testCases", name, "testCaseResult", None, who)?
         }
+        (_, ["services", "ingestionPipelines", rest @ ..]) => return pipelines(store, call, rest, who),
         _ => return Ok(None),
     };
     Ok(Some(reply))
 }
 
 /// Reports about ingestion pipelines.
-fn pipelines(
-    store: &mut Store,
-    call: &Call,
-    words: &[&str],
-    who: &Principal,
-) -> Result<Option<Reply>, Refusal> {
+fn pipelines(store: &mut Store, call: &Call, words: &[&str], who: &Principal) -> Result<Option<Reply>, Refusal> {
     const PATH: &str = "services/ingestionPipelines";
     let modern = call.profile >= Profile::V2_0;
     Ok(Some(match (call.method.as_str(), words) {
-        (_, [name, "pipelineStatus"]) => {
-            reports(store, call, PATH, name, "pipelineStatus", None, who)?
-        }
-        ("GET", [name, "pipelineStatus", run]) => {
-            reports(store, call, PATH, name, "pipelineStatus", Some(run), who)?
-        }
+        (_, [name, "pipelineStatus"]) => reports(store, call, PATH, name, "pipelineStatus", None, who)?,
+        ("GET", [name, "pipelineStatus", run]) => reports(store, call, PATH, name, "pipelineStatus", Some(run), who)?,
         // The real server takes progress of pipelines that it does not know, too.
         ("PUT", ["progress", _, _]) | ("POST", ["metrics", _, _]) if modern => Reply::empty(200),
         ("POST", ["logs", ..]) => Reply::ok(&json!({})),
         ("POST", ["trigger", id]) => {
             let kind = kinds::at(PATH);
-            let id = crate::entity::Id::parse(id)
-                .ok_or_else(|| Refusal::bad(format!("{id} is no UUID")))?;
+            let id = crate::entity::Id::parse(id).ok_or_else(|| Refusal::bad(format!("{id} is no UUID")))?;
             let (fqn, entity) = locate(store, kind, &Key::Id(id), Include::Live)?;
             Reply::ok(&expand(store, kind, fqn, entity, &Fields::default()))
         }
@@ -152,9 +118,7 @@ fn reports(
                 .ok_or_else(|| Refusal::not_found("pipelineStatus", run));
         }
         let total = held.len();
-        return Ok(Reply::ok(
-            &json!({"data": held, "paging": {"total": total}}),
-        ));
+        return Ok(Reply::ok(&json!({"data": held, "paging": {"total": total}})));
     }
     if !who.may_write() {
         return Err(who.denied("EditStatus"));
@@ -165,10 +129,7 @@ fn reports(
     held.retain(|other| report["runId"].is_null() || other["runId"] != report["runId"]);
     held.push(report);
     store.attachments.insert(key, Value::Array(held));
-    Ok(Reply::json(
-        if call.method == "POST" { 201 } else { 200 },
-        &shown,
-    ))
+    Ok(Reply::json(if call.method == "POST" { 201 } else { 200 }, &shown))
 }
 
 /// The id under which a type is known; the same in every run.
@@ -225,18 +186,11 @@ fn show_type(store: &Store, name: &str, category: &str) -> Value {
     })
 }
 
-fn add_property(
-    store: &mut Store,
-    call: &Call,
-    id: &str,
-    who: &Principal,
-) -> Result<Reply, Refusal> {
+fn add_property(store: &mut Store, call: &Call, id: &str, who: &Principal) -> Result<Reply, Refusal> {
     if !who.may_write() {
         return Err(who.denied("EditAll"));
     }
-    let kind = kinds::KINDS
-        .iter()
-        .find(|kind| type_id(kind.entity_type) == id);
+    let kind = kinds::KINDS.iter().find(|kind| type_id(kind.entity_type) == id);
     let name = kind
         .map(|kind| kind.entity_type)
         .ok_or_else(|| Refusal::not_found("type", id))?;

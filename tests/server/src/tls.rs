@@ -36,21 +36,14 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
         .map_err(|error| format!("{}: no key: {error}", files.key.display()))?;
     let mut config = builder
         .with_single_cert(certificates(&files.certificate)?, key)
-        .map_err(|error| {
-            format!(
-                "{} and {}: {error}",
-                files.certificate.display(),
-                files.key.display()
-            )
-        })?;
+        .map_err(|error| format!("{} and {}: {error}", files.certificate.display(), files.key.display()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let found: Vec<_> =
-        read.map_err(|error| format!("{}: no certificate: {error}", path.display()))?;
+    let found: Vec<_> = read.map_err(|error| format!("{}: no certificate: {error}", path.display()))?;
     if found.is_empty() {
         return Err(format!("{}: no certificate in this file", path.display()));
     }

@@ -39,11 +39,7 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -52,11 +48,7 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -166,9 +158,7 @@ impl Wire {
             .header("expect")
             .is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
         {
-            self.stream
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await?;
+            self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             self.stream.flush().await?;
         }
         let chunked = head
@@ -185,18 +175,14 @@ impl Wire {
             .parse()
             .map_err(|_| refused("Content-Length is not a number"))?;
         if length > MAX_BODY {
-            return Err(Unreadable::Refused(Reply::error(
-                413,
-                "Request body too large",
-            )));
+            return Err(Unreadable::Refused(Reply::error(413, "Request body too large")));
         }
         self.read_exactly(length).await
     }
 
     async fn read_exactly(&mut self, length: usize) -> Result<Bytes, Unreadable> {
         self.pace(self.buffer.len().min(length)).await;
-        self.buffer
-            .reserve(length.saturating_sub(self.buffer.len()));
+        self.buffer.reserve(length.saturating_sub(self.buffer.len()));
         while self.buffer.len() < length {
             let read = self.stream.read_buf(&mut self.buffer).await?;
             if read == 0 {
@@ -212,13 +198,9 @@ impl Wire {
         loop {
             let line = self.read_line().await?;
             let size = line.split(';').next().unwrap_or_default().trim();
-            let size =
-                usize::from_str_radix(size, 16).map_err(|_| refused("a chunk has no size"))?;
+            let size = usize::from_str_radix(size, 16).map_err(|_| refused("a chunk has no size"))?;
             if body.len() + size > MAX_BODY {
-                return Err(Unreadable::Refused(Reply::error(
-                    413,
-                    "Request body too large",
-                )));
+                return Err(Unreadable::Refused(Reply::error(413, "Request body too large")));
             }
             if size == 0 {
                 while !self.read_line().await?.is_empty() {}
@@ -233,8 +215,7 @@ impl Wire {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
                 let line = self.buffer.split_to(end + 2);
-                return String::from_utf8(line[..end].to_vec())
-                    .map_err(|_| refused("a chunk has no size"));
+                return String::from_utf8(line[..end].to_vec()).map_err(|_| refused("a chunk has no size"));
             }
             if self.buffer.len() > MAX_HEAD {
                 return Err(refused("a chunk has no size"));
@@ -330,12 +311,9 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Unreadable> {
                 .iter()
                 .find(|(name, _)| name == "connection")
                 .map(|(_, value)| value.to_ascii_lowercase());
-            let close = connection
-                .as_deref()
-                .is_some_and(|value| value.contains("close"));
-            let keep_alive = !close
-                && (request.version == Some(1)
-                    || connection.is_some_and(|value| value.contains("keep-alive")));
+            let close = connection.as_deref().is_some_and(|value| value.contains("close"));
+            let keep_alive =
+                !close && (request.version == Some(1) || connection.is_some_and(|value| value.contains("keep-alive")));
             let head = Head {
                 method: request.method.unwrap_or_default().to_string(),
                 target: request.path.unwrap_or_default().to_string(),

@@ -74,12 +74,7 @@ pub fn write(
 }
 
 /// The text of a query is unique over all services. Returns whether the row is to be taken as written already.
-fn holds_checksum(
-    store: &mut Store,
-    row: &Row,
-    draft: &Draft,
-    profile: Profile,
-) -> Result<bool, Refusal> {
+fn holds_checksum(store: &mut Store, row: &Row, draft: &Draft, profile: Profile) -> Result<bool, Refusal> {
     let text = row.string("query")?.unwrap_or_default();
     let sum = md5(&text);
     match store.checksums.get(&sum) {
@@ -102,18 +97,8 @@ fn holds_checksum(
     }
 }
 
-fn update(
-    store: &mut Store,
-    kind: KindId,
-    row: &Row,
-    draft: &Draft,
-    who: &Principal,
-    rules: Rules,
-) {
-    if store
-        .entity(kind, &draft.fqn)
-        .is_some_and(|entity| entity.deleted)
-    {
+fn update(store: &mut Store, kind: KindId, row: &Row, draft: &Draft, who: &Principal, rules: Rules) {
+    if store.entity(kind, &draft.fqn).is_some_and(|entity| entity.deleted) {
         deletion::restore(store, kind, &draft.fqn, who);
     }
     let Some(entity) = store.entity(kind, &draft.fqn) else {
@@ -193,9 +178,5 @@ pub fn remember(store: &mut Store, kind: KindId, fqn: &str) {
     };
     let key: Arc<str> = key.clone();
     let shown = expand(store, kind, fqn, entity, &Fields::all());
-    store
-        .history
-        .entry((kind, key))
-        .or_default()
-        .push(json!(shown));
+    store.history.entry((kind, key)).or_default().push(json!(shown));
 }

@@ -1,0 +1,67 @@
+"""The accelerators (DESIGN 6): upstream's constants, computed once instead of again and again on the thread that all
+wait for.
+
+An accelerator stands in for upstream code that it recognises by a hash of its source text, and steps aside from
+anything else. Each is a module under `accelerators/`; this file is the table of them, and installs and removes them
+around a run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
+
+#: Takes an installed accelerator away again.
+Undo = Callable[[], None]
+
+#: By name: what installs it. Raises StepsAside.
+_TABLE: dict[str, Callable[[], Undo]] = {
+    "version": version.install,
+    "foreign_keys": foreign_keys.install,
+}
+
+_lock = threading.Lock()
+_installed: dict[str, tuple[int, Undo]] = {}
+
+
+def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
+    """Install accelerators. Returns what removes them, the names of those that are active, and why others stepped
+    aside.
+    """
+    undo: list[Undo] = [_hold("foreign key lookups pass", foreign_keys.let_pass)]
+    active: list[str] = []
+    aside: list[str] = []
+    chosen = set(names)
+    for name, put_in in _TABLE.items():
+        if name not in chosen:
+            continue
+        try:
+            undo.append(_hold(name, put_in))
+            active.append(name)
+        except StepsAside as reason:
+            if str(reason):
+                aside.append(f"{name}, {reason}")
+    return undo, active, aside
+
+
+def _hold(name: str, put_in: Callable[[], Undo]) -> Undo:
+    """Several sinks of one process share an accelerator; the last one that lets go removes it."""
+    with _lock:
+        count, take_out = _installed.get(name, (0, None))
+        if take_out is None:
+            take_out = put_in()
+        _installed[name] = (count + 1, take_out)
+    return lambda: _let_go(name)
+
+
+def _let_go(name: str) -> None:
+    with _lock:
+        count, take_out = _installed.pop(name, (0, None))
+        if take_out is None:
+            return
+        if count > 1:
+            _installed[name] = (count - 1, take_out)
+        else:
+            take_out()

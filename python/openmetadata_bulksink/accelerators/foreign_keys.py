@@ -1,0 +1,160 @@
+"""Foreign keys of tables whose referred table is still pending (the row of A4 about them).
+
+For each foreign key upstream asks the server for the referred table, most often one that it has yielded a moment ago.
+Two things stand in front of that here:
+
+- `let_pass`: the lookup does not wait at the fence. Waiting would cost one small PUT for each foreign key. Upstream
+  copes with "not there yet": it tries again when all tables are written.
+- `install` (the accelerator): while the referred table is pending, its columns are read from the pending body, so
+  that the key goes out with its table; the engine keeps the order (rule E1). Chains of pending references are cut at
+  four, because each link would become a request of its own, one after the other.
+
+Neither changes what ends up in the catalogue, the order of constraints within a table aside.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple
+
+from openmetadata_bulksink.accelerators import StepsAside, fingerprint
+from openmetadata_bulksink.fence import Fence
+
+_SOURCE = "metadata.ingestion.source.database.common_db_source"
+_CONSTRAINTS = "metadata.utils.constraints"
+
+#: `_prepare_foreign_constraints` and what it reads the referred columns with, as text: 1.11 and 1.12; 1.13; 2.0.
+_KNOWN = frozenset({"a33adc6d3a908c0f", "44a7b156ea38473e", "ef131cbbdf4c53dd"})
+
+#: Longest chain of pending references that is answered from here.
+_LONGEST_CHAIN = 4
+
+
+class _Constraint(NamedTuple):
+    value: str
+
+
+class _Column(NamedTuple):
+    """As much of a column as upstream reads of a referred one."""
+
+    name: str
+    constraint: _Constraint | None
+
+
+class _Table(NamedTuple):
+    columns: list[_Column]
+
+
+class _Answers:
+    """Whether lookups are answered from pending bodies at the moment."""
+
+    on = False
+
+
+def install() -> Callable[[], None]:
+    """Answer lookups from pending bodies. `let_pass` must be in already. Raises StepsAside."""
+    source: Any = sys.modules.get(_SOURCE)
+    constraints: Any = sys.modules.get(_CONSTRAINTS)
+    if source is None or constraints is None:
+        raise StepsAside  # no database source in this process
+    wrapper = getattr(source.CommonDbSourceService, "_prepare_foreign_constraints", None)
+    original = getattr(wrapper, "__wrapped__", None)
+    if original is None:
+        raise StepsAside("upstream looks up foreign keys in another way now")
+    readers = [
+        getattr(constraints, name)
+        for name in ("_is_column_unique", "resolve_column_names", "get_relationship_type")
+        if hasattr(constraints, name)
+    ]
+    if fingerprint(original, *readers) not in _KNOWN:
+        raise StepsAside("upstream's lookup of foreign keys has changed")
+    _Answers.on = True
+    return _stop_answering
+
+
+def _stop_answering() -> None:
+    _Answers.on = False
+
+
+def let_pass() -> Callable[[], None]:
+    """Open the fence for foreign key lookups. Where upstream has no such function, nothing is done: reads are fenced
+    then.
+    """
+    source: Any = sys.modules.get(_SOURCE)
+    cls = getattr(source, "CommonDbSourceService", None)
+    original = getattr(cls, "_prepare_foreign_constraints", None)
+    if cls is None or original is None:
+        return lambda: None
+    names = tuple(inspect.signature(original).parameters)
+    if "add_to_global" not in names:
+        return lambda: None
+    place = names.index("add_to_global") - 1
+
+    @wraps(original)
+    def prepare(self: Any, *args: Any, **kwargs: Any) -> Any:
+        first_try = args[place] if len(args) > place else kwargs.get("add_to_global", True)
+        fence = self.metadata.client.__dict__.get("_request")
+        if not first_try or not isinstance(fence, Fence) or not fence.pending():
+            return original(self, *args, **kwargs)
+        with fence.open():
+            return original(_Source(self, fence) if _Answers.on else self, *args, **kwargs)
+
+    cls._prepare_foreign_constraints = prepare
+
+    def undo() -> None:
+        if cls.__dict__.get("_prepare_foreign_constraints") is prepare:
+            cls._prepare_foreign_constraints = original
+
+    return undo
+
+
+class _Source:
+    """Upstream's source, seen by one lookup: its client looks among the pending tables first."""
+
+    def __init__(self, source: Any, fence: Fence) -> None:
+        self._source = source
+        self.metadata = _PendingFirst(source.metadata, fence)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+class _PendingFirst:
+    """Upstream's client, except that a table which is pending is answered from its body."""
+
+    def __init__(self, metadata: Any, fence: Fence) -> None:
+        self._metadata = metadata
+        self._fence = fence
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._metadata, name)
+
+    def get_by_name(self, entity: Any, fqn: Any, *args: Any, **kwargs: Any) -> Any:
+        if entity.__name__ == "Table" and not args and not kwargs:
+            table = pending_table(self._fence, str(getattr(fqn, "root", fqn)))
+            if table is not None:
+                return table
+        return self._metadata.get_by_name(entity, fqn, *args, **kwargs)
+
+
+def pending_table(fence: Fence, fqn: str) -> _Table | None:
+    """The columns of a pending table; None where it is not pending, or where too long a chain of references is."""
+    try:
+        depth = fence.engine.pending_depth("tables", fqn)
+        if depth is None or depth >= _LONGEST_CHAIN:
+            return None
+        body = fence.engine.pending_body("tables", fqn)
+    except ValueError:
+        return None
+    if body is None:
+        return None
+    columns = json.loads(body).get("columns") or []
+    return _Table([_Column(column["name"], _constraint(column.get("constraint"))) for column in columns])
+
+
+def _constraint(value: str | None) -> _Constraint | None:
+    return _Constraint(value) if value else None

@@ -1,0 +1,221 @@
+"""Everything that can be set, and where it comes from: the environment, the sink's YAML, the live client.
+
+The only file that reads an environment variable of ours (the boot module reads `OM_BULKSINK` by itself, because it
+must not import anything). It decides nothing about requests: it hands `BulkSink` its keyword arguments and says where
+they came from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREFIX = "OM_BULKSINK"
+
+#: Accelerators by name; the table itself is in `accelerate.py`.
+ACCELERATORS = ("version", "foreign_keys")
+
+_ON = frozenset({"1", "true", "on", "yes"})
+_OFF = frozenset({"0", "false", "off", "no"})
+
+
+class SettingError(ValueError):
+    """A setting cannot be used; the text names it and says what to change."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What the environment says. None: not set, so that the default or the YAML decides."""
+
+    enabled: bool = True
+    workers: int | None = None
+    delivery_timeout: float | None = None
+    budget_bytes: int | None = None
+    batch_bytes: int | None = None
+    linger: float | None = None
+    strict_barrier: bool = False
+    embed_life_cycle: bool = False
+    dead_letters: str | None = None
+    accelerate: frozenset[str] = field(default_factory=lambda: frozenset(ACCELERATORS))
+
+
+def switched_off(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether `OM_BULKSINK` says off. A value that is neither on nor off counts as on here: `tuning` refuses it by
+    name.
+    """
+    return (environ or os.environ).get(PREFIX, "1").strip().lower() in _OFF
+
+
+def tuning(environ: Mapping[str, str] | None = None) -> Tuning:
+    """Read and check all of our variables. Raises SettingError, also for a variable with our prefix that does not
+    exist.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if name != PREFIX and not name.startswith(PREFIX + "_"):
+            continue
+        variable = _VARIABLES.get(name)
+        if variable is None:
+            raise SettingError(_unknown(name))
+        stripped = text.strip()
+        if stripped:
+            key, read = variable
+            values[key] = read(name, stripped)
+    return Tuning(**values)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _VARIABLES, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"{name} is not a setting of openmetadata-bulksink{hint} Known are: {', '.join(sorted(_VARIABLES))}."
+
+
+def _switch(name: str, text: str) -> bool:
+    lowered = text.lower()
+    if lowered in _ON:
+        return True
+    if lowered in _OFF:
+        return False
+    raise SettingError(f"{name} must be 0 or 1, not {text!r}.")
+
+
+def _whole(low: int, high: int) -> Callable[[str, str], int]:
+    def read(name: str, text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise SettingError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
+        return value
+
+    return read
+
+
+def _seconds(low: float, high: float) -> Callable[[str, str], float]:
+    def read(name: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise SettingError(f"{name} must be a number of seconds from {low:g} to {high:g}, not {text!r}.")
+        return value
+
+    return read
+
+
+def _megabytes(name: str, text: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 65536:
+        raise SettingError(f"{name} must be a number of MiB from 1 to 65536, not {text!r}.")
+    return int(value * 1024 * 1024)
+
+
+def _path(name: str, text: str) -> str:
+    """The file is only opened when a record is lost, so a directory that is not there is refused here."""
+    folder = Path(text).absolute().parent
+    if not folder.is_dir():
+        raise SettingError(f"{name} names a file in {str(folder)!r}, which is not a directory; create it first.")
+    if Path(text).is_dir():
+        raise SettingError(f"{name} must name a file, and {text!r} is a directory.")
+    return text
+
+
+def _accelerators(name: str, text: str) -> frozenset[str]:
+    lowered = text.lower()
+    if lowered in _ON:
+        return frozenset(ACCELERATORS)
+    if lowered in _OFF:
+        return frozenset()
+    chosen = frozenset(part.strip() for part in lowered.split(",") if part.strip())
+    unknown = sorted(chosen.difference(ACCELERATORS))
+    if unknown:
+        raise SettingError(
+            f"{name} must be 0, 1, or names out of {', '.join(ACCELERATORS)} with commas between them; "
+            f"unknown: {', '.join(unknown)}."
+        )
+    return chosen
+
+
+#: Each variable with the field of `Tuning` that it sets, and its reader.
+_VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "OM_BULKSINK": ("enabled", _switch),
+    "OM_BULKSINK_WORKERS": ("workers", _whole(1, 64)),
+    "OM_BULKSINK_DELIVERY_TIMEOUT": ("delivery_timeout", _seconds(1, 86400)),
+    "OM_BULKSINK_BUDGET_MB": ("budget_bytes", _megabytes),
+    "OM_BULKSINK_BATCH_BYTES": ("batch_bytes", _whole(1024, 1 << 30)),
+    "OM_BULKSINK_LINGER": ("linger", _seconds(0, 60)),
+    "OM_BULKSINK_STRICT_BARRIER": ("strict_barrier", _switch),
+    "OM_BULKSINK_EMBED_LIFE_CYCLE": ("embed_life_cycle", _switch),
+    "OM_BULKSINK_DEAD_LETTERS": ("dead_letters", _path),
+    "OM_BULKSINK_ACCELERATE": ("accelerate", _accelerators),
+}
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How the sink writes: what YAML and environment come to."""
+
+    batch_size: int
+    synchronous: bool
+    bulk_query: str
+    workers: int
+    workers_from: str
+
+    def describe(self) -> str:
+        """For the start line."""
+        if self.synchronous:
+            return "one request at a time, as the workflow's sink settings ask"
+        return f"{self.workers} workers ({self.workers_from}), {self.batch_size} records a request"
+
+
+def writing(config: Any, chosen: Tuning, server_version: str | None = None) -> Writing:
+    """`config` is the sink's config model of whatever upstream version; the server's version decides the default of
+    1.11.
+    """
+    batch_size = max(1, int(config.bulk_sink_batch_size))
+    synchronous = batch_size == 1 or not getattr(config, "enable_async_pipeline", True)
+    query = "async=false"
+    if hasattr(config, "override_metadata"):  # 2.0 and later
+        query += f"&overrideMetadata={str(bool(config.override_metadata)).lower()}"
+    if chosen.workers is not None:
+        workers, source = chosen.workers, "OM_BULKSINK_WORKERS"
+    elif "async_pipeline_workers" in config.model_fields_set:
+        workers, source = int(config.async_pipeline_workers), "async_pipeline_workers of the workflow"
+        if workers < 1:
+            raise SettingError(
+                f"async_pipeline_workers must be at least 1, not {workers}: change it in the workflow's sink config."
+            )
+    elif server_version is not None and server_version.startswith("1.11."):
+        # Servers of 1.11 fan one request out over threads of their own.
+        workers, source = 2, "default for a server of 1.11"
+    else:
+        workers, source = 4, "default"
+    return Writing(batch_size, synchronous, query, workers, source)
+
+
+def engine_arguments(chosen: Tuning, how: Writing, connection: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `BulkSink`; what nobody set is left to its defaults."""
+    arguments: dict[str, Any] = {
+        **connection,
+        "bulk_query": how.bulk_query,
+        "batch_size": how.batch_size,
+        "workers": how.workers,
+        "synchronous": how.synchronous,
+        "embed_life_cycle": chosen.embed_life_cycle,
+        "dead_letters": chosen.dead_letters,
+        "batch_bytes": chosen.batch_bytes,
+        "linger": chosen.linger,
+        "delivery_timeout": chosen.delivery_timeout,
+        "budget_bytes": chosen.budget_bytes,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}

@@ -1,0 +1,362 @@
+"""Upstream's `MetadataRestSink`, with its hot path going through the native engine (rules A1, A5, A6).
+
+Upstream's own methods stay in charge of what a record is and how it is routed: a class of records goes native only
+after upstream's `write_create_request` has put one into its buffer. This file decides no request, no retry and no
+setting.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from openmetadata_bulksink import accelerate, connection, eligibility, fence, records, settings
+from openmetadata_bulksink.log import log
+from openmetadata_bulksink.writer import Writer
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+    from openmetadata_bulksink._native import BulkSink
+    from openmetadata_bulksink.upstream import Status, UpstreamSink
+else:
+    UpstreamSink = object
+
+#: First server release with `/bulk`.
+_FIRST_SERVER = (1, 11)
+
+
+class NativeSink(UpstreamSink):
+    """What is mixed in before upstream's class (`sink_class`).
+
+    A sink begins undecided; the first record that upstream would buffer decides, once: native (`_writer` is set), or
+    upstream untouched (`_undecided` is False and `_writer` None).
+    """
+
+    _exactly: type | None = None
+
+    _undecided = False
+    _writer: Writer | None = None
+
+    def __init__(self, config: Any, metadata: Any) -> None:
+        super().__init__(config, metadata)
+        self._forms: dict[type, records.Form] = {}
+        self._singles: set[type] = set()
+        self._scopes: dict[type, Any] = {}
+        self._undo: list[Any] = []
+        self._owner = threading.get_ident()
+        self._routing = threading.RLock()
+        self._labels_pending = False
+        self._upstream = sys.modules[type(self).__module__] if type(self) is self._exactly else None
+        if self._upstream is None or settings.switched_off():
+            return
+        self._nothing = self._upstream.Either(right=None)
+        self._tuning = settings.tuning()
+        reason = eligibility.why_not_native(metadata)
+        if reason is not None:
+            _say_why_not(reason)
+            return
+        settings.writing(config, self._tuning)
+        self._users_config = config
+        self.config = config.model_copy(update={"bulk_sink_batch_size": 1})
+        self._undecided = True
+
+    # --- records ---
+
+    def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
+        form = self._forms.get(type(record))
+        if form is not None:
+            return self._write(form, record)
+        if self._writer is None and not self._undecided:
+            return super()._run(record, *args, **kwargs)
+        name = type(record).__name__
+        if name == "Barrier":
+            if self._writer is not None:
+                self._writer.barrier(self._tuning.strict_barrier)
+                return self._nothing
+        elif name == "OMetaLifeCycleData":
+            if self._goes_native():
+                return self._write_life_cycle(record)
+        elif name.startswith("Create"):
+            return self._learn(record, *args, **kwargs)
+        elif self._writer is not None:
+            self._wait_before(record)
+        return super()._run(record, *args, **kwargs)
+
+    def _learn(self, record: Any, *args: Any, **kwargs: Any) -> Any:
+        """Let upstream route a create request. One at a time while it is open whether its class ends up in the one
+        buffer.
+        """
+        if type(record) in self._singles:
+            return super()._run(record, *args, **kwargs)
+        with self._routing:
+            result = super()._run(record, *args, **kwargs)
+            if self._writer is not None and type(record) not in self._forms and not self.buffer:
+                self._singles.add(type(record))
+            return result
+
+    def _write(self, form: records.Form, record: Any) -> Any:
+        """One create request into the engine. What cannot even be submitted fails here, alone and by name."""
+        if self.limit_reached and form.name in self.limit_reached:
+            return self._nothing
+        try:
+            body = records.body_of(form, record)
+            made = form.record(record, body)
+            if self._labels_pending:
+                made = made._replace(needs=_with_mentions(made))
+            self._writer.submit(made)  # type: ignore[union-attr]
+        except Exception as error:  # noqa: BLE001
+            return self._refused(record, form, error)
+        return self._nothing
+
+    def _write_life_cycle(self, record: Any) -> Any:
+        try:
+            collection = self.metadata.get_suffix(record.entity).strip("/")
+            self._writer.submit_life_cycle(  # type: ignore[union-attr]
+                collection, record.entity_fqn, records.life_cycle_body(record.life_cycle)
+            )
+        except Exception as error:  # noqa: BLE001
+            return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
+        return self._nothing
+
+    def _wait_before(self, record: Any) -> None:
+        """Rule A3."""
+        scopes_of = self._scopes.get(type(record))
+        if scopes_of is None:
+            scopes_of = self._scopes[type(record)] = fence.record_scopes(type(record).__name__)
+        self._writer.wait_for(scopes_of(record), type(record).__name__)  # type: ignore[union-attr]
+
+    # --- upstream's buffers ---
+
+    def _flush_buffer(self) -> Any:
+        if not self._goes_native():
+            return self._as_upstream_would(self.buffer, super()._flush_buffer)
+        waiting, self.buffer = self.buffer, []
+        getattr(self, "buffered_entity_names", {}).clear()
+        return self._take(waiting)
+
+    def _flush_query_buffer(self) -> Any:
+        if not self._goes_native():
+            return self._as_upstream_would(self.query_buffer, super()._flush_query_buffer)
+        waiting, self.query_buffer = self.query_buffer, []
+        self.buffered_query_checksums.clear()
+        return self._take(waiting)
+
+    def _take(self, waiting: list[Any]) -> Any:
+        """Learn the class of what upstream has just buffered, so that its next record needs no detour, and write it."""
+        result = self._nothing
+        for record in waiting:
+            cls = type(record)
+            try:
+                form = records.form_of(cls, self.metadata.get_suffix(cls))
+            except Exception as error:  # noqa: BLE001
+                result = self._left(cls.__name__, f"{cls.__name__} cannot be written: {error}")
+                continue
+            if form.collection in records.NAMED_BY_LABELS:
+                self._labels_pending = True
+            written = self._write(form, record)
+            self._forms[cls] = form
+            if written.left is not None:
+                result = written
+        return result
+
+    def _as_upstream_would(self, buffered: list[Any], flush: Any) -> Any:
+        """The decision fell against us while a first record stood in a buffer of one: upstream's batch size holds
+        again.
+        """
+        config = getattr(self, "_users_config", None)
+        if config is not None and self.config is not config:
+            self.config = config
+            if 0 < len(buffered) < config.bulk_sink_batch_size:
+                return self._nothing
+        return flush()
+
+    # --- the decision ---
+
+    def _goes_native(self) -> bool:
+        if self._undecided:
+            with self._routing:
+                if self._undecided:
+                    self._decide()
+        return self._writer is not None
+
+    def _decide(self) -> None:
+        try:
+            self._writer = self._start()
+        except settings.SettingError:
+            raise
+        except _NotNative as reason:
+            _say_why_not(str(reason))
+        self._undecided = False
+        if self._writer is None:
+            # `_as_upstream_would` puts the config back when a buffer is involved; nothing else reads it before.
+            self._restore_config_unless_buffered()
+
+    def _restore_config_unless_buffered(self) -> None:
+        if not self.buffer and not getattr(self, "query_buffer", None):
+            self.config = self._users_config
+
+    def _start(self) -> Writer:
+        from openmetadata_bulksink import _native
+
+        try:
+            connected = connection.arguments(self.metadata.client)
+        except connection.Unusable as reason:
+            raise _NotNative(str(reason)) from None
+        how = settings.writing(self._users_config, self._tuning)
+        engine = self._engine(how, connected)
+        try:
+            version = engine.server_version()
+        except _native.TransportError as error:
+            if _answers(self.metadata.client):
+                engine.close()
+                raise _NotNative(
+                    f"upstream's client reaches the server and the native one does not ({error})"
+                ) from None
+            # The server is away for both: that is what the engine's retries are for.
+            version = "not reached yet"
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        if len(numbers) == 2 and numbers < _FIRST_SERVER:
+            engine.close()
+            raise _NotNative(f"the server is {version}, and bulk requests came with 1.11")
+        adjusted = settings.writing(self._users_config, self._tuning, version)
+        if adjusted != how:
+            engine.close()
+            engine = self._engine(adjusted, connected)
+        writer = Writer(engine, self.metadata.client, self.status, self._upstream.StackTraceError)  # type: ignore[union-attr]
+        self._undo, active, aside = accelerate.install(self._tuning.accelerate)
+        log.info(
+            "openmetadata-bulksink %s writes to %s (server %s): %s; accelerators: %s%s",
+            _native.__version__,
+            connected["base_url"],
+            version,
+            adjusted.describe(),
+            ", ".join(active) or "none",
+            f" (stepped aside: {'; '.join(aside)})" if aside else "",
+        )
+        return writer
+
+    def _engine(self, how: settings.Writing, connected: dict[str, Any]) -> BulkSink:
+        from openmetadata_bulksink import _native
+
+        try:
+            return _native.BulkSink(
+                **settings.engine_arguments(self._tuning, how, connected),
+                on_notice=lambda line: log.warning("%s", line),
+            )
+        except _native.ConfigurationError as error:
+            raise _NotNative(str(error)) from None
+
+    # --- the end ---
+
+    def get_status(self) -> Status:
+        """On the thread that made the sink and after the last record: the final drain, so that pipeline state,
+        printed summary and exit code know every loss. From anywhere else: what is known so far, at once.
+        """
+        writer = self._writer
+        if writer is not None and not writer.closed and threading.get_ident() == self._owner and _after_the_loop():
+            try:
+                writer.finish()
+            except Exception as error:  # noqa: BLE001
+                log.warning("The final drain ended early: %s", error)
+        return super().get_status()
+
+    def close(self) -> None:
+        writer = self._writer
+        if writer is not None and not writer.closed:
+            writer.close()
+            while self._undo:
+                self._undo.pop()()
+            log.info("openmetadata-bulksink: %s", writer.summary())
+        elif self._undecided:
+            self._undecided = False
+            self.config = self._users_config
+        super().close()
+
+    # --- failures ---
+
+    def _refused(self, record: Any, form: records.Form, error: Exception) -> Any:
+        try:
+            name = form.fqn(record, form.parent(record))
+        except Exception:  # noqa: BLE001
+            name = form.name
+        return self._left(name, f"{name} cannot be sent: {error}")
+
+    def _left(self, name: str, error: str) -> Any:
+        upstream = self._upstream
+        return upstream.Either(left=upstream.StackTraceError(name=name, error=error, stackTrace=None))  # type: ignore[union-attr]
+
+
+class _NotNative(Exception):
+    """Why this sink stays upstream's, in words."""
+
+
+def _answers(client: Any) -> bool:
+    """Whether the server answers upstream's client at this moment."""
+    try:
+        return bool(client.get("/system/version"))
+    except Exception:  # noqa: BLE001
+        return False
+
+
+def _say_why_not(reason: str) -> None:
+    log.info("openmetadata-bulksink is not active: %s. Upstream's own sink writes.", reason)
+
+
+def _with_mentions(made: records.Record) -> tuple[str, ...]:
+    found = dict.fromkeys((*made.needs, *records.mentions(made.body)))
+    found.pop(made.fqn, None)
+    return tuple(found)
+
+
+#: Code that runs while records are still coming.
+_RUNNING: set[CodeType] = {NativeSink._run.__code__, NativeSink.close.__code__, NativeSink._flush_buffer.__code__}
+
+
+def _after_the_loop() -> bool:
+    """Whether the caller of `get_status` asks after the last record: not a signal handler in the middle of the run,
+    and not upstream's diagnostics, which report from wherever they are.
+    """
+    current: FrameType | None = sys._getframe(2)
+    while current is not None:
+        code = current.f_code
+        if code in _RUNNING or code.co_name == "execute_internal":
+            return False
+        if str(current.f_globals.get("__name__", "")).startswith("metadata.ingestion.diagnostics"):
+            return False
+        current = current.f_back
+    return True
+
+
+def sink_class(parent: type) -> type:
+    """The class that takes upstream's place: its name, its module, its dispatcher; `NativeSink` in front."""
+    made = type(
+        parent.__name__,
+        (NativeSink, parent),
+        {"__module__": parent.__module__, "__qualname__": parent.__qualname__, "__doc__": parent.__doc__},
+    )
+    made._exactly = made  # type: ignore[attr-defined]
+    return made
+
+
+def inert_class(parent: type, reason: str) -> type:
+    """Upstream's class as it is, in a version that we do not know; it says so when a sink is made."""
+    theirs: Any = parent
+
+    def create(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if not settings.switched_off():
+            settings.tuning()
+            _say_why_not(reason)
+        return theirs.create.__func__(cls, *args, **kwargs)
+
+    return type(
+        parent.__name__,
+        (parent,),
+        {
+            "__module__": parent.__module__,
+            "__qualname__": parent.__qualname__,
+            "__doc__": parent.__doc__,
+            "create": classmethod(create),
+        },
+    )

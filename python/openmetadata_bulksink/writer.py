@@ -1,0 +1,223 @@
+"""One sink's native side: the engine, its fence, and how outcomes become entries of upstream's `Status` (rule A6).
+
+Takes records that are already bytes; knows neither Create classes nor upstream's dispatch. The lock guards `Status`
+only and is never held across a wait.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from openmetadata_bulksink.fence import Fence, Scope
+from openmetadata_bulksink.log import log
+from openmetadata_bulksink.records import Record
+
+if TYPE_CHECKING:
+    from openmetadata_bulksink._native import BulkSink, Outcome
+    from openmetadata_bulksink.upstream import Status
+
+
+class Writer:
+    """Records in, entries of a status out."""
+
+    def __init__(self, engine: BulkSink, client: Any, status: Status, failure: Callable[..., Any]) -> None:
+        """failure: upstream's `StackTraceError`."""
+        self.engine = engine
+        self.fence = Fence(client, engine, self.pending)
+        self._status = status
+        self._failure = failure
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._ended = 0
+        self._texts: dict[str, str] = {}
+        self.entities = 0
+        self.lost = 0
+        self.life_cycles = 0
+        self.final_drain_seconds = 0.0
+        self.closed = False
+        self._finishing = False
+        self.fence.install()
+        _living.add(self)
+
+    # --- records ---
+
+    def submit(self, record: Record) -> None:
+        self.engine.submit(
+            record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
+        )
+        outcomes = self.engine.take_outcomes()
+        if outcomes:
+            self._account(outcomes)
+
+    def submit_life_cycle(self, collection: str, fqn: str, life_cycle: bytes) -> None:
+        self.engine.submit_life_cycle(collection, fqn, life_cycle)
+        self.settle()
+
+    def pending(self) -> bool:
+        """Whether any record may be without an outcome. Asked for every request of the client."""
+        if os.getpid() != self._pid:
+            self._start_afresh()
+        return self.engine.mark() > self._ended
+
+    def _start_afresh(self) -> None:
+        """In the child of a fork: what was pending is the parent's."""
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._ended = 0
+        self.fence.forget()
+
+    # --- outcomes ---
+
+    def settle(self) -> None:
+        """Turn the outcomes that have come into entries."""
+        outcomes = self.engine.take_outcomes()
+        if outcomes:
+            self._account(outcomes)
+
+    def _account(self, outcomes: list[Outcome]) -> None:
+        if os.getpid() != self._pid:
+            self._start_afresh()
+        written: list[str] = []
+        with self._lock:
+            self._ended += len(outcomes)
+            for outcome in outcomes:
+                status = outcome.status
+                if status == "written":
+                    if outcome.kind == "create":
+                        written.append(self._text(outcome.collection))
+                    else:
+                        self.life_cycles += 1
+                elif status == "failed":
+                    self.lost += 1
+                    self._fail(outcome)
+                else:
+                    self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
+            self.entities += len(written)
+            self._status.records.extend(written)
+
+    def _fail(self, outcome: Outcome) -> None:
+        what = "life cycle of " if outcome.kind == "life_cycle" else ""
+        reason = f"The {what}{_noun(outcome.collection)} {outcome.fqn} was not written: {outcome.reason}"
+        self._status.failed(self._failure(name=outcome.fqn, error=reason, stackTrace=None))
+
+    def _text(self, collection: str) -> str:
+        """One text for all entities of a kind: a status of a million tables would else be 115 MB."""
+        text = self._texts.get(collection)
+        if text is None:
+            text = self._texts[collection] = f"{_noun(collection)} written"
+        return text
+
+    # --- waits ---
+
+    def wait_for(self, scopes: tuple[Scope, ...], route: str) -> None:
+        """Before a record that upstream writes itself (rule A3)."""
+        if scopes and self.pending():
+            self.fence.hold_for(route, scopes)
+            self.settle()
+
+    def barrier(self, strict: bool) -> None:
+        """Rule A5."""
+        if strict:
+            self.fence.hold_for("Barrier", (Scope(),))
+            self.settle()
+        else:
+            self.fence.barrier()
+
+    def finish(self) -> None:
+        """The final drain: after it, nothing is pending. Does not close: more records may come."""
+        if self.closed or self._finishing:
+            return
+        self._finishing = True
+        started = time.monotonic()
+        try:
+            if self.pending():
+                self.engine.drain()
+        finally:
+            self._finishing = False
+            self.final_drain_seconds += time.monotonic() - started
+            self.settle()
+
+    def close(self) -> None:
+        """Drain, end the engine's threads, and give the client back. A wait that was interrupted may be tried again."""
+        if self.closed:
+            return
+        self.finish()
+        self.engine.close()
+        self.settle()
+        self.closed = True
+        self.fence.remove()
+        _living.discard(self)
+
+    # --- what it says ---
+
+    def summary(self) -> str:
+        """The line at the end."""
+        stats = self.engine.stats()
+        blocked = f"budget {stats.blocked_seconds:.1f} s"
+        fences = dict(self.fence.waited)
+        if sum(fences.values()) >= 0.05:
+            worst = max(fences, key=lambda route: fences[route])
+            blocked += f", fences {sum(fences.values()):.1f} s (most of it {worst}, {fences[worst]:.1f} s)"
+        else:
+            blocked += ", fences 0.0 s"
+        blocked += f", final drain {self.final_drain_seconds:.1f} s"
+        life_cycles = f", {self.life_cycles} life cycles" if self.life_cycles else ""
+        return (
+            f"{self.entities} entities written{life_cycles}, {self.lost} failed, in {stats.requests} requests "
+            f"({stats.retries} retries, at most {stats.max_in_flight} at a time); the source was blocked by: {blocked}"
+        )
+
+
+_living: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+_NOUNS = {
+    "databases": "Database",
+    "databaseSchemas": "DatabaseSchema",
+    "tables": "Table",
+    "storedProcedures": "StoredProcedure",
+    "queries": "Query",
+    "charts": "Chart",
+    "dashboards": "Dashboard",
+    "dashboard/datamodels": "DashboardDataModel",
+    "topics": "Topic",
+    "searchIndexes": "SearchIndex",
+    "mlmodels": "MlModel",
+    "apiCollections": "APICollection",
+    "apiEndpoints": "APIEndpoint",
+    "drives/directories": "Directory",
+    "drives/files": "File",
+    "drives/spreadsheets": "Spreadsheet",
+    "drives/worksheets": "Worksheet",
+    "users": "User",
+    "tags": "Tag",
+    "classifications": "Classification",
+    "glossaryTerms": "GlossaryTerm",
+}
+
+
+def _noun(collection: str) -> str:
+    return _NOUNS.get(collection, collection)
+
+
+def _at_exit() -> None:
+    """A program that ends without `close()`: the interpreter does not wait for us, so at least say what was not
+    delivered.
+    """
+    for writer in list(_living):
+        if writer.closed or writer._pid != os.getpid():
+            continue
+        try:
+            pending = writer.engine.stats().pending
+        except Exception:  # noqa: BLE001
+            continue
+        if pending:
+            log.warning("%d records were not delivered: the sink was not closed before the program ended", pending)
+
+
+atexit.register(_at_exit)

@@ -1,0 +1,149 @@
+"""Settings: every variable, what it refuses, and where the number of workers comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from openmetadata_bulksink import settings
+
+
+def config(**given: Any) -> Any:
+    """A sink config as upstream's pydantic model gives it."""
+    values = {
+        "bulk_sink_batch_size": 100,
+        "enable_async_pipeline": True,
+        "async_pipeline_workers": 2,
+        "override_metadata": False,
+    }
+    return SimpleNamespace(**{**values, **given}, model_fields_set=set(given))
+
+
+def test_nothing_set_is_all_defaults() -> None:
+    assert settings.tuning({"PATH": "/bin", "OM_OTHER": "1", "OM_BULKSINKING": "1"}) == settings.Tuning()
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    letters = str(tmp_path / "lost.jsonl")
+    found = settings.tuning(
+        {
+            "OM_BULKSINK": "1",
+            "OM_BULKSINK_WORKERS": "8",
+            "OM_BULKSINK_DELIVERY_TIMEOUT": "12.5",
+            "OM_BULKSINK_BUDGET_MB": "16",
+            "OM_BULKSINK_BATCH_BYTES": "1048576",
+            "OM_BULKSINK_LINGER": "0.5",
+            "OM_BULKSINK_STRICT_BARRIER": "1",
+            "OM_BULKSINK_EMBED_LIFE_CYCLE": "true",
+            "OM_BULKSINK_DEAD_LETTERS": letters,
+            "OM_BULKSINK_ACCELERATE": "version",
+        }
+    )
+    assert found == settings.Tuning(
+        enabled=True,
+        workers=8,
+        delivery_timeout=12.5,
+        budget_bytes=16 * 1024 * 1024,
+        batch_bytes=1048576,
+        linger=0.5,
+        strict_barrier=True,
+        embed_life_cycle=True,
+        dead_letters=letters,
+        accelerate=frozenset({"version"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OM_BULKSINK", "maybe"),
+        ("OM_BULKSINK_WORKERS", "0"),
+        ("OM_BULKSINK_WORKERS", "four"),
+        ("OM_BULKSINK_DELIVERY_TIMEOUT", "-1"),
+        ("OM_BULKSINK_DELIVERY_TIMEOUT", "nan"),
+        ("OM_BULKSINK_BUDGET_MB", "0"),
+        ("OM_BULKSINK_BATCH_BYTES", "12"),
+        ("OM_BULKSINK_LINGER", "soon"),
+        ("OM_BULKSINK_STRICT_BARRIER", "2"),
+        ("OM_BULKSINK_EMBED_LIFE_CYCLE", "perhaps"),
+        ("OM_BULKSINK_DEAD_LETTERS", "/no/such/directory/lost.jsonl"),
+        ("OM_BULKSINK_DEAD_LETTERS", "/"),
+        ("OM_BULKSINK_ACCELERATE", "version,warp"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(settings.SettingError) as refused:
+        settings.tuning({name: value})
+    assert str(refused.value).startswith(name)
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(settings.SettingError, match=r"OM_BULKSINK_WORKER is not .* did you mean OM_BULKSINK_WORKERS\?"):
+        settings.tuning({"OM_BULKSINK_WORKER": "4"})
+
+
+def test_an_empty_value_is_not_set() -> None:
+    assert settings.tuning({"OM_BULKSINK_WORKERS": " "}) == settings.Tuning()
+
+
+@pytest.mark.parametrize(("value", "off"), [("0", True), ("false", True), ("OFF", True), ("1", False), ("what", False)])
+def test_switch(value: str, off: bool) -> None:
+    assert settings.switched_off({"OM_BULKSINK": value}) is off
+
+
+def test_accelerators_can_be_all_none_or_named() -> None:
+    assert settings.tuning({"OM_BULKSINK_ACCELERATE": "0"}).accelerate == frozenset()
+    assert settings.tuning({"OM_BULKSINK_ACCELERATE": "1"}).accelerate == frozenset(settings.ACCELERATORS)
+    assert settings.tuning({"OM_BULKSINK_ACCELERATE": "foreign_keys, version"}).accelerate == frozenset(
+        {"version", "foreign_keys"}
+    )
+
+
+def test_workers_come_from_the_environment_then_the_yaml_then_the_default() -> None:
+    nothing = settings.Tuning()
+    assert settings.writing(config(), nothing).workers == 4
+    assert settings.writing(config(async_pipeline_workers=7), nothing).workers == 7
+    assert settings.writing(config(async_pipeline_workers=7), settings.Tuning(workers=3)).workers == 3
+    assert settings.writing(config(), nothing, "1.11.14").workers == 2
+    assert settings.writing(config(), nothing, "1.12.1").workers == 4
+    assert settings.writing(config(async_pipeline_workers=7), nothing, "1.11.14").workers == 7
+
+
+def test_workers_of_the_yaml_are_checked() -> None:
+    with pytest.raises(settings.SettingError, match="async_pipeline_workers"):
+        settings.writing(config(async_pipeline_workers=0), settings.Tuning())
+
+
+def test_synchronous_mode() -> None:
+    nothing = settings.Tuning()
+    assert not settings.writing(config(), nothing).synchronous
+    assert settings.writing(config(bulk_sink_batch_size=1), nothing).synchronous
+    assert settings.writing(config(bulk_sink_batch_size=0), nothing) == settings.writing(
+        config(bulk_sink_batch_size=1), nothing
+    )
+    assert settings.writing(config(enable_async_pipeline=False), nothing).synchronous
+
+
+def test_the_query_of_bulk_requests_is_that_of_the_upstream_version() -> None:
+    before_2 = config()
+    del before_2.override_metadata
+    assert settings.writing(before_2, settings.Tuning()).bulk_query == "async=false"
+    assert settings.writing(config(), settings.Tuning()).bulk_query == "async=false&overrideMetadata=false"
+    overriding = settings.writing(config(override_metadata=True), settings.Tuning())
+    assert overriding.bulk_query == "async=false&overrideMetadata=true"
+
+
+def test_what_nobody_set_is_left_to_the_engine() -> None:
+    how = settings.writing(config(), settings.Tuning())
+    arguments = settings.engine_arguments(settings.Tuning(linger=0.0), how, {"base_url": "http://x/api/v1"})
+    assert arguments == {
+        "base_url": "http://x/api/v1",
+        "bulk_query": "async=false&overrideMetadata=false",
+        "batch_size": 100,
+        "workers": 4,
+        "synchronous": False,
+        "embed_life_cycle": False,
+        "linger": 0.0,
+    }
