@@ -95,7 +95,7 @@ def service_request() -> dict[str, Any]:
 
 
 def records(scale: Scale) -> Iterator[Record]:
-    """The catalogue in a source's order, at once: the database, each schema with its tables, life cycles behind them."""
+    """The catalogue in a source's order, at once: the database, schemas with their tables, life cycles behind them."""
     yield Entity("databases", DATABASE, {"name": "dev", "service": SERVICE})
     with_life_cycle = {index * scale.tables // scale.life_cycles for index in range(scale.life_cycles)}
     last_schema = ""
