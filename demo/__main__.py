@@ -108,7 +108,7 @@ def _ingest(contender: Contender, environment: Path, program: Path, file: Path, 
         config = workflow(source=sqlite_source(file, service="demo"), server_url=server.url, token=server.token)
         with Progress(contender.name, server, tables):
             run = ingest(environment, config, variables=contender.variables)
-        return Result(contender, run, server.state(), server.summary()["requests"]["total"])
+        return Result(contender, run, server.state(), server.summary()["requests"])
 
 
 class Progress:
@@ -137,7 +137,7 @@ class Progress:
 
     def _line(self, *, final: bool) -> None:
         try:
-            written = self._server.summary()["rows"].get("tables", 0)
+            written = self._server.summary()["rows_by_collection"].get("tables", 0)
         except (OSError, ServerFailed):
             return
         seconds = time.monotonic() - self._started

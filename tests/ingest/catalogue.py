@@ -64,7 +64,9 @@ def describe(differences: list[Difference], most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _comparable(entity: Entity, ignored: frozenset[str]) -> dict[str, Any]:
+def _comparable(entity: Any, ignored: frozenset[str]) -> Any:
+    if not isinstance(entity, Mapping):
+        return entity
     kept = {key: value for key, value in entity.items() if key not in ignored}
     constraints = kept.get("tableConstraints") or []
     if any(constraint.get("constraintType") == "FOREIGN_KEY" for constraint in constraints):

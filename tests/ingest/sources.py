@@ -25,7 +25,8 @@ def sqlite_file(path: Path, *, tables: int = 500, columns: int = 20, views: int 
         for number in range(tables):
             connection.execute(_sqlite_table(number, columns))
         for number in range(views):
-            connection.execute(f"CREATE VIEW view_{number:05} AS SELECT id FROM {_sqlite_name(number % tables)}")
+            table = _sqlite_name(tables - 1 - number)  # the first ones may be dropped later
+            connection.execute(f"CREATE VIEW view_{number:05} AS SELECT id FROM {table}")
         connection.commit()
     finally:
         connection.close()

@@ -38,7 +38,7 @@ class Catalogue(ABC):
 class SqliteCatalogue(Catalogue):
     """A SQLite file."""
 
-    def __init__(self, folder: Path, *, tables: int = 130) -> None:
+    def __init__(self, folder: Path, *, tables: int = 110) -> None:
         self._tables = tables
         self._file = sqlite_file(folder / "shop.db", tables=tables, columns=8, views=3)
 
@@ -52,7 +52,7 @@ class SqliteCatalogue(Catalogue):
 class PostgresCatalogue(Catalogue):
     """A database of a PostgreSQL: views, keys, comments, functions, procedures, unusual names and types."""
 
-    SHAPE = PostgresShape(schemas=3, tables=45, columns=8, foreign_keys=2, rich=True)
+    SHAPE = PostgresShape(schemas=3, tables=24, columns=8, foreign_keys=2, rich=True)
 
     def __init__(self, server: Postgres, database: str = "shop") -> None:
         self._server, self._database = server, database
@@ -69,10 +69,11 @@ class PostgresCatalogue(Catalogue):
 class RedshiftCatalogue(Catalogue):
     """A warehouse: views, late binding views, external tables, keys, procedures, life cycles."""
 
-    SHAPE = Shape(schemas=3, tables=45, columns=8, late_binding_views=1, external_tables=2, empty_tables=2, rich=True)
+    SHAPE = Shape(schemas=3, tables=30, columns=8, late_binding_views=1, external_tables=2, empty_tables=2, rich=True)
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
+        warehouse.fill()
 
     def source(self, service: str) -> dict[str, Any]:
         return self.warehouse.source(service=service)

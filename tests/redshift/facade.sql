@@ -83,9 +83,10 @@ SELECT n.oid, n.nspname, n.nspowner, n.nspacl, n.nspname AS schema
 FROM pg_catalog.pg_namespace n
 WHERE n.nspname <> 'redshift_facade';
 
+-- relkind is a text: PostgreSQL 15 makes no UNION of "char" and a literal that a subquery has settled as text.
 CREATE VIEW pg_class AS
 SELECT c.oid, c.relname, c.relnamespace, c.reltype, c.relowner, c.relam, c.relfilenode, c.reltablespace, c.relpages, c.reltuples,
-       c.reltoastrelid, c.relhasindex, c.relisshared, c.relkind, c.relnatts, c.relchecks, c.relhasrules, c.relacl,
+       c.reltoastrelid, c.relhasindex, c.relisshared, c.relkind::text, c.relnatts, c.relchecks, c.relhasrules, c.relacl,
        (CASE WHEN c.reloptions @> '{fillfactor=91}' THEN 1 WHEN c.reloptions @> '{fillfactor=98}' THEN 8 ELSE 0 END)::smallint AS reldiststyle
 FROM pg_catalog.pg_class c;
 

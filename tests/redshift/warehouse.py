@@ -69,22 +69,27 @@ class Warehouse:
         self, programs: Path, shape: Shape | None = None, *, delay: float = 0.0, serverless: bool = False
     ) -> None:
         self.shape = shape or Shape()
+        self._serverless = serverless
         self._postgres = Postgres(programs)
         try:
             self._postgres.execute(f"CREATE ROLE {self.user} LOGIN")
-            self._postgres.create_database(self.database)
-            self._execute(FACADE.read_text())
-            if serverless:
-                self._execute("DROP TABLE redshift_facade.stl_query")
-            for script in statements(self.shape):
-                self._execute(script)
-            self._execute(
-                "ANALYZE pg_catalog.pg_class; ANALYZE pg_catalog.pg_attribute; ANALYZE redshift_facade.table_facts;"
-            )
+            self.fill()
             self._proxy = Proxy(self._postgres.port, Dialect(self._facade_names()), delay=delay)
         except BaseException:
             self._postgres.stop()
             raise
+
+    def fill(self) -> None:
+        """Puts the database into its first state."""
+        self._postgres.drop_database(self.database)
+        self._postgres.create_database(self.database)
+        self._execute(FACADE.read_text())
+        if self._serverless:
+            self._execute("DROP TABLE redshift_facade.stl_query")
+        for script in statements(self.shape):
+            self._execute(script)
+        analyzed = ("pg_catalog.pg_class", "pg_catalog.pg_attribute", "redshift_facade.table_facts")
+        self._execute("".join(f"ANALYZE {name};" for name in analyzed))
 
     def _execute(self, script: str) -> str:
         return self._postgres.execute(script, database=self.database)
