@@ -87,6 +87,7 @@ def run(
         raise ChildFailed(f"{contender.title}: the native sink wrote: {result['native']}; it said: {result['said']}")
     # The service's PUT is the last request before the clock starts; what came before it belongs to no one.
     origin = next((entry for entry in log if entry["path"].endswith("/services/databaseServices")), None)
+    origin_ms = origin["t_end_ms"] + 1000 * result["after_put_s"] if origin else 0.0
     counted = [entry for entry in log if origin is not None and entry["n"] > origin["n"]]
     return Outcome(
         contender=contender.key,
@@ -97,7 +98,7 @@ def run(
         bad_statuses=request_log.by_status(counted),
         mean_batch=request_log.mean_batch(counted),
         most_in_flight=request_log.most_in_flight(counted),
-        steps=request_log.in_flight(counted, origin["t_end_ms"] if origin else 0.0),
+        steps=request_log.in_flight(counted, origin_ms),
         verdict=judge(scale, state, result["failures"]) if contender.kind != "extraction" else _nothing_to_write(),
         said=result["said"],
     )
