@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import import_module
 
 from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
 
@@ -30,7 +32,9 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     """Install accelerators. Returns what removes them, the names of those that are active, and why others stepped
     aside.
     """
-    undo: list[Undo] = [_hold("foreign key lookups pass", foreign_keys.let_pass)]
+    undo: list[Undo] = []
+    with suppress(StepsAside):
+        undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
     active: list[str] = []
     aside: list[str] = []
     chosen = set(names)
@@ -44,6 +48,16 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
             if str(reason):
                 aside.append(f"{name}, {reason}")
     return undo, active, aside
+
+
+def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
+    """As `install`, for all of upstream's modules that an accelerator could stand in: they are imported. For the
+    doctor.
+    """
+    for module in (version.MODULE, foreign_keys.SOURCE):
+        with suppress(ImportError):
+            import_module(module)
+    return install(names)
 
 
 def _hold(name: str, put_in: Callable[[], Undo]) -> Undo:

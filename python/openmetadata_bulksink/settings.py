@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PREFIX = "OM_BULKSINK"
 
@@ -161,8 +161,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Writing:
+class Writing(NamedTuple):
     """How the sink writes: what YAML and environment come to."""
 
     batch_size: int

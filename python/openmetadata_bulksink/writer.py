@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from openmetadata_bulksink.fence import Fence, Scope
 from openmetadata_bulksink.log import log
-from openmetadata_bulksink.records import Record
+from openmetadata_bulksink.records import Record, without_lost_keys
 
 if TYPE_CHECKING:
     from openmetadata_bulksink._native import BulkSink, Outcome
@@ -36,6 +36,8 @@ class Writer:
         self._pid = os.getpid()
         self._ended = 0
         self._texts: dict[str, str] = {}
+        #: Tables that wait for the tables of their foreign keys, until they end.
+        self._keyed: dict[str, Record] = {}
         self.entities = 0
         self.lost = 0
         self.life_cycles = 0
@@ -48,16 +50,21 @@ class Writer:
     # --- records ---
 
     def submit(self, record: Record) -> None:
-        self.engine.submit(
-            record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
-        )
+        self._hand_over(record)
         outcomes = self.engine.take_outcomes()
         if outcomes:
             self._account(outcomes)
 
+    def _hand_over(self, record: Record) -> None:
+        if record.needs and record.collection == "tables":
+            self._keyed[record.fqn] = record
+        self.engine.submit(
+            record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
+        )
+
     def submit_life_cycle(self, collection: str, fqn: str, life_cycle: bytes) -> None:
         self.engine.submit_life_cycle(collection, fqn, life_cycle)
-        self.settle()
+        self.collect()
 
     def pending(self) -> bool:
         """Whether any record may be without an outcome. Asked for every request of the client."""
@@ -70,24 +77,32 @@ class Writer:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._ended = 0
+        self._keyed = {}
         self.fence.forget()
 
     # --- outcomes ---
 
-    def settle(self) -> None:
-        """Turn the outcomes that have come into entries."""
+    def collect(self) -> bool:
+        """Turn the outcomes that have come into entries. Returns whether that gave the engine something to do again."""
         outcomes = self.engine.take_outcomes()
-        if outcomes:
-            self._account(outcomes)
+        return self._account(outcomes) if outcomes else False
 
-    def _account(self, outcomes: list[Outcome]) -> None:
+    def _account(self, outcomes: list[Outcome]) -> bool:
         if os.getpid() != self._pid:
             self._start_afresh()
         written: list[str] = []
+        again: list[Record] = []
         with self._lock:
             self._ended += len(outcomes)
             for outcome in outcomes:
                 status = outcome.status
+                if self._keyed and outcome.kind == "create":
+                    keyed = self._keyed.pop(outcome.fqn, None)
+                    if keyed is not None and status == "failed":
+                        bare = without_lost_keys(keyed, outcome.reason or "")
+                        if bare is not None:
+                            again.append(bare)
+                            continue
                 if status == "written":
                     if outcome.kind == "create":
                         written.append(self._text(outcome.collection))
@@ -100,6 +115,10 @@ class Writer:
                     self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
             self.entities += len(written)
             self._status.records.extend(written)
+        for record in again:
+            log.info("%s is written without its foreign keys to tables that were not written", record.fqn)
+            self._hand_over(record)
+        return bool(again)
 
     def _fail(self, outcome: Outcome) -> None:
         what = "life cycle of " if outcome.kind == "life_cycle" else ""
@@ -119,13 +138,13 @@ class Writer:
         """Before a record that upstream writes itself (rule A3)."""
         if scopes and self.pending():
             self.fence.hold_for(route, scopes)
-            self.settle()
+            self.collect()
 
     def barrier(self, strict: bool) -> None:
         """Rule A5."""
         if strict:
             self.fence.hold_for("Barrier", (Scope(),))
-            self.settle()
+            self.collect()
         else:
             self.fence.barrier()
 
@@ -136,12 +155,13 @@ class Writer:
         self._finishing = True
         started = time.monotonic()
         try:
-            if self.pending():
+            more = self.pending()
+            while more:
                 self.engine.drain()
+                more = self.collect()
         finally:
             self._finishing = False
             self.final_drain_seconds += time.monotonic() - started
-            self.settle()
 
     def close(self) -> None:
         """Drain, end the engine's threads, and give the client back. A wait that was interrupted may be tried again."""
@@ -149,7 +169,7 @@ class Writer:
             return
         self.finish()
         self.engine.close()
-        self.settle()
+        self.collect()
         self.closed = True
         self.fence.remove()
         _living.discard(self)

@@ -88,16 +88,19 @@ impl BulkAnswer {
         }
         let names = Names::of(sent);
         let mut verdicts = all(Verdict::Unanswered);
-        let mut set = |at: Option<usize>, verdict: Verdict| {
-            let slot = at.and_then(|at| verdicts.get_mut(at));
-            slot.map(|slot| *slot = verdict).is_some()
-        };
-        for request in &self.successes {
-            set(names.find(request, sent), Verdict::Written);
-        }
         let mut matched = 0;
         for failure in &self.failures {
-            matched += u64::from(set(names.find(&failure.request, sent), failure.verdict()));
+            let found = names.find(&failure.request, sent, &verdicts);
+            if let Some(verdict) = found.and_then(|at| verdicts.get_mut(at)) {
+                matched += u64::from(*verdict == Verdict::Unanswered);
+                *verdict = failure.verdict();
+            }
+        }
+        for request in &self.successes {
+            let found = names.find(request, sent, &verdicts);
+            if let Some(verdict @ Verdict::Unanswered) = found.and_then(|at| verdicts.get_mut(at)) {
+                *verdict = Verdict::Written;
+            }
         }
         // Every failure is accounted for and the server counts all others as passed: its spelling of their names does not matter.
         let failed = self.failed.unwrap_or(matched);
@@ -171,7 +174,8 @@ impl<'a> Names<'a> {
         names
     }
 
-    fn find(&self, request: &Value, sent: &[SentRow<'a>]) -> Option<usize> {
+    /// The row that `request` speaks of. Rows of equal text are taken in turn.
+    fn find(&self, request: &Value, sent: &[SentRow<'a>], verdicts: &[Verdict]) -> Option<usize> {
         match request {
             Value::String(text) => self.find_fqn(text),
             Value::Object(fields) => {
@@ -181,8 +185,9 @@ impl<'a> Names<'a> {
                 }
                 let Some(name) = text("name") else {
                     // A query without a name: only its whole text tells it from the others.
-                    return sent.iter().position(|row| {
-                        serde_json::from_slice::<Value>(row.body).is_ok_and(|body| is_echo(&body, request))
+                    return sent.iter().zip(verdicts).position(|(row, verdict)| {
+                        *verdict == Verdict::Unanswered
+                            && serde_json::from_slice::<Value>(row.body).is_ok_and(|body| is_echo(&body, request))
                     });
                 };
                 let candidates = self.by_name.get(name)?;
@@ -293,6 +298,15 @@ mod tests {
         let answer = r#"{"numberOfRowsPassed":2,"successRequest":[{"request":"s.a"},{"request":"s.zzz"}],
             "failedRequest":[{"request":"s.yyy","status":400,"message":"x"}]}"#;
         assert_eq!(judge(answer, &["s.a", "s.b"]), [Verdict::Written, Verdict::Unanswered]);
+    }
+
+    #[test]
+    fn rows_that_nobody_can_tell_apart_are_not_taken_for_one() {
+        let failure = r#"{"request":{},"status":400,"message":"x"}"#;
+        let answer = format!(
+            r#"{{"numberOfRowsPassed":0,"numberOfRowsFailed":3,"failedRequest":[{failure},{failure},{failure}]}}"#
+        );
+        assert_eq!(judge(&answer, &["s.a", "s.b", "s.c"]), vec![refused(400, "x"); 3]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A batch: records of one collection in one request; when it is sealed, and how it is split (E2, E7).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::order::{CollectionId, Order, Ready};
@@ -18,8 +20,8 @@ pub(super) struct Batch {
     pub attempts: u32,
     /// The same fault so many times in a row, and how many successes there were elsewhere when the first of them came.
     pub faults: Option<Faults>,
-    /// It was split from a batch that met this fault; its twin tells whether the fault is the batch's own.
-    pub twin: Option<TwinId>,
+    /// It is half of a batch that met a fault; its twin tells whether the fault is the batch's own.
+    pub twins: Option<Twins>,
     /// Past its deadline, for one last attempt.
     pub last_attempt: bool,
     /// It was last sent to the bulk endpoint.
@@ -28,9 +30,19 @@ pub(super) struct Batch {
     pub probe: bool,
 }
 
-/// Two halves of one split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct TwinId(pub u64);
+/// What the two halves of one split know of each other.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Twins(Arc<AtomicBool>);
+
+impl Twins {
+    pub fn one_passed(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_one_passed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// One try to find out whether a collection refuses everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +62,7 @@ impl Batch {
             members,
             attempts: 0,
             faults: None,
-            twin: None,
+            twins: None,
             last_attempt: false,
             in_bulk: false,
             probe: false,

@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHasher};
 use serde_json::Value;
 
 use super::answer::{BulkAnswer, SentRow, Verdict};
-use super::batch::{Batch, Faults, TwinId};
-use super::record::{Ending, Fqn, Kind, Sequence};
+use super::batch::{Batch, Faults, Twins};
+use super::lifecycle::Patch;
+use super::order::CollectionId;
+use super::record::{Ending, Fqn, Kind, Missing, Sequence};
 use super::request::Answer;
 use super::retry::{back_off, meaning, row_meaning, shorten, Again, Asked, Meaning, RowMeaning};
 use super::{Engine, Time, Work};
@@ -109,6 +112,11 @@ impl ReadBack {
         self.reasons.insert(sequence, reason);
     }
 
+    /// A record has ended in another way.
+    pub fn forget(&mut self, sequence: Sequence) {
+        self.reasons.remove(&sequence);
+    }
+
     /// The records that need not be asked for any more, once the time for it is over.
     pub fn expire(&mut self, now: Time) -> Vec<Sequence> {
         self.over |= self.until.is_some_and(|until| until <= now);
@@ -129,12 +137,12 @@ pub(super) struct WrittenLately {
 }
 
 impl WrittenLately {
-    fn hash(fqn: &Fqn) -> u64 {
-        BuildHasherDefault::<FxHasher>::default().hash_one(fqn.as_str())
+    fn hash(collection: CollectionId, fqn: &Fqn) -> u64 {
+        BuildHasherDefault::<FxHasher>::default().hash_one((collection, fqn.as_str()))
     }
 
-    pub fn note(&mut self, fqn: &Fqn, now: Time) {
-        let hash = Self::hash(fqn);
+    pub fn note(&mut self, collection: CollectionId, fqn: &Fqn, now: Time) {
+        let hash = Self::hash(collection, fqn);
         self.by_time.push_back((now, hash));
         self.last.insert(hash, now);
     }
@@ -149,8 +157,10 @@ impl WrittenLately {
         }
     }
 
-    fn contains(&self, fqn: &Fqn) -> bool {
-        self.last.contains_key(&Self::hash(fqn))
+    /// Whether it was written after a request was sent that is still in flight.
+    fn since(&self, collection: CollectionId, fqn: &Fqn, sent: Time) -> bool {
+        let last = self.last.get(&Self::hash(collection, fqn));
+        last.is_some_and(|written| *written >= sent)
     }
 }
 
@@ -181,11 +191,19 @@ impl Engine {
             Meaning::Again(again) => self.batch_again(batch, again, sent, now),
             Meaning::TooSlow(reason) => self.batch_too_slow(batch, reason, sent, now),
             Meaning::TooLarge(text) => self.batch_too_large(batch, &text, sent, now),
-            Meaning::Missing(fqn, text) => {
+            Meaning::Missing(missing, text) => {
                 self.served(batch.collection, sent, now);
                 for member in batch.members {
-                    self.row_lacks(member, fqn.clone(), &text);
+                    self.row_lacks(member, missing.clone(), &text, sent);
                 }
+            }
+            Meaning::Exists(text) => {
+                self.served(batch.collection, sent, now);
+                let mut again = SentAgain::default();
+                for member in batch.members.iter().copied() {
+                    self.row_exists(member, text.clone(), &mut again);
+                }
+                self.send_again(&batch, again, &text, sent, now);
             }
             Meaning::Refused(text) => self.batch_refused(batch, &text, sent, now),
             Meaning::Unauthorized(text) => self.unauthorized(Work::Batch(batch), text, sent, now),
@@ -200,11 +218,7 @@ impl Engine {
                     .map(|member| Batch::new(collection, vec![member]));
                 self.at_once.extend(singles.map(Work::Batch));
             }
-            Meaning::Misdirected(text) => {
-                for member in batch.members {
-                    self.finish(member, Ending::Failed(text.as_str().into()));
-                }
-            }
+            Meaning::Misdirected(text) => self.fail_in_doubt(&Work::Batch(batch), &text),
         }
     }
 
@@ -234,14 +248,16 @@ impl Engine {
             // The server turned all of it away: that is no sign of life.
         } else {
             self.served(batch.collection, sent, now);
-            if let Some(twin) = batch.twin {
-                self.twins.insert(twin, true);
+            if let Some(twins) = &batch.twins {
+                twins.one_passed();
             }
         }
         for (member, verdict) in batch.members.iter().copied().zip(verdicts) {
             match verdict {
                 Verdict::Written => self.finish(member, Ending::Written),
-                Verdict::Refused(status, text) => self.row_refused(member, status, &text, &mut again, &mut texts),
+                Verdict::Refused(status, text) => {
+                    self.row_refused(member, status, &text, &mut again, &mut texts, sent);
+                }
                 Verdict::Unanswered => self.row_unanswered(member, &mut again),
             }
         }
@@ -255,6 +271,7 @@ impl Engine {
         text: &str,
         again: &mut SentAgain,
         texts: &mut String,
+        sent: Time,
     ) {
         let Some(entry) = self.order.get_mut(member) else {
             return;
@@ -277,14 +294,24 @@ impl Engine {
                     self.finish(member, Ending::Failed(reason.into()));
                 }
             }
-            RowMeaning::Missing(fqn) => self.row_lacks(member, fqn, &reason),
-            RowMeaning::Duplicate if entry.unknown => {
-                // Our own earlier attempt may have put it there; without it, the same answer is final.
-                entry.unknown = false;
-                again.alone.push(member);
-            }
-            RowMeaning::Duplicate if entry.record.first_wins => self.finish(member, Ending::Warned(reason.into())),
-            RowMeaning::Duplicate | RowMeaning::Refused => self.finish(member, Ending::Failed(reason.into())),
+            RowMeaning::Missing(missing) => self.row_lacks(member, missing, &reason, sent),
+            RowMeaning::Duplicate => self.row_exists(member, reason, again),
+            RowMeaning::Refused => self.finish(member, Ending::Failed(reason.into())),
+        }
+    }
+
+    /// The server has a record in another form already.
+    fn row_exists(&mut self, member: Sequence, reason: String, again: &mut SentAgain) {
+        let Some(entry) = self.order.get_mut(member) else {
+            return;
+        };
+        if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
+            // Our own earlier attempt may have put it there; the same answer once more is final.
+            again.alone.push(member);
+        } else if entry.record.first_wins {
+            self.finish(member, Ending::Warned(reason.into()));
+        } else {
+            self.finish(member, Ending::Failed(reason.into()));
         }
     }
 
@@ -297,21 +324,26 @@ impl Engine {
             self.finish(member, Ending::Failed(text.into()));
         } else {
             entry.unanswered = true;
+            entry.unknown = true;
             again.alone.push(member);
         }
     }
 
     /// A record was refused because `missing` is not there (E8).
-    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Fqn, reason: &str) {
+    pub(super) fn row_lacks(&mut self, member: Sequence, missing: Missing, reason: &str, sent: Time) {
         let pending = self.order.is_pending(&missing, member);
-        let there_by_now = self.written_lately.contains(&missing);
+        // What it needs is pending and not parked itself: it will be there soon, or fail.
+        let coming = self.order.is_coming(&missing, member);
+        let meant: Vec<CollectionId> = self.order.meant_by(&missing).collect();
+        let there_by_now = meant.iter().any(|c| self.written_lately.since(*c, &missing.fqn, sent));
+        let has_failed = meant.iter().any(|c| self.failed.contains(&(*c, missing.fqn.clone())));
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        let final_text = if entry.last_chance || entry.refused_for.contains(&missing) {
+        let final_text = if !coming && !there_by_now && (entry.last_chance || entry.refused_for.contains(&missing)) {
             Some(reason.to_owned())
-        } else if self.failed.contains(&missing) && !pending {
-            Some(format!("{reason}; {missing} failed in this run"))
+        } else if has_failed && !pending && !there_by_now {
+            Some(format!("{reason}; {} failed in this run", missing.fqn))
         } else {
             None
         };
@@ -320,11 +352,13 @@ impl Engine {
             return;
         }
         entry.refused_for.push(missing.clone());
+        let work = match entry.kind() {
+            Kind::Create => Work::Batch(Batch::new(entry.collection, vec![member])),
+            Kind::LifeCycle => Work::Patch(Patch::new(member)),
+        };
         self.report_parked_scout(member);
         if there_by_now && !pending {
-            if let Some(collection) = self.order.get(member).map(|entry| entry.collection) {
-                self.at_once.push(Work::Batch(Batch::new(collection, vec![member])));
-            }
+            self.at_once.push(work);
         } else {
             self.order.park(member, missing);
         }
@@ -333,7 +367,7 @@ impl Engine {
     /// Sends rows again that the server could not take this time.
     fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
         if !again.overloaded.is_empty() {
-            self.health.fault(sent, text);
+            self.met_fault(&again.overloaded, sent, text, true);
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, None, chance);
             let rows = Batch {
@@ -358,7 +392,7 @@ impl Engine {
     }
 
     /// A request was served, whatever became of its rows.
-    pub(super) fn served(&mut self, collection: super::order::CollectionId, sent: Time, now: Time) {
+    pub(super) fn served(&mut self, collection: CollectionId, sent: Time, now: Time) {
         self.limiter.served(sent, now);
         self.routes.entry(collection).or_default().refusals.accepted();
         self.recovered(now);
@@ -370,7 +404,7 @@ impl Engine {
         if self.read_back.over && !self.read_back.is_busy() {
             self.read_back = ReadBack::default();
         }
-        if let Some(since) = self.health.success() {
+        if let Some(since) = self.health.success(now) {
             if std::mem::take(&mut self.stall_told) {
                 self.notices.push_back(format!(
                     "writing goes on after {} s without success",
@@ -380,8 +414,23 @@ impl Engine {
         }
     }
 
+    /// An attempt at these records met a fault. Whether faults without one success between them amount to overload.
+    pub(super) fn met_fault(&mut self, members: &[Sequence], sent: Time, reason: &str, overload: bool) -> bool {
+        let text: Arc<str> = reason.into();
+        for member in members {
+            if let Some(entry) = self.order.get_mut(*member) {
+                entry.last_fault = Some(text.clone());
+            }
+        }
+        let suspect = match members {
+            [only] if !overload => Some(*only),
+            _ => None,
+        };
+        self.health.fault(sent, reason, suspect)
+    }
+
     fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
-        let streak = self.health.fault(sent, &again.reason);
+        let streak = self.met_fault(&batch.members, sent, &again.reason, again.overload);
         if again.overload || streak {
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -424,11 +473,10 @@ impl Engine {
             },
         };
         batch.faults = Some(faults);
-        let twin_passed = batch.twin.is_some_and(|twin| self.twins.get(&twin) == Some(&true));
-        let needed = match (batch.twin, twin_passed) {
-            (Some(_), true) => 1,
-            (Some(_), false) => 2,
-            (None, _) => FAULTS_BEFORE_SPLIT,
+        let needed = match &batch.twins {
+            Some(twins) if twins.has_one_passed() => 1,
+            Some(_) => 2,
+            None => FAULTS_BEFORE_SPLIT,
         };
         // A broken connection says less about the batch than a status does: only where others get through.
         let tells = alike >= 500 || successes > faults.successes_before;
@@ -436,14 +484,13 @@ impl Engine {
     }
 
     fn split_with_twins(&mut self, batch: Batch, again: &Again) {
-        let twin = TwinId(self.number());
+        let twins = Twins::default();
         let successes_before = self.health.successes();
         let Some((mut first, mut second)) = batch.halves() else {
             return;
         };
-        self.twins.insert(twin, false);
         for half in [&mut first, &mut second] {
-            half.twin = Some(twin);
+            half.twins = Some(twins.clone());
             half.faults = again.alike.map(|alike| Faults {
                 alike,
                 count: 0,
@@ -454,7 +501,7 @@ impl Engine {
     }
 
     fn batch_too_slow(&mut self, batch: Batch, reason: String, sent: Time, now: Time) {
-        self.health.fault(sent, &reason);
+        self.met_fault(&batch.members, sent, &reason, false);
         let chance = self.random.f64();
         self.limiter.overloaded(sent, now, None, chance);
         for member in &batch.members {
@@ -522,17 +569,27 @@ impl Engine {
     /// The server does not accept the token: again for a while, then everything is given up.
     pub(super) fn unauthorized(&mut self, work: Work, text: String, sent: Time, now: Time) {
         if self.authorization.refused(sent, now, self.config.renewable_token) {
-            for sequence in work.sequences() {
-                self.finish(sequence, Ending::Failed(text.as_str().into()));
-            }
+            self.fail_in_doubt(&work, &text);
             self.health.open(text);
             self.give_everything_up(now);
         } else if let Some(why) = self.health.is_open().map(str::to_owned) {
-            for sequence in work.sequences() {
-                self.finish(sequence, Ending::Failed(why.as_str().into()));
-            }
+            self.fail_in_doubt(&work, &why);
         } else {
+            let text: Arc<str> = text.into();
+            for sequence in work.sequences() {
+                if let Some(entry) = self.order.get_mut(sequence) {
+                    entry.last_fault = Some(text.clone());
+                }
+            }
             self.put_off(work, now + UNAUTHORIZED_PAUSE);
+        }
+    }
+
+    /// Fails records for good, and says where an earlier attempt may have written them.
+    pub(super) fn fail_in_doubt(&mut self, work: &Work, why: &str) {
+        for sequence in work.sequences() {
+            let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
+            self.finish(sequence, Ending::Failed(with_doubt(why, unknown).into()));
         }
     }
 
@@ -542,7 +599,7 @@ impl Engine {
         match answer {
             Answer::Token(Ok(())) => self.authorization.hold_until = now,
             Answer::Token(Err(text)) => {
-                self.health.fault(now, &format!("no new token: {text}"));
+                self.health.fault(now, &format!("no new token: {text}"), None);
                 self.authorization.hold_until = now + UNAUTHORIZED_PAUSE;
             }
             Answer::Response(_) | Answer::Fault(_) => {}
@@ -606,7 +663,8 @@ impl Engine {
     /// The end of a record that could not be delivered in time: looked up first, where it may have been written.
     fn give_up_one(&mut self, sequence: Sequence, reason: Option<&str>, now: Time) {
         let Some(entry) = self.order.get(sequence) else { return };
-        let reason = reason.unwrap_or_else(|| self.health.last_reason());
+        let own = entry.last_fault.as_deref();
+        let reason = reason.or(own).unwrap_or_else(|| self.health.last_reason());
         let after = entry
             .first_attempt
             .map_or(0, |first| now.saturating_sub(first).as_secs());
@@ -623,7 +681,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn read_back_answered(&mut self, sequence: Sequence, answer: Answer, now: Time) {
+    pub(super) fn read_back_answered(&mut self, sequence: Sequence, answer: Answer, sent: Time, now: Time) {
         let Some(entry) = self.order.get(sequence) else { return };
         match meaning(Asked::Get, answer) {
             Meaning::Done(body) => {
@@ -640,7 +698,13 @@ impl Engine {
                 let reason = self.read_back.reasons.remove(&sequence).unwrap_or_default();
                 self.finish(sequence, Ending::Failed(reason.into()));
             }
-            _ => {
+            other => {
+                if let Meaning::Again(again) = other {
+                    if self.health.fault(sent, &again.reason, None) || again.overload {
+                        let chance = self.random.f64();
+                        self.limiter.overloaded(sent, now, again.retry_after, chance);
+                    }
+                }
                 self.end_unread(sequence);
                 self.read_back.over = true;
                 for sequence in self.read_back.expire(now) {
@@ -658,7 +722,7 @@ impl Engine {
 
     /// The breaker: after a full deadline without one success, nothing more is sent but a probe now and then.
     pub(super) fn consider_giving_up_the_server(&mut self, now: Time) {
-        let Some(since) = self.health.faulty_since() else {
+        let Some(since) = self.health.dead_since() else {
             return;
         };
         let faulty_for = now.saturating_sub(since);

@@ -1,12 +1,13 @@
 //! Phase two: life cycle patches that wait for their entity (E10), or ride in its create request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 use super::order::{Entry, Order};
-use super::record::{Ending, Kind, Payload, Sequence};
+use super::record::{Ending, Kind, Missing, Payload, Sequence};
 use super::request::{Answer, Call, Entity};
 use super::retry::{meaning, Asked, Meaning};
 use super::{Engine, Time, Work};
@@ -87,7 +88,7 @@ impl Engine {
             Meaning::Missing(_, text) => {
                 self.limiter.served(sent, now);
                 self.recovered(now);
-                self.entity_is_missing(patch.sequence, &text);
+                self.entity_is_missing(patch.sequence, &text, sent);
             }
             Meaning::NoSuchRoute => {
                 self.patch_by_name = Some(false);
@@ -95,33 +96,34 @@ impl Engine {
                 self.at_once.push(Work::Patch(patch));
             }
             Meaning::Again(again) => {
-                let streak = self.health.fault(sent, &again.reason);
+                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.overload);
                 if again.overload || streak {
                     let chance = self.random.f64();
                     self.limiter.overloaded(sent, now, again.retry_after, chance);
                 }
-                self.patch_again(patch, &again.reason, again.retry_after, now);
+                self.patch_again(patch, &again.reason, again.unknown, again.retry_after, now);
             }
             Meaning::TooSlow(reason) => {
-                self.health.fault(sent, &reason);
+                self.met_fault(&[patch.sequence], sent, &reason, false);
                 let chance = self.random.f64();
                 self.limiter.overloaded(sent, now, None, chance);
-                self.patch_again(patch, &reason, None, now);
+                self.patch_again(patch, &reason, true, None, now);
             }
             Meaning::Unauthorized(text) => self.unauthorized(Work::Patch(patch), text, sent, now),
-            Meaning::Refused(text) => {
+            Meaning::Refused(text) | Meaning::Exists(text) => {
                 self.limiter.served(sent, now);
                 self.recovered(now);
                 self.finish(patch.sequence, Ending::Failed(text.into()));
             }
-            Meaning::TooLarge(text) | Meaning::Misdirected(text) => {
-                self.finish(patch.sequence, Ending::Failed(text.into()));
-            }
+            Meaning::TooLarge(text) | Meaning::Misdirected(text) => self.fail_in_doubt(&Work::Patch(patch), &text),
         }
     }
 
-    /// A patch is the same whether it is applied once or twice, so an unknown result needs no care.
-    fn patch_again(&mut self, patch: Patch, reason: &str, asked: Option<std::time::Duration>, now: Time) {
+    /// A patch is the same whether it is applied once or twice, so an unknown result needs no pause, only to be told of at the end.
+    fn patch_again(&mut self, patch: Patch, reason: &str, unknown: bool, asked: Option<Duration>, now: Time) {
+        if let Some(entry) = self.order.get_mut(patch.sequence) {
+            entry.unknown |= unknown;
+        }
         if self.health.is_open().is_some() {
             self.give_up(Work::Patch(patch), reason, now);
         } else {
@@ -132,11 +134,10 @@ impl Engine {
     }
 
     /// The entity is not there: the patch waits until it is submitted, or for the final drain.
-    fn entity_is_missing(&mut self, sequence: Sequence, text: &str) {
-        let Some(key) = self.order.get(sequence).map(|entry| entry.key.clone()) else {
-            return;
-        };
-        self.row_lacks(sequence, key, text);
+    fn entity_is_missing(&mut self, sequence: Sequence, text: &str, sent: Time) {
+        let Some(entry) = self.order.get(sequence) else { return };
+        let missing = Missing::of(&entry.record.collection, entry.key.clone());
+        self.row_lacks(sequence, missing, text, sent);
     }
 
     /// The life cycles that wait for an entity whose last create request has failed, with what to say of them.
@@ -153,6 +154,10 @@ impl Engine {
     pub(super) fn embed(&mut self, collection: &str, fqn: &str, life_cycle: &[u8]) -> Option<Sequence> {
         let key = Order::key(collection, fqn);
         let sequence = self.order.unsent_create(collection, &key)?;
+        if self.order.has_patch(self.order.get(sequence)?) {
+            // An earlier life cycle comes first, on its own.
+            return None;
+        }
         let body = with_life_cycle(self.order.get(sequence)?.record.payload.bytes(), life_cycle)?;
         self.order.set_payload(sequence, Payload::Create(body));
         Some(sequence)

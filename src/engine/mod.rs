@@ -52,7 +52,7 @@ pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Reco
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
 pub use waits::{Scope, WaitId};
 
-use batch::{Batch, InquestId, Sealing, TwinId};
+use batch::{Batch, InquestId, Sealing};
 use delivery::{Authorization, ReadBack, WrittenLately};
 use inquest::Inquest;
 use lifecycle::Patch;
@@ -180,12 +180,11 @@ pub struct Engine {
     at_once: Vec<Work>,
     /// Work to be sent again, by time; the number keeps entries of one time apart.
     later: BTreeMap<(Time, u64), Waiting>,
-    twins: FxHashMap<TwinId, bool>,
     inquests: FxHashMap<InquestId, Inquest>,
     scouts: FxHashMap<Sequence, InquestId>,
     flights: BTreeMap<RequestId, Flight>,
     read_back: ReadBack,
-    failed: FxHashSet<Fqn>,
+    failed: FxHashSet<(CollectionId, Fqn)>,
     written_lately: WrittenLately,
     outcomes: VecDeque<Outcome>,
     notices: VecDeque<String>,
@@ -231,7 +230,6 @@ impl Engine {
             patch_by_name: None,
             at_once: Vec::new(),
             later: BTreeMap::new(),
-            twins: FxHashMap::default(),
             inquests: FxHashMap::default(),
             scouts: FxHashMap::default(),
             flights: BTreeMap::new(),
@@ -429,7 +427,7 @@ impl Engine {
         match flight.work {
             Work::Batch(batch) => self.batch_answered(batch, answer, flight.sent, now),
             Work::Patch(patch) => self.patch_answered(patch, answer, flight.sent, now),
-            Work::ReadBack(sequence) => self.read_back_answered(sequence, answer, now),
+            Work::ReadBack(sequence) => self.read_back_answered(sequence, answer, flight.sent, now),
             Work::RenewToken => self.token_answered(answer, now),
         }
         self.settle(now);
@@ -527,6 +525,7 @@ impl Engine {
             self.waits = waits;
         }
         if self.counts.pending == 0 {
+            self.health.rest(self.stall_told);
             self.waits.all_done();
             if self.closing.is_some() {
                 self.closed = true;
@@ -542,14 +541,15 @@ impl Engine {
             let Some(entry) = self.order.end(sequence) else {
                 continue;
             };
+            self.read_back.forget(sequence);
             self.report_scout(sequence, &ending);
             if entry.kind() == Kind::Create {
                 let still_pending = self.order.last_create(&entry.record.collection, &entry.key).is_some();
                 match &ending {
                     Ending::Failed(reason) => {
                         if !still_pending {
-                            self.failed.insert(entry.key.clone());
-                            for parked in self.order.parked_for(&entry.key) {
+                            self.failed.insert((entry.collection, entry.key.clone()));
+                            for parked in self.order.parked_for(&entry) {
                                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
                                 todo.push((parked, Ending::Failed(text.into())));
                             }
@@ -557,9 +557,9 @@ impl Engine {
                         todo.extend(self.patches_without_entity(&entry, reason));
                     }
                     Ending::Written | Ending::Warned(_) => {
-                        self.failed.remove(&entry.key);
-                        self.written_lately.note(&entry.key, self.now);
-                        for parked in self.order.parked_for(&entry.key) {
+                        self.failed.remove(&(entry.collection, entry.key.clone()));
+                        self.written_lately.note(entry.collection, &entry.key, self.now);
+                        for parked in self.order.parked_for(&entry) {
                             self.order.unpark(parked);
                         }
                     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::record::{Fqn, Kind, Record, Sequence};
+use super::record::{Fqn, Kind, Missing, Record, Sequence};
 use super::waits::WaitId;
 use super::Time;
 
@@ -62,14 +62,18 @@ pub(super) struct Entry {
     pub attempts: u32,
     /// An earlier attempt may have been carried out.
     pub unknown: bool,
+    /// The server said, after an unknown result, that it has it already.
+    pub exists: bool,
     /// An answer came that did not mention it.
     pub unanswered: bool,
     /// Row answers of 5xx so far.
     pub server_errors: u8,
     /// Its next refusal is final.
     pub last_chance: bool,
+    /// The last fault that a request with it met.
+    pub last_fault: Option<Arc<str>>,
     /// What it was refused for already.
-    pub refused_for: Vec<Fqn>,
+    pub refused_for: Vec<Missing>,
     pub sharers: Vec<Sharer>,
     pub waits: Vec<WaitId>,
     state: State,
@@ -78,7 +82,7 @@ pub(super) struct Entry {
     urgent: bool,
     edges: Vec<(Sequence, Edge)>,
     dependants: Vec<(Sequence, Edge)>,
-    parked_for: Option<Fqn>,
+    parked_for: Option<Missing>,
 }
 
 impl Entry {
@@ -319,9 +323,11 @@ impl Order {
             first_attempt: None,
             attempts: 0,
             unknown: false,
+            exists: false,
             unanswered: false,
             server_errors: 0,
             last_chance: false,
+            last_fault: None,
             refused_for: Vec::new(),
             sharers: Vec::new(),
             waits: Vec::new(),
@@ -334,7 +340,7 @@ impl Order {
         };
         self.places += usize::from(entry.has_place());
         self.entries.insert(sequence, entry);
-        self.append_to_chain(sequence);
+        self.join_chain(sequence);
         self.make_ready_if_free(sequence);
         for parent in parents {
             self.hurry(parent);
@@ -392,9 +398,28 @@ impl Order {
             .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create))
     }
 
-    /// Whether any create request of that name is pending, in whatever collection, other than `except` itself.
-    pub fn is_pending(&self, fqn: &Fqn, except: Sequence) -> bool {
-        self.creates_of(fqn).iter().any(|sequence| *sequence != except)
+    /// The collections in which that may be.
+    pub fn meant_by<'a>(&'a self, missing: &'a Missing) -> impl Iterator<Item = CollectionId> + 'a {
+        let numbered = (0..).map(CollectionId).zip(&self.collections);
+        numbered
+            .filter(|(_, path)| missing.is_in(path))
+            .map(|(collection, _)| collection)
+    }
+
+    /// Whether a create request for that is pending, other than `except` itself.
+    pub fn is_pending(&self, missing: &Missing, except: Sequence) -> bool {
+        let is_meant = |entry: &Entry| missing.is_in(&entry.record.collection);
+        self.creates_of(&missing.fqn)
+            .into_iter()
+            .any(|sequence| sequence != except && self.get(sequence).is_some_and(is_meant))
+    }
+
+    /// Whether such a create request will end by itself: it is pending, and not parked.
+    pub fn is_coming(&self, missing: &Missing, except: Sequence) -> bool {
+        let comes = |entry: &Entry| missing.is_in(&entry.record.collection) && !entry.is_parked();
+        self.creates_of(&missing.fqn)
+            .into_iter()
+            .any(|sequence| sequence != except && self.get(sequence).is_some_and(comes))
     }
 
     /// Length of the longest chain of needs of one collection behind a record, up to `most`.
@@ -470,7 +495,7 @@ impl Order {
 
     /// Sets a taken record aside until `missing` ends. Records that name it stop waiting for it; writers of its own entity do not,
     /// and count as parked with it. A parked patch blocks nobody.
-    pub fn park(&mut self, sequence: Sequence, missing: Fqn) {
+    pub fn park(&mut self, sequence: Sequence, missing: Missing) {
         let Some(entry) = self.entries.get_mut(&sequence) else {
             return;
         };
@@ -482,7 +507,7 @@ impl Order {
         let slot = (entry.key.clone(), entry.collection);
         let is_patch = entry.kind() == Kind::LifeCycle;
         self.parked.insert(sequence);
-        self.parked_for.entry(missing).or_default().insert(sequence);
+        self.parked_for.entry(missing.fqn).or_default().insert(sequence);
         if is_patch {
             self.leave_chain(&slot, sequence);
             self.release_dependants(sequence, |_| true);
@@ -503,12 +528,27 @@ impl Order {
         }
     }
 
-    /// The parked records that wait for this name, oldest first.
-    pub fn parked_for(&self, fqn: &Fqn) -> Vec<Sequence> {
-        self.parked_for
-            .get(fqn)
-            .map(|set| set.iter().copied().collect())
-            .unwrap_or_default()
+    /// The parked records that wait for this entity, oldest first.
+    pub fn parked_for(&self, entity: &Entry) -> Vec<Sequence> {
+        let waits_for_it = |sequence: &Sequence| {
+            self.get(*sequence)
+                .and_then(|parked| parked.parked_for.as_ref())
+                .is_some_and(|missing| missing.is_in(&entity.record.collection))
+        };
+        let named = self.parked_for.get(&entity.key).into_iter().flatten();
+        named.copied().filter(waits_for_it).collect()
+    }
+
+    /// Whether a life cycle of this entity is pending.
+    pub fn has_patch(&self, entity: &Entry) -> bool {
+        let is_its_patch = |sequence: Sequence| {
+            self.get(sequence).is_some_and(|other| {
+                other.kind() == Kind::LifeCycle && other.collection == entity.collection && other.key == entity.key
+            })
+        };
+        let chain = self.chain(&entity.key, entity.collection);
+        let parked = self.parked_for(entity);
+        chain.into_iter().flatten().copied().chain(parked).any(is_its_patch)
     }
 
     /// Those of the parked records that do not wait for another parked record, oldest first; all of them if each waits for another.
@@ -535,14 +575,14 @@ impl Order {
             return;
         };
         if let Some(missing) = entry.parked_for.take() {
-            forget_parked(&mut self.parked_for, &missing, sequence);
+            forget_parked(&mut self.parked_for, &missing.fqn, sequence);
         }
         entry.state = State::Blocked;
         entry.first_attempt = None;
         self.places += usize::from(entry.has_place());
         let slot = (entry.key.clone(), entry.collection);
         if entry.kind() == Kind::LifeCycle {
-            self.append_to_chain(sequence);
+            self.join_chain(sequence);
         } else {
             let followers: Vec<Sequence> = self
                 .chains
@@ -577,7 +617,7 @@ impl Order {
         if entry.state == State::Parked {
             self.parked.remove(&sequence);
             if let Some(missing) = entry.parked_for.take() {
-                forget_parked(&mut self.parked_for, &missing, sequence);
+                forget_parked(&mut self.parked_for, &missing.fqn, sequence);
             }
             let followers: Vec<Sequence> = self.chains.get(&slot).into_iter().flatten().copied().collect();
             for follower in followers {
@@ -616,24 +656,44 @@ impl Order {
             .collect()
     }
 
-    /// Makes a record the last writer of its entity, behind the one before.
-    fn append_to_chain(&mut self, sequence: Sequence) {
+    /// Makes a record a writer of its entity: the last one, or, where it comes back from parking, before the later ones that have not
+    /// been sent.
+    fn join_chain(&mut self, sequence: Sequence) {
         let Some(slot) = self.get(sequence).map(|entry| (entry.key.clone(), entry.collection)) else {
             return;
         };
+        let waits = |entry: &Entry| matches!(entry.state, State::Blocked | State::Ready);
         let chain = self.chains.entry(slot).or_default();
-        let (first, before) = (chain.front().copied(), chain.back().copied());
-        chain.push_back(sequence);
+        let at = chain
+            .iter()
+            .position(|other| *other > sequence && self.entries.get(other).is_some_and(waits))
+            .unwrap_or(chain.len());
+        let first = chain.front().copied();
+        let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
+        let after = chain.get(at).copied();
+        chain.insert(at, sequence);
         if let Some(before) = before {
-            if let Some(blocker) = self.entries.get_mut(&before) {
-                blocker.dependants.push((sequence, Edge::Writer));
-            }
-            if let Some(entry) = self.entries.get_mut(&sequence) {
-                entry.edges.push((before, Edge::Writer));
+            self.add_edge(before, sequence, Edge::Writer);
+        }
+        if let Some(after) = after {
+            self.add_edge(sequence, after, Edge::Writer);
+            self.leave_ready(after);
+            if let Some(entry) = self.entries.get_mut(&after) {
+                entry.state = State::Blocked;
             }
         }
-        if first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
+        if before.is_some() && first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
             self.set_behind(sequence, true);
+        }
+    }
+
+    /// Makes one record wait for another.
+    fn add_edge(&mut self, blocker: Sequence, dependant: Sequence, edge: Edge) {
+        if let Some(entry) = self.entries.get_mut(&blocker) {
+            entry.dependants.push((dependant, edge));
+        }
+        if let Some(entry) = self.entries.get_mut(&dependant) {
+            entry.edges.push((blocker, edge));
         }
     }
 

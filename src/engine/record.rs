@@ -133,7 +133,7 @@ impl Fqn {
     pub fn is_below(&self, ancestor: &Self) -> bool {
         self.0
             .strip_prefix(&*ancestor.0)
-            .is_some_and(|rest| rest.starts_with('.'))
+            .is_some_and(|rest| rest.starts_with('.') && ancestor.0.matches('"').count() % 2 == 0)
     }
 }
 
@@ -147,6 +147,44 @@ impl fmt::Debug for Fqn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A reference that the server could not resolve. Names alone do not tell: chart 7 and dashboard 7 of one service have equal FQNs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub fqn: Fqn,
+    /// The server's word for what it is, in lower case.
+    word: String,
+}
+
+impl Missing {
+    pub fn new(word: &str, fqn: Fqn) -> Self {
+        let word = word.to_lowercase();
+        Self { fqn, word }
+    }
+
+    /// An entity of that collection.
+    pub fn of(collection: &str, fqn: Fqn) -> Self {
+        let word = singular(collection);
+        Self { fqn, word }
+    }
+
+    /// Whether it is an entity of that collection: a `databaseSchema` is one of `databaseSchemas`, a `dashboardDataModel` one of
+    /// `dashboard/datamodels`.
+    pub fn is_in(&self, collection: &str) -> bool {
+        self.word.ends_with(&singular(collection))
+    }
+}
+
+/// `drives/directories` -> `directory`
+fn singular(collection: &str) -> String {
+    let last = collection.rsplit('/').next().unwrap_or(collection).to_lowercase();
+    for (plural, ending) in [("ies", "y"), ("xes", "x"), ("s", "")] {
+        if let Some(stem) = last.strip_suffix(plural) {
+            return format!("{stem}{ending}");
+        }
+    }
+    last
 }
 
 /// One name as a part of an FQN: in quotes where it holds a dot, bare otherwise.
@@ -302,9 +340,32 @@ mod tests {
         assert_eq!(fqn.name(), "t.1");
         assert_eq!(fqn.parent(), Some("svc.\"a.b\".s"));
         assert!(fqn.is_below(&Fqn::canonical("svc.\"a.b\"")));
-        assert!(!fqn.is_below(&Fqn::canonical("svc.\"a")));
+        assert!(!fqn.is_below(&Fqn::canonical("svc.a")));
         assert!(!fqn.is_below(&fqn));
         assert_eq!(Fqn::canonical("svc").parent(), None);
+    }
+
+    #[test]
+    fn the_servers_word_tells_which_collection_is_meant() {
+        let missing = |word: &str| Missing::new(word, Fqn::canonical("bi.7"));
+        for (word, collection) in [
+            ("chart", "charts"),
+            ("databaseSchema", "databaseSchemas"),
+            ("dashboardDataModel", "dashboard/datamodels"),
+            ("query", "queries"),
+            ("directory", "drives/directories"),
+            ("searchIndex", "searchIndexes"),
+            ("databaseService", "services/databaseServices"),
+        ] {
+            assert!(missing(word).is_in(collection), "{word}");
+            assert_eq!(
+                Missing::of(collection, Fqn::canonical("x")).is_in(collection),
+                true,
+                "{collection}"
+            );
+        }
+        assert!(!missing("chart").is_in("dashboards"));
+        assert!(!missing("databaseSchema").is_in("databases"));
     }
 
     #[test]

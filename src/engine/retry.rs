@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::answer::BulkAnswer;
 use super::limiter::LONGEST_RETRY_AFTER;
-use super::record::Fqn;
+use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
 use super::Time;
 
@@ -50,7 +50,9 @@ pub(super) enum Meaning {
     /// The body is larger than the server, or something in front of it, accepts.
     TooLarge(String),
     /// What this names is not there (a single request; in bulk it is a row's text).
-    Missing(Fqn, String),
+    Missing(Missing, String),
+    /// The server has it already (a single request; in bulk it is a row's text).
+    Exists(String),
     /// Refused for good, in these words.
     Refused(String),
     /// The token is not accepted.
@@ -147,6 +149,7 @@ fn of_response(asked: Asked, response: Response) -> Meaning {
             }
         }
         (401, _) => Meaning::Unauthorized(text),
+        (409, Asked::One) => Meaning::Exists(text),
         (413, _) => Meaning::TooLarge(text),
         (407 | 300..=399, _) => Meaning::Misdirected(text),
         (429 | 503, _) => again(true, false, None),
@@ -155,7 +158,7 @@ fn of_response(asked: Asked, response: Response) -> Meaning {
         (404 | 405, Asked::Bulk { proven: false }) => Meaning::NoSuchRoute,
         (404, Asked::One | Asked::PatchByName { .. } | Asked::PatchById | Asked::Get) => match missing_reference(&text)
         {
-            Some(fqn) => Meaning::Missing(fqn, text),
+            Some(missing) => Meaning::Missing(missing, text),
             None if matches!(asked, Asked::PatchByName { proven: false }) => Meaning::NoSuchRoute,
             None => again(false, false, Some(status)),
         },
@@ -199,10 +202,11 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 /// The X of "<type> instance for X not found".
-pub(super) fn missing_reference(text: &str) -> Option<Fqn> {
-    let (_, after) = text.split_once(" instance for ")?;
+pub(super) fn missing_reference(text: &str) -> Option<Missing> {
+    let (before, after) = text.split_once(" instance for ")?;
     let (name, _) = after.split_once(" not found")?;
-    (!name.is_empty()).then(|| Fqn::canonical(name.trim()))
+    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name.trim())))
 }
 
 /// What a refused row means (E8).
@@ -213,7 +217,7 @@ pub(super) enum RowMeaning {
     /// The server failed on it: again, a few times.
     ServerError,
     /// It names something that is not there.
-    Missing(Fqn),
+    Missing(Missing),
     /// It is there already, by another request.
     Duplicate,
     /// Refused for good.
@@ -233,8 +237,8 @@ pub(super) fn row_meaning(status: Option<u16>, text: &str) -> RowMeaning {
         ])
     {
         RowMeaning::Overload
-    } else if let Some(fqn) = missing_reference(text) {
-        RowMeaning::Missing(fqn)
+    } else if let Some(missing) = missing_reference(text) {
+        RowMeaning::Missing(missing)
     } else if says(&[
         "duplicate key",
         "duplicate entry",
@@ -298,28 +302,61 @@ impl Refusals {
 #[derive(Debug, Default)]
 pub(super) struct Health {
     faulty_since: Option<Time>,
+    /// Since when no success came between faults that cannot be blamed on a few records.
+    dead_since: Option<Time>,
+    /// Records that met faults alone: the fault may be theirs.
+    suspects: Vec<Sequence>,
+    last_success: Time,
     in_a_row: u32,
     open: Option<String>,
     last_reason: String,
     successes: u64,
 }
 
+/// So many records that meet faults alone say nothing of the server: each may be one that the server cannot digest.
+const SUSPECTS: usize = 3;
+
 impl Health {
-    /// An attempt that was sent at `sent` met a fault. Whether faults without one success between them amount to overload.
-    pub fn fault(&mut self, sent: Time, reason: &str) -> bool {
-        let since = self.faulty_since.get_or_insert(sent);
-        *since = (*since).min(sent);
+    /// An attempt that was sent at `sent` met a fault; `suspect` was alone in it, and may be the cause. Whether faults without one
+    /// success between them amount to overload.
+    pub fn fault(&mut self, sent: Time, reason: &str, suspect: Option<Sequence>) -> bool {
+        let sent = sent.max(self.last_success);
+        let earlier = |since: Option<Time>| since.map_or(sent, |since| since.min(sent));
+        self.faulty_since = Some(earlier(self.faulty_since));
+        match suspect {
+            Some(suspect) if self.suspects.contains(&suspect) => {}
+            Some(suspect) if self.suspects.len() < SUSPECTS => self.suspects.push(suspect),
+            _ => self.dead_since = Some(earlier(self.dead_since)),
+        }
         self.in_a_row += 1;
         reason.clone_into(&mut self.last_reason);
         self.in_a_row >= 3
     }
 
     /// Something was written, or refused for a reason of its own: the server works. Since when it had not, if so.
-    pub fn success(&mut self) -> Option<Time> {
+    pub fn success(&mut self, now: Time) -> Option<Time> {
         self.in_a_row = 0;
         self.successes += 1;
         self.open = None;
+        self.dead_since = None;
+        self.suspects.clear();
+        self.last_success = now;
         self.faulty_since.take()
+    }
+
+    /// Nothing is pending: what comes next is not to be blamed for what was. `told`: people know of a stall, and will want to know
+    /// of its end.
+    pub fn rest(&mut self, told: bool) {
+        self.dead_since = None;
+        self.suspects.clear();
+        if !told {
+            self.faulty_since = None;
+        }
+    }
+
+    /// Since when the server as a whole seems dead.
+    pub fn dead_since(&self) -> Option<Time> {
+        self.dead_since
     }
 
     /// Successes so far.
@@ -425,10 +462,11 @@ mod tests {
     #[test]
     fn missing_references_are_read_from_the_text() {
         let text = "databaseSchema instance for a.\"b.c\".d not found";
-        assert_eq!(missing_reference(text), Some(Fqn::canonical("a.\"b.c\".d")));
+        let missing = Missing::new("databaseSchema", Fqn::canonical("a.\"b.c\".d"));
+        assert_eq!(missing_reference(text), Some(missing));
         assert!(matches!(
             respond(Asked::One, 404, r#"{"message":"chart instance for x.y not found"}"#),
-            Meaning::Missing(fqn, _) if fqn.as_str() == "x.y"
+            Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"
         ));
         assert_eq!(missing_reference("not found"), None);
     }
@@ -464,10 +502,36 @@ mod tests {
     #[test]
     fn three_faults_without_a_success_amount_to_overload() {
         let mut health = Health::default();
-        assert!(!health.fault(Time::ZERO, "x"));
-        assert!(!health.fault(Time::ZERO, "x"));
-        assert!(health.fault(Time::ZERO, "x"));
-        assert_eq!(health.success(), Some(Time::ZERO));
-        assert!(!health.fault(Time::ZERO, "x"));
+        assert!(!health.fault(Time::ZERO, "x", None));
+        assert!(!health.fault(Time::ZERO, "x", None));
+        assert!(health.fault(Time::ZERO, "x", None));
+        assert_eq!(health.success(Time::ZERO), Some(Time::ZERO));
+        assert!(!health.fault(Time::ZERO, "x", None));
+    }
+
+    #[test]
+    fn a_few_records_that_meet_faults_alone_do_not_make_the_server_dead() {
+        let s = Time::from_secs;
+        let mut health = Health::default();
+        for second in 0..300 {
+            health.fault(s(second), "500", Some(second % 3));
+        }
+        assert_eq!(health.dead_since(), None);
+        health.fault(s(300), "500", Some(7));
+        assert_eq!(health.dead_since(), Some(s(300)));
+        health.fault(s(10), "refused", None);
+        assert_eq!(health.dead_since(), Some(s(10)));
+    }
+
+    #[test]
+    fn an_attempt_that_began_before_the_last_success_says_nothing_of_the_time_before() {
+        let s = Time::from_secs;
+        let mut health = Health::default();
+        health.success(s(200));
+        health.fault(s(0), "no answer in time", None);
+        assert_eq!(
+            (health.dead_since(), health.faulty_since()),
+            (Some(s(200)), Some(s(200)))
+        );
     }
 }

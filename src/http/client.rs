@@ -164,8 +164,8 @@ impl Client {
         let content_type = headers.remove(CONTENT_TYPE);
         let proxy = settings.proxy.as_ref().map(checked_proxy).transpose()?;
         if let Some(password) = proxy.as_ref().and_then(Url::password) {
-            secrets.add(password);
-            secrets.add(&percent_encoding::percent_decode_str(password).decode_utf8_lossy());
+            secrets.add_password(password);
+            secrets.add_password(&percent_encoding::percent_decode_str(password).decode_utf8_lossy());
         }
 
         let speaks_tls = url.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https");
@@ -261,7 +261,7 @@ impl Client {
     pub(super) fn secrets(&self, token: Option<&Token>) -> Secrets {
         let mut secrets = self.secrets.clone();
         if let Some(token) = token {
-            secrets.add(token.value.expose_secret());
+            secrets.add_token(&token.value);
         }
         secrets
     }

@@ -7,10 +7,13 @@ use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
 const MASK: &[u8] = b"***";
-/// Shorter values are no secrets, and are too likely to be part of an honest answer.
+/// Shorter tokens are no secrets.
 const SHORTEST: usize = 8;
+/// Other values are only taken out from this length on. Shorter ones may be the name of a table as well, and an answer
+/// whose names are masked cannot be matched with what was sent.
+const SHORTEST_OTHER: usize = 16;
 /// The names of headers whose values are secrets contain one of these.
-const SECRET_NAMES: [&str; 7] = ["auth", "cookie", "token", "key", "secret", "password", "session"];
+const SECRET_NAMES: [&str; 7] = ["auth", "cookie", "token", "api-key", "apikey", "secret", "password"];
 
 /// The secrets that one attempt sent.
 #[derive(Debug, Default, Clone)]
@@ -24,17 +27,26 @@ impl Secrets {
             return;
         }
         let value = value.expose_secret();
-        self.add(value);
+        self.add_password(value);
         // `Bearer x` is echoed as x, `a=x; b=y` as x and y.
         for part in value.split([' ', ';', '=', ',']) {
-            self.add(part);
+            self.add_password(part);
         }
     }
 
-    /// Keeps a value that must not come back.
-    pub(super) fn add(&mut self, value: &str) {
+    /// Keeps a password or the like, if it is long enough to be told from a name.
+    pub(super) fn add_password(&mut self, value: &str) {
+        self.add(value, SHORTEST_OTHER);
+    }
+
+    /// Keeps a token.
+    pub(super) fn add_token(&mut self, token: &SecretString) {
+        self.add(token.expose_secret(), SHORTEST);
+    }
+
+    fn add(&mut self, value: &str, shortest: usize) {
         let value = value.trim();
-        if value.len() >= SHORTEST {
+        if value.len() >= shortest {
             self.0.push(SecretString::from(value));
             // The longest first: a whole header before its parts.
             self.0
@@ -108,9 +120,9 @@ mod tests {
 
     fn secrets() -> Secrets {
         let mut secrets = Secrets::default();
-        secrets.add("eyJhbGciOi.payload.signature");
+        secrets.add_token(&SecretString::from("eyJhbGciOi.payload.signature"));
         secrets.add_header("Cookie", &SecretString::from("sid=0123456789abcdef; theme=dark"));
-        secrets.add_header("Authorization", &SecretString::from("Basic dXNlcjpwYXNz"));
+        secrets.add_header("Authorization", &SecretString::from("Basic dXNlcjpwYXNzd29y"));
         secrets.add_header("User-Agent", &SecretString::from("an ordinary text"));
         secrets
     }
@@ -118,7 +130,7 @@ mod tests {
     #[test]
     fn every_occurrence_goes_and_nothing_else() {
         let echoed =
-            "got eyJhbGciOi.payload.signature, eyJhbGciOi.payload.signature, Basic dXNlcjpwYXNz, dXNlcjpwYXNz, \
+            "got eyJhbGciOi.payload.signature, eyJhbGciOi.payload.signature, Basic dXNlcjpwYXNzd29y, dXNlcjpwYXNzd29y, \
                       0123456789abcdef by an ordinary text, theme=dark";
         assert_eq!(
             secrets().redact_text(echoed.to_owned()),
@@ -143,10 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_value_is_no_secret() {
+    fn what_may_be_a_name_stays() {
         let mut secrets = Secrets::default();
-        secrets.add("name");
-        assert_eq!(secrets.redact_text("{\"name\":1}".to_owned()), "{\"name\":1}");
+        secrets.add_token(&SecretString::from("name"));
+        secrets.add_header("X-Auth-User", &SecretString::from("warehouse"));
+        secrets.add_header("Cookie", &SecretString::from("theme=dashboards"));
+        secrets.add_password("analytics");
+        let answer = "{\"name\":\"warehouse.analytics.dashboards\"}";
+        assert_eq!(secrets.redact_text(answer.to_owned()), answer);
     }
 
     #[test]

@@ -101,20 +101,20 @@ fn with_identity(
     pem: &[u8],
 ) -> Result<ClientConfig, SettingsError> {
     let refused = |why: String| SettingsError::new("identity", why);
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| refused("the client certificate is damaged: give it in PEM format".to_owned()))?;
-    if certificates.is_empty() {
-        return Err(refused(
-            "there is no client certificate: give it and its private key in PEM format".to_owned(),
-        ));
-    }
     // Also in the older form, where the key's header says `Proc-Type: 4,ENCRYPTED`.
     if memchr::memmem::find(pem, b"ENCRYPTED").is_some() {
         return Err(refused(
             "the private key of the client certificate is encrypted: give a decrypted one (openssl pkey -in key.pem -out \
              decrypted.pem)"
                 .to_owned(),
+        ));
+    }
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| refused("the client certificate is damaged: give it in PEM format".to_owned()))?;
+    if certificates.is_empty() {
+        return Err(refused(
+            "there is no client certificate: give it and its private key in PEM format".to_owned(),
         ));
     }
     let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| {

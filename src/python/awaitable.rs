@@ -16,6 +16,9 @@ use tokio::runtime::Handle;
 /// Locked only by threads that hold the GIL, so that it is free at a fork.
 static RUNTIME: Mutex<Option<Owned>> = Mutex::new(None);
 
+/// How long the end waits.
+const SHUTDOWN: std::time::Duration = std::time::Duration::from_secs(2);
+
 struct Owned {
     pid: u32,
     /// Dropped by `end` alone: a drop in the child of a fork would wait for threads that do not exist there.
@@ -30,14 +33,16 @@ where
 {
     handle()
         .map_err(|error| super::errors::error(py, format!("the thread for awaitables cannot be started: {error}")))?;
+    super::process::arrange_end(py)?;
     generic::future_into_py::<Bridge, F, T>(py, future)
 }
 
-/// Ends the runtime: an awaitable must not finish while the interpreter is being taken down.
-pub(super) fn end() {
+/// Ends the runtime, and waits for threads that are handing a result to Python: the interpreter ends threads that come back to
+/// it while it is being taken down, and that must not happen below our frames.
+pub(super) fn end(py: Python<'_>) {
     let owned = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(owned) = owned.filter(|owned| owned.pid == std::process::id()) {
-        ManuallyDrop::into_inner(owned.runtime).shutdown_background();
+        py.detach(|| ManuallyDrop::into_inner(owned.runtime).shutdown_timeout(SHUTDOWN));
     }
 }
 

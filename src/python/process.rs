@@ -1,5 +1,6 @@
 //! The sinks of this process: what a fork leaves behind, and what the end of the interpreter must not wait for.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
@@ -11,15 +12,22 @@ use crate::driver::Driver;
 /// Drivers that were started, with the process that started them. Locked only with the GIL held, so that it is free at a fork.
 static STARTED: Mutex<Vec<(u32, Weak<Driver>)>> = Mutex::new(Vec::new());
 
-/// Remembers a driver that has threads. The first time in a process, arranges for the end of the interpreter.
+/// The process that has arranged for the end of its interpreter.
+static ARRANGED: AtomicU32 = AtomicU32::new(0);
+
+/// Remembers a driver that has threads.
 pub(super) fn started(py: Python<'_>, driver: &Arc<Driver>) -> PyResult<()> {
     let pid = std::process::id();
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     started.retain(|(owner, driver)| *owner == pid && driver.strong_count() > 0);
-    let first = started.is_empty();
     started.push((pid, Arc::downgrade(driver)));
     drop(started);
-    if first {
+    arrange_end(py)
+}
+
+/// Has `end_all` called at the end of the interpreter. A child of a fork inherits that.
+pub(super) fn arrange_end(py: Python<'_>) -> PyResult<()> {
+    if ARRANGED.swap(std::process::id(), Ordering::AcqRel) == 0 {
         let at_exit = PyCFunction::new_closure(py, None, None, |arguments, _| end_all(arguments.py()))?;
         py.import("atexit")?.call_method1("register", (at_exit,))?;
     }
@@ -28,7 +36,7 @@ pub(super) fn started(py: Python<'_>, driver: &Arc<Driver>) -> PyResult<()> {
 
 /// The interpreter ends: says what nobody delivered, and lets no thread of ours outlive it.
 fn end_all(py: Python<'_>) {
-    awaitable::end();
+    awaitable::end(py);
     let pid = std::process::id();
     let started = std::mem::take(&mut *STARTED.lock().unwrap_or_else(PoisonError::into_inner));
     for driver in started

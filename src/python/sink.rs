@@ -434,7 +434,9 @@ impl BulkSink {
 
     fn block(&self, py: Python<'_>, scope: &Scope, timeout: Timeout) -> PyResult<f64> {
         let driver = self.driver(py)?;
-        wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver))
+        let waited = wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver));
+        self.tell(py, &driver);
+        waited
     }
 
     /// Hands lines for people to the callback, on this thread. What the callback raises is its own affair.

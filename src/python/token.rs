@@ -1,13 +1,14 @@
 //! A token from a Python callable.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 use secrecy::SecretString;
 
 use crate::driver::TokenSource;
 
-/// Calls the callable on a thread of its own: it may block, and no thread of the runtime may touch Python.
+/// Called on a Python thread of its own (`renewal.py`): it may block, and no thread of the runtime may touch Python.
 pub(super) struct Callable(Arc<Py<PyAny>>);
 
 type Done = Box<dyn FnOnce(Result<SecretString, String>) + Send>;
@@ -27,40 +28,49 @@ impl Callable {
 impl TokenSource for Callable {
     fn renew(&self, done: Done) {
         let callable = self.0.clone();
-        let thread = std::thread::Builder::new().name("bulksink-token".into());
-        // Where no thread can be had, `done` is dropped with the closure; the engine then waits for the answer until it is closed,
-        // so it is told by the guard.
-        let done = Guarded(Some(done));
-        let started = thread.spawn(move || {
-            let mut done = done;
-            let token = Python::try_attach(|py| {
-                let called = Self(callable).call(py);
-                called.map_err(|error| {
-                    let kind = error
-                        .get_type(py)
-                        .name()
-                        .map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
-                    format!("the token callable raised {kind}")
-                })
+        let answer = Arc::new(Once(Mutex::new(Some(done))));
+        let unstarted = answer.clone();
+        // This thread only starts the one that calls: it leaves Python at once, so that the interpreter cannot end below it.
+        let starter = std::thread::Builder::new()
+            .name("bulksink-token".into())
+            .spawn(move || {
+                let started = Python::try_attach(|py| start(py, &callable, answer));
+                if !matches!(started, Some(Ok(()))) {
+                    unstarted.tell(Err("no thread could be started for the token callable".into()));
+                }
             });
-            done.tell(token.unwrap_or_else(|| Err("the interpreter is being taken down".into())));
-        });
-        drop(started);
+        drop(starter);
     }
 }
 
-struct Guarded(Option<Done>);
+fn start(py: Python<'_>, callable: &Py<PyAny>, answer: Arc<Once>) -> PyResult<()> {
+    let done = PyCFunction::new_closure(py, None, None, move |arguments, _| {
+        let told = arguments.extract::<(Option<String>, Option<String>)>();
+        answer.tell(match told {
+            Ok((Some(token), _)) => Ok(token.into()),
+            Ok((None, Some(problem))) => Err(problem),
+            Ok((None, None)) | Err(_) => Err("the token callable returned no text".into()),
+        });
+    })?;
+    py.import("openmetadata_bulksink.renewal")?
+        .call_method1("start", (callable.bind(py), done))?;
+    Ok(())
+}
 
-impl Guarded {
-    fn tell(&mut self, token: Result<SecretString, String>) {
-        if let Some(done) = self.0.take() {
+/// An answer that is given once; dropped without one, it says so.
+struct Once(Mutex<Option<Done>>);
+
+impl Once {
+    fn tell(&self, token: Result<SecretString, String>) {
+        let done = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(done) = done {
             done(token);
         }
     }
 }
 
-impl Drop for Guarded {
+impl Drop for Once {
     fn drop(&mut self) {
-        self.tell(Err("no thread could be started for the token callable".into()));
+        self.tell(Err("the token callable did not answer".into()));
     }
 }

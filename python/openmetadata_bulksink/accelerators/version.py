@@ -14,7 +14,7 @@ from typing import Any
 
 from openmetadata_bulksink.accelerators import StepsAside, fingerprint
 
-_MODULE = "metadata.ingestion.connections.headers"
+MODULE = "metadata.ingestion.connections.headers"
 
 #: The two functions that put the comment in, as text: 1.11; 1.12 and 1.13; 2.0.
 _KNOWN = frozenset({"cb980cc88566b3ba", "af6252fbd92d6125", "4a5ae883a1177ac6"})
@@ -33,7 +33,7 @@ class _RequiredOnce:
 
 def install() -> Callable[[], None]:
     """Put the memo in. Raises StepsAside."""
-    headers: Any = sys.modules.get(_MODULE)
+    headers: Any = sys.modules.get(MODULE)
     if headers is None:
         raise StepsAside  # no SQL source in this process
     if fingerprint(headers.inject_query_header, _for_vertica(headers)) not in _KNOWN:

@@ -12,8 +12,10 @@ import sys
 import types
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import requests
+from openmetadata_bulksink import records
 
 __version__ = "0.0.0+double"
 
@@ -77,10 +79,6 @@ class Pending:
     body: bytes
     parent: str | None = None
     needs: tuple[str, ...] = ()
-
-
-def _together(one: Pending, other: Pending) -> bool:
-    return one.kind == other.kind and one.collection == other.collection
 
 
 @dataclass
@@ -170,39 +168,53 @@ class BulkSink:
             self._outcomes.append(Outcome(status, record.kind, record.collection, record.fqn, reason, 1, sequence))
 
     def _flush(self) -> None:
-        """Everything, parents first, one PUT for each run of one collection; life cycles after their entities."""
+        """Everything: what waits for nothing first, one PUT for each collection; life cycles after their entities."""
         waiting, self._pending = self._pending, []
-        waiting.sort(
-            key=lambda one: (one.kind != "create", canonical_fqn(one.fqn).count("."), one.collection, one.sequence)
-        )
         while waiting:
-            first = waiting[0]
-            size = 1
-            if first.kind == "create":
-                while size < min(len(waiting), self.batch_size) and _together(first, waiting[size]):
-                    size += 1
-            batch, waiting = waiting[:size], waiting[size:]
-            if first.kind == "life_cycle":
-                patch = json.dumps([{"op": "add", "path": "/lifeCycle", "value": json.loads(first.body)}]).encode()
-                from urllib.parse import quote
+            ready = [one for at, one in enumerate(waiting) if not self._held(one, waiting, at)]
+            for collection in dict.fromkeys(one.collection for one in ready):
+                batch = [one for one in ready if one.collection == collection and one.kind == "create"]
+                for start in range(0, len(batch), self.batch_size):
+                    self._put(collection, batch[start : start + self.batch_size])
+            for one in ready:
+                if one.kind == "life_cycle":
+                    self._patch(one)
+            sent = {one.sequence for one in ready}
+            waiting = [one for one in waiting if one.sequence not in sent]
 
-                answer = self._send("PATCH", f"/{first.collection}/name/{quote(first.fqn, safe='')}", patch)
-                self._end(first, "written" if answer.ok else "failed", None if answer.ok else answer.text)
-                continue
-            body = b"[" + b",".join(one.body for one in batch) + b"]"
-            answer = self._send("PUT", f"/{first.collection}/bulk?{self.arguments['bulk_query']}", body)
-            failed = {}
-            if answer.ok:
-                for row in answer.json().get("failedRequest") or []:
-                    failed[canonical_fqn(row["request"])] = row.get("message")
-            for one in batch:
-                if not answer.ok:
-                    self._end(one, "failed", f"{answer.status_code} {answer.text}")
-                elif canonical_fqn(one.fqn) in failed:
-                    reason = failed[canonical_fqn(one.fqn)]
-                    self._end(one, "warned" if "checksum" in str(reason) else "failed", reason)
-                else:
-                    self._end(one, "written", None)
+    @staticmethod
+    def _held(record: Pending, waiting: list[Pending], at: int) -> bool:
+        wanted = {canonical_fqn(name) for name in (record.parent, *record.needs, record.fqn) if name}
+        before = waiting if record.kind == "life_cycle" else waiting[:at]
+        return any(canonical_fqn(one.fqn) in wanted for one in before if one.kind == "create")
+
+    def _patch(self, record: Pending) -> None:
+        patch = json.dumps([{"op": "add", "path": "/lifeCycle", "value": json.loads(record.body)}]).encode()
+        answer = self._send("PATCH", f"/{record.collection}/name/{quote(record.fqn, safe='')}", patch)
+        self._end(record, "written" if answer.ok else "failed", None if answer.ok else answer.text)
+
+    def _put(self, collection: str, batch: list[Pending]) -> None:
+        body = b"[" + b",".join(one.body for one in batch) + b"]"
+        answer = self._send("PUT", f"/{collection}/bulk?{self.arguments['bulk_query']}", body)
+        failed = {}
+        if answer.ok:
+            for row in answer.json().get("failedRequest") or []:
+                request = row["request"]
+                name = request if isinstance(request, str) else self._name_of(collection, request)
+                failed[canonical_fqn(name)] = row.get("message")
+        for one in batch:
+            if not answer.ok:
+                self._end(one, "failed", f"{answer.status_code} {answer.text}")
+            elif canonical_fqn(one.fqn) in failed:
+                reason = failed[canonical_fqn(one.fqn)]
+                self._end(one, "warned" if "checksum" in str(reason) else "failed", reason)
+            else:
+                self._end(one, "written", None)
+
+    @staticmethod
+    def _name_of(collection: str, request: dict[str, Any]) -> str:
+        form = records.form_of_collection(collection)
+        return form.fqn(request, form.parent(request))
 
     def _touches(self, scope: dict[str, Any]) -> bool:
         fqn, under, collection = scope.get("fqn"), scope.get("under"), scope.get("collection")
@@ -244,6 +256,12 @@ class BulkSink:
         if not self.closed:
             self._flush()
             self.closed = True
+
+    def __enter__(self) -> BulkSink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def take_outcomes(self) -> list[Outcome]:
         self._check()

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn an_id_reads_back_what_it_writes() {
         let id = Id::from_hash([0xab; 16]);
-        assert_eq!(id.to_string(), "abababab-abab-4bab-8bab-abababababab");
+        assert_eq!(id.to_string(), "abababab-abab-4bab-abab-abababababab");
         assert_eq!(Id::parse(&id.to_string()), Some(id));
         assert_eq!(Id::parse("not an id"), None);
     }

@@ -11,6 +11,7 @@ use crate::entity::Id;
 use crate::fqn;
 use crate::kinds::{self, KindId, Naming, KINDS};
 use crate::lineage;
+use crate::listing;
 use crate::mapping::Reference;
 use crate::order::Write;
 use crate::patch;
@@ -104,6 +105,7 @@ fn writes(store: &Store, call: &Call, rows: &[Row]) -> Vec<Write> {
                 parent: None,
                 hash: row::hash(&call.body),
                 creates: false,
+                is_whole: false,
             };
             name.map(write).into_iter().collect()
         }
@@ -147,6 +149,7 @@ fn expected(store: &Store, kind: KindId, row: &Row) -> Write {
         parent,
         hash: row.hash,
         creates,
+        is_whole: true,
     }
 }
 
@@ -228,7 +231,7 @@ fn work(shared: &Shared, call: &Call, row: Option<&Row>, who: &Principal) -> Res
     let not_allowed = || Ok(Reply::error(405, "HTTP 405 Method Not Allowed"));
     match (&call.target, method, row) {
         (Target::Collection(kind), "PUT" | "POST", Some(row)) => singles::create(&mut store, call, *kind, row, who),
-        (Target::Collection(kind), "GET", _) => singles::list(&store, call, *kind),
+        (Target::Collection(kind), "GET", _) => listing::list(&store, call, *kind),
         (Target::Entity(kind, key), "GET", _) => singles::get(&store, call, *kind, key),
         (Target::Entity(kind, key), "PATCH", _) => patch::patch(&mut store, call, *kind, key, who, &shared.switches()),
         (Target::Entity(kind, key), "DELETE", _) => singles::delete(&mut store, call, *kind, key, who),

@@ -25,6 +25,8 @@ pub struct Write {
     pub hash: u64,
     /// Whether this is a create request for something that is not there.
     pub creates: bool,
+    /// Whether this is a whole body, of which the last must win; a patch is not.
+    pub is_whole: bool,
 }
 
 /// One thing that should not have happened.
@@ -111,7 +113,7 @@ impl OrderChecker {
     pub fn commit(&mut self, request: u64, writes: &[Write], applied: impl Fn(usize) -> bool) {
         for (at, write) in writes.iter().enumerate() {
             let place = key(write.kind, &write.fqn);
-            if !applied(at) {
+            if !applied(at) || !write.is_whole {
                 continue;
             }
             let mut overtaken = None;
@@ -164,7 +166,7 @@ impl OrderChecker {
                         self.unsettled.remove(&place);
                     }
                 }
-            } else {
+            } else if write.is_whole {
                 let held = self.unsettled.entry(place).or_default();
                 if !held.iter().any(|other| other.hash == write.hash) {
                     held.push(Unsettled {
@@ -204,6 +206,7 @@ mod tests {
             parent: None,
             hash,
             creates: true,
+            is_whole: true,
         }
     }
 

@@ -1,9 +1,5 @@
-//! One entity at a time: PUT, POST, GET, list, DELETE, restore, and what is attached below an entity.
+//! One entity at a time: PUT, POST, GET, DELETE, restore, and what is attached below an entity.
 
-use std::ops::Bound;
-
-use base64::engine::general_purpose::STANDARD;
-use base64::Engine;
 use serde_json::{json, Value};
 
 use crate::auth::Principal;
@@ -11,7 +7,6 @@ use crate::call::Call;
 use crate::deletion::{self, Manner};
 use crate::entity::{Entity, Id};
 use crate::expand::{expand, Fields};
-use crate::fqn;
 use crate::kinds::{self, KindId, KINDS};
 use crate::mapping;
 use crate::reply::{Refusal, Reply};
@@ -102,162 +97,6 @@ pub fn get(store: &Store, call: &Call, kind: KindId, key: &Key) -> Result<Reply,
     let (fqn, entity) = locate(store, kind, key, include(call)?)?;
     let reply = Reply::ok(&expand(store, kind, fqn, entity, &fields));
     Ok(reply.with_header("ETag", etag(entity)))
-}
-
-/// Query parameters that narrow a list to what lies below an entity: parameter, path of its collection.
-const SCOPES: &[(&str, &str)] = &[
-    ("database", "databases"),
-    ("databaseSchema", "databaseSchemas"),
-    ("directory", "drives/directories"),
-    ("spreadsheet", "drives/spreadsheets"),
-    ("apiCollection", "apiCollections"),
-    ("glossary", "glossaries"),
-    ("parent", ""),
-];
-
-/// GET of a collection, in pages.
-pub fn list(store: &Store, call: &Call, kind: KindId) -> Result<Reply, Refusal> {
-    let fields = Fields::parse(kind, call.query("fields").unwrap_or_default())?;
-    let include = include(call)?;
-    let limit: i64 = match call.query("limit") {
-        None => 10,
-        Some(text) => text
-            .parse()
-            .map_err(|_| Refusal::bad("query param limit is not a number"))?,
-    };
-    if limit < 0 {
-        return Err(Refusal::bad("[query param limit must be greater than or equal to 0]"));
-    }
-    if limit > 1_000_000 {
-        return Err(Refusal::bad(
-            "[query param limit must be less than or equal to 1000000]",
-        ));
-    }
-    let limit = usize::try_from(limit).unwrap_or(0);
-    let cursor = |name: &str| -> Result<Option<String>, Refusal> {
-        let Some(text) = call.query(name).filter(|text| !text.is_empty()) else {
-            return Ok(None);
-        };
-        let bytes = STANDARD
-            .decode(text)
-            .map_err(|_| Refusal::bad(format!("query param {name} is not a cursor")))?;
-        String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|_| Refusal::bad(format!("query param {name} is not a cursor")))
-    };
-    let (before, after) = (cursor("before")?, cursor("after")?);
-    if before.is_some() && after.is_some() {
-        return Err(Refusal::bad("Only one of before or after query parameter allowed"));
-    }
-    let scopes = scopes(store, call, kind);
-    let admits = |name: &str, entity: &Entity| {
-        include.admits(entity)
-            && scopes.iter().all(|scope| scope.admits(name))
-            && other_filters(call, kind, name, entity)
-    };
-    let entities = &store.collections[kind].entities;
-    let narrow: &str = scopes
-        .iter()
-        .filter_map(|scope| scope.below.as_deref())
-        .max_by_key(|name| name.len())
-        .unwrap_or("");
-    let all: Vec<(&std::sync::Arc<str>, &Entity)> = entities
-        .range::<str, _>((Bound::Included(narrow), Bound::Unbounded))
-        .take_while(|(name, _)| name.starts_with(narrow))
-        .filter(|(name, entity)| admits(name, entity))
-        .collect();
-    let start = match (&after, &before) {
-        (Some(after), _) => all.partition_point(|(name, _)| ***name <= **after),
-        (None, Some(before)) => all
-            .partition_point(|(name, _)| ***name < **before)
-            .saturating_sub(limit),
-        (None, None) => 0,
-    };
-    let page = &all[start.min(all.len())..(start + limit).min(all.len())];
-    let data: Vec<Value> = page
-        .iter()
-        .map(|(name, entity)| expand(store, kind, name, entity, &fields))
-        .collect();
-    let mut paging = json!({"total": all.len()});
-    if let (Some((first, _)), true) = (page.first(), start > 0) {
-        paging["before"] = json!(STANDARD.encode(first.as_bytes()));
-    }
-    if let (Some((last, _)), true) = (page.last(), start + page.len() < all.len()) {
-        paging["after"] = json!(STANDARD.encode(last.as_bytes()));
-    }
-    Ok(Reply::ok(&json!({"data": data, "paging": paging})))
-}
-
-/// One scope of a list.
-struct Scope {
-    below: Option<String>,
-}
-
-impl Scope {
-    fn admits(&self, name: &str) -> bool {
-        self.below
-            .as_deref()
-            .is_some_and(|scope| name != scope && fqn::within(name, scope))
-    }
-}
-
-/// The scopes that a list is narrowed to. A scope that does not exist admits nothing.
-fn scopes(store: &Store, call: &Call, kind: KindId) -> Vec<Scope> {
-    let mut found = Vec::new();
-    let mut add = |path: &str, value: &str| {
-        let of = if path.is_empty() {
-            kind
-        } else {
-            kinds::by_path(path).unwrap_or(kind)
-        };
-        found.push(Scope {
-            below: store.find(of, value, Include::All).map(|(fqn, _)| fqn.to_string()),
-        });
-    };
-    for (parameter, path) in SCOPES {
-        if let Some(value) = call.query(parameter) {
-            add(path, value);
-        }
-    }
-    if let (Some(path), Some(value)) = (KINDS[kind].service, call.query("service")) {
-        add(path, value);
-    }
-    if KINDS[kind].path == "tags" {
-        if let Some(value) = call.query("parent") {
-            found.clear();
-            let below = [kinds::at("classifications"), kinds::at("tags")]
-                .iter()
-                .find_map(|of| store.find(*of, value, Include::All))
-                .map(|(fqn, _)| fqn.to_string());
-            found.push(Scope { below });
-        }
-    }
-    found
-}
-
-/// Filters by what an entity holds.
-fn other_filters(call: &Call, kind: KindId, name: &str, entity: &Entity) -> bool {
-    if KINDS[kind].path == "queries" {
-        if let Some(id) = call.query("entityId") {
-            let used = entity.attribute("queryUsedIn").unwrap_or_default();
-            return used
-                .as_array()
-                .is_some_and(|all| all.iter().any(|entry| entry["id"] == *id));
-        }
-    }
-    if KINDS[kind].path.starts_with("drives/") && call.flag("root") {
-        return fqn::split(name).len() == 2;
-    }
-    if KINDS[kind].path == "services/ingestionPipelines" {
-        let service = call
-            .query("service")
-            .is_none_or(|service| fqn::prefix(name, 1) == Some(&*fqn::quote(service)));
-        let of_type = call
-            .query("pipelineType")
-            .is_none_or(|wanted| entity.attribute("pipelineType") == Some(json!(wanted)));
-        return service && of_type;
-    }
-    true
 }
 
 /// DELETE by id or by name.

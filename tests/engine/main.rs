@@ -1,0 +1,76 @@
+//! The engine in a made-up world: seeded runs in which every promise is checked at every step, and scenarios with exact figures.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `stream.rs` | entities, bodies, arrivals |
+//! | `server.rs` | the simulated server |
+//! | `weather.rs` | what goes wrong on the way |
+//! | `world.rs` | the clock, the driver, the application's threads |
+//! | `books.rs` | what was promised, checked against what happened |
+//! | `chance.rs` | one seed -> one run |
+//!
+//! `SEED=17 cargo test --test engine -- seeds --nocapture` runs one seed and tells what happens; `SEEDS=100000` runs more of them.
+
+// A test may fail by a panic; the crate's lints are about code that runs in a user's process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_arguments
+)]
+
+mod books;
+mod chance;
+mod server;
+mod stream;
+mod weather;
+mod world;
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+const SEEDS: u64 = 1000;
+
+/// One run. The text says what was wrong with it.
+fn run(seed: u64, trace: bool) -> Result<world::Report, String> {
+    catch_unwind(AssertUnwindSafe(|| world::World::new(chance::setup(seed), trace).run())).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", text.unwrap_or("without a text")))
+    })
+}
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")),
+    )
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = number_from("SEED") {
+        let report = run(seed, true).unwrap_or_else(|text| panic!("seed {seed}: {text}"));
+        eprintln!("{report:#?}");
+        return;
+    }
+    let count = number_from("SEEDS").unwrap_or(SEEDS);
+    let from = number_from("FIRST").unwrap_or(1);
+    let most = number_from("KEEP_GOING").unwrap_or(1);
+    let mut wrong = 0;
+    for seed in from..from + count {
+        if let Err(text) = run(seed, false) {
+            eprintln!(
+                "seed {seed}: {text}\n  again, step by step: SEED={seed} cargo test --test engine -- seeds --nocapture"
+            );
+            wrong += 1;
+            if wrong >= most {
+                break;
+            }
+        }
+    }
+    assert_eq!(wrong, 0, "{wrong} of {count} seeds went wrong");
+}

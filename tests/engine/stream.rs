@@ -1,0 +1,230 @@
+//! What the application submits: entities, the distinct bodies that write them, and the order in which they arrive.
+//!
+//! A body starts with its own number, `{"n":17,`, so that the simulated server knows it again without parsing it. Nothing here knows
+//! the engine's rules: references are kept as the server sees them, by collection and name.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openmetadata_bulksink::engine::{Fqn, Kind, Payload, Record};
+use rustc_hash::FxHashMap;
+
+/// What the server makes of a body, whatever the weather.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Temper {
+    #[default]
+    Good,
+    /// Refused for good, with a text of its own.
+    Refused,
+    /// Refused for good, with the text that all such bodies get.
+    RefusedAlike,
+    /// Refused for good, without a text.
+    RefusedMutely,
+    /// The row answers 500, always.
+    RowError,
+    /// The row answers 503 so many times.
+    Shy(u8),
+    /// The row meets a deadlock so many times.
+    Deadlock(u8),
+    /// The answer says nothing of it, so many times.
+    Silent(u8),
+    /// Every request that holds it answers 500.
+    Toxic,
+    /// Every request that holds it answers 400 (a firewall that dislikes its text).
+    Offensive,
+    /// The server has it already in another form.
+    Duplicate,
+}
+
+/// An entity, known by its collection and canonical name.
+#[derive(Debug)]
+pub struct Entity {
+    pub collection: Arc<str>,
+    /// The server's word for it in error texts.
+    pub word: &'static str,
+    pub key: Fqn,
+    /// An earlier run has left it on the server.
+    pub there_before: bool,
+}
+
+/// One distinct body.
+#[derive(Debug)]
+pub struct Spec {
+    pub entity: usize,
+    pub spelled: Arc<str>,
+    pub parent: Option<Fqn>,
+    pub needs: Vec<Fqn>,
+    /// Entities that the server wants to see first.
+    pub refers: Vec<usize>,
+    pub first_wins: bool,
+    pub temper: Temper,
+    pub kind: Kind,
+    pub body: Bytes,
+}
+
+/// What to make a body of.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    pub collection: &'static str,
+    pub fqn: String,
+    /// How the source spells the name, where it differs.
+    pub spelled: Option<String>,
+    pub parent: Option<(&'static str, String)>,
+    pub needs: Vec<(&'static str, String)>,
+    /// References that the engine is not told of.
+    pub hidden: Vec<(&'static str, String)>,
+    pub size: usize,
+    pub first_wins: bool,
+    pub temper: Temper,
+    /// No `sourceHash` in the body.
+    pub unhashed: bool,
+}
+
+/// All entities, bodies and arrivals of one run.
+#[derive(Debug, Default)]
+pub struct Stream {
+    pub entities: Vec<Entity>,
+    pub specs: Vec<Spec>,
+    /// Numbers of bodies, in the order of submission.
+    pub arrivals: Vec<usize>,
+    by_name: FxHashMap<(Arc<str>, Fqn), usize>,
+}
+
+const WORDS: [(&str, &str); 12] = [
+    ("databases", "database"),
+    ("databaseSchemas", "databaseSchema"),
+    ("tables", "table"),
+    ("storedProcedures", "storedProcedure"),
+    ("queries", "query"),
+    ("charts", "chart"),
+    ("dashboards", "dashboard"),
+    ("dashboard/datamodels", "dashboardDataModel"),
+    ("drives/directories", "directory"),
+    ("drives/files", "file"),
+    ("users", "user"),
+    ("topics", "topic"),
+];
+
+impl Stream {
+    /// The entity of that name; a new one if it was never named.
+    pub fn entity(&mut self, collection: &'static str, fqn: &str) -> usize {
+        let key = if collection == "users" {
+            Fqn::canonical(&fqn.to_lowercase())
+        } else {
+            Fqn::canonical(fqn)
+        };
+        let slot = (Arc::<str>::from(collection), key);
+        if let Some(known) = self.by_name.get(&slot) {
+            return *known;
+        }
+        let word = WORDS
+            .iter()
+            .find(|(path, _)| *path == collection)
+            .map_or("entity", |(_, word)| word);
+        self.entities.push(Entity {
+            collection: slot.0.clone(),
+            word,
+            key: slot.1.clone(),
+            there_before: false,
+        });
+        self.by_name.insert(slot, self.entities.len() - 1);
+        self.entities.len() - 1
+    }
+
+    pub fn find(&self, collection: &str, fqn: &str) -> Option<usize> {
+        self.by_name
+            .get(&(Arc::<str>::from(collection), Fqn::canonical(fqn)))
+            .copied()
+    }
+
+    /// A new body; it arrives where `arrivals` says.
+    pub fn create(&mut self, draft: Draft) -> usize {
+        let entity = self.entity(draft.collection, &draft.fqn);
+        let number = self.specs.len();
+        let key = self.entities[entity].key.clone();
+        let mut body = format!("{{\"n\":{number},");
+        if draft.collection == "queries" {
+            // A query has no name of its own.
+            let _ = write!(body, "\"query\":\"select {number}\",");
+        } else {
+            let _ = write!(body, "\"name\":\"{}\",", key.name());
+        }
+        if let Some((_, parent)) = &draft.parent {
+            let _ = write!(body, "\"parent\":\"{}\",", parent.replace('"', "\\\""));
+        }
+        if !draft.unhashed {
+            let _ = write!(body, "\"sourceHash\":\"h{number}\",");
+        }
+        body.push_str("\"pad\":\"");
+        while body.len() + 2 < draft.size {
+            body.push('x');
+        }
+        body.push_str("\"}");
+        let mut refers = Vec::new();
+        for (collection, fqn) in draft.parent.iter().chain(&draft.needs).chain(&draft.hidden) {
+            refers.push(self.entity(collection, fqn));
+        }
+        refers.retain(|other| *other != entity);
+        self.specs.push(Spec {
+            entity,
+            spelled: draft.spelled.as_deref().unwrap_or(&draft.fqn).into(),
+            parent: draft.parent.as_ref().map(|(_, fqn)| Fqn::canonical(fqn)),
+            needs: draft.needs.iter().map(|(_, fqn)| Fqn::canonical(fqn)).collect(),
+            refers,
+            first_wins: draft.first_wins,
+            temper: draft.temper,
+            kind: Kind::Create,
+            body: body.into(),
+        });
+        number
+    }
+
+    /// A new life cycle for an entity.
+    pub fn life_cycle(&mut self, entity: usize, temper: Temper) -> usize {
+        let number = self.specs.len();
+        self.specs.push(Spec {
+            entity,
+            spelled: self.entities[entity].key.as_str().into(),
+            parent: None,
+            needs: Vec::new(),
+            refers: Vec::new(),
+            first_wins: false,
+            temper,
+            kind: Kind::LifeCycle,
+            body: format!("{{\"n\":{number}}}").into(),
+        });
+        number
+    }
+
+    /// What is submitted for a body.
+    pub fn record(&self, number: usize) -> Record {
+        let spec = &self.specs[number];
+        let payload = match spec.kind {
+            Kind::Create => Payload::Create(spec.body.clone()),
+            Kind::LifeCycle => Payload::LifeCycle(spec.body.clone()),
+        };
+        Record {
+            collection: self.entities[spec.entity].collection.clone(),
+            fqn: spec.spelled.clone(),
+            parent: spec.parent.clone(),
+            needs: spec.needs.clone(),
+            payload,
+            first_wins: spec.first_wins,
+        }
+    }
+}
+
+/// The number with which a body starts.
+pub fn number_of(body: &[u8]) -> Option<usize> {
+    let digits = body.strip_prefix(b"{\"n\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+/// The number of the life cycle that rides in a create request.
+pub fn embedded_number(body: &[u8]) -> Option<usize> {
+    const MARK: &[u8] = b"\"lifeCycle\":";
+    let at = body.windows(MARK.len()).rposition(|window| window == MARK)?;
+    number_of(&body[at + MARK.len()..])
+}

@@ -1,0 +1,779 @@
+//! A made-up world: a clock, one engine, one simulated server, and threads of an application, driven exactly as the engine's
+//! documentation says. Every step is entered in the books, and the books are checked at every step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fastrand::Rng;
+use openmetadata_bulksink::engine::{
+    Answer, Call, Config, Engine, Entity as Target, Payload, Request, RequestId, Scope, Sequence, WaitId,
+};
+
+use crate::books::{Books, Rules, Tolerance, Verdicts};
+use crate::server::{Flight, Profile, Row, Sent, Server};
+use crate::stream::{embedded_number, number_of, Stream};
+use crate::weather::Weather;
+
+/// What one thread of the application does next.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Submits the body of this number; blocks while there is no room.
+    Submit(usize),
+    /// Works on something else.
+    Pause(Duration),
+    /// Waits for a scope, up to the record so many before the last one; for so long at the most.
+    Wait {
+        scope: Scope,
+        ago: u64,
+        patience: Option<Duration>,
+    },
+    Close,
+    Abandon,
+}
+
+/// Everything that makes one run.
+pub struct Setup {
+    pub seed: u64,
+    pub config: Config,
+    pub stream: Stream,
+    pub profile: Profile,
+    pub weather: Weather,
+    /// The scripts of the application's threads.
+    pub threads: Vec<Vec<Step>>,
+    /// What the first of them does when all have come to their end.
+    pub ending: Vec<Step>,
+    pub tolerance: Tolerance,
+    /// How long the driver takes to notice something.
+    pub lag: Duration,
+    /// Read time-out of one attempt.
+    pub time_out: Duration,
+    /// Whether the driver wakes up for nothing now and then.
+    pub wakes_often: bool,
+}
+
+#[derive(Debug, Default)]
+struct Thread {
+    script: VecDeque<Step>,
+    blocked: Option<WaitId>,
+    /// What it does once the wait has ended.
+    then: Option<usize>,
+    blocked_since: Duration,
+}
+
+/// When to do what.
+type Moment = (Duration, u8, u64);
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Work(RequestId),
+    Reply(RequestId),
+    Thread(usize),
+    GiveUp(usize, WaitId),
+    Poll,
+}
+
+/// What a run was like.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// When the last step of the scripts, and when everything had ended.
+    pub submitted_at: Duration,
+    pub ended_at: Duration,
+    pub requests: u64,
+    pub bulk_requests: u64,
+    pub rows: u64,
+    pub written: u64,
+    pub failed: u64,
+    pub warned: u64,
+    /// How long threads waited for room.
+    pub blocked: Duration,
+    pub notices: Vec<String>,
+    pub most_in_flight: usize,
+    /// Reasons of failures, each with the number of records.
+    pub reasons: BTreeMap<String, usize>,
+    pub requests_while_down: u64,
+    pub retries: u64,
+    /// Rows of each bulk request.
+    pub batches: Vec<usize>,
+    /// When each request was sent.
+    pub sent_at: Vec<Duration>,
+    pub rounds: u64,
+}
+
+pub struct World {
+    setup: Setup,
+    engine: Engine,
+    server: Server,
+    books: Books,
+    rng: Rng,
+    now: Duration,
+    events: BTreeMap<Moment, Event>,
+    flights: BTreeMap<RequestId, Flight>,
+    threads: Vec<Thread>,
+    ending: bool,
+    poll_planned: bool,
+    close_called_at: Option<Duration>,
+    abandoned: bool,
+    report: Report,
+    trace: bool,
+    down_for: Duration,
+    fruitless: (u64, u32),
+    told_of_stall: bool,
+}
+
+type Checked = Result<(), String>;
+
+/// Nothing simulated lasts longer.
+const END_OF_TIME: Duration = Duration::from_secs(24 * 3600);
+const ABANDONED: &str = "the run was abandoned";
+
+impl World {
+    pub fn new(setup: Setup, trace: bool) -> Self {
+        let server = Server::new(setup.profile.clone(), &setup.weather, &setup.stream);
+        let threads = setup
+            .threads
+            .iter()
+            .map(|script| Thread {
+                script: script.iter().cloned().collect(),
+                ..Thread::default()
+            })
+            .collect();
+        let mut world = Self {
+            engine: Engine::new(setup.config.clone()),
+            server,
+            books: Books::default(),
+            rng: Rng::with_seed(setup.seed ^ 0x5eed),
+            now: Duration::ZERO,
+            events: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            threads,
+            ending: false,
+            poll_planned: false,
+            close_called_at: None,
+            abandoned: false,
+            report: Report::default(),
+            trace,
+            down_for: setup.weather.outages.iter().map(|o| o.to.saturating_sub(o.from)).sum(),
+            fruitless: (0, 0),
+            told_of_stall: false,
+            setup,
+        };
+        world.say(|| {
+            format!(
+                "{:#?}\n{:?}\n{:?}",
+                world.setup.config, world.setup.profile, world.setup.weather
+            )
+        });
+        for thread in 0..world.threads.len() {
+            world.plan(Duration::ZERO, 2, Event::Thread(thread));
+        }
+        world
+    }
+
+    fn say(&self, line: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{:>12.6} {}", self.now.as_secs_f64(), line());
+        }
+    }
+
+    fn plan(&mut self, at: Duration, order: u8, event: Event) {
+        let mut moment = (at, order, self.rng.u64(..));
+        while self.events.contains_key(&moment) {
+            moment.2 = moment.2.wrapping_add(1);
+        }
+        self.events.insert(moment, event);
+    }
+
+    /// Lets the world run to its end.
+    ///
+    /// # Errors
+    /// The first promise that was not kept.
+    pub fn run(mut self) -> Result<Report, String> {
+        self.run_to_end()
+            .and_then(|()| self.check_the_end())
+            .map_err(|text| format!("at {:.6} s: {text}", self.now.as_secs_f64()))?;
+        self.report.ended_at = self.now;
+        self.report.requests = self.server.requests;
+        self.report.bulk_requests = self.server.bulk_requests;
+        self.report.rows = self.server.rows;
+        self.report.written = self.books.written;
+        self.report.failed = self.books.failed;
+        self.report.warned = self.books.warned;
+        self.report.most_in_flight = self.books.most_in_flight;
+        self.report.retries = self.engine.stats(self.now).retries;
+        Ok(self.report)
+    }
+
+    fn run_to_end(&mut self) -> Checked {
+        loop {
+            if self.engine.is_closed() && self.threads.iter().all(|t| t.script.is_empty() && t.blocked.is_none()) {
+                return Ok(());
+            }
+            self.end_if_all_threads_have();
+            let due = self.engine.poll_timeout(self.now);
+            let next = self.events.first_key_value().map(|(moment, _)| moment.0);
+            match (next, due) {
+                (Some(at), due) if due.is_none_or(|due| at <= due) => {
+                    self.advance(at)?;
+                    let Some((_, event)) = self.events.pop_first() else {
+                        continue;
+                    };
+                    self.happen(event)?;
+                }
+                (_, Some(due)) => {
+                    let lag = self.setup.lag.mul_f64(self.rng.f64());
+                    let due = due + lag;
+                    self.advance(due.max(self.now))?;
+                    self.time_out()?;
+                }
+                (_, None) => return Err(self.deadlock()),
+            }
+        }
+    }
+
+    fn deadlock(&self) -> String {
+        let blocked = self.threads.iter().filter(|thread| thread.blocked.is_some()).count();
+        format!(
+            "nothing will ever happen again: {} records are pending, {blocked} threads wait, {:?}",
+            self.books.pending.len(),
+            self.engine.stats(self.now)
+        )
+    }
+
+    fn advance(&mut self, to: Duration) -> Checked {
+        self.now = to;
+        if to > END_OF_TIME {
+            return Err("this never ends".to_owned());
+        }
+        let bound = self.setup.config.delivery_timeout + self.setup.config.attempt_timeout + self.setup.lag * 2;
+        match self.close_called_at {
+            Some(since) if !self.engine.is_closed() && to > since + bound => {
+                Err(format!("close takes longer than {bound:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end_if_all_threads_have(&mut self) {
+        let all = self.threads.iter().all(|t| t.script.is_empty() && t.blocked.is_none());
+        if all && !self.ending {
+            self.ending = true;
+            self.report.submitted_at = self.now;
+            self.threads[0].script = self.setup.ending.iter().cloned().collect();
+            self.plan(self.now, 2, Event::Thread(0));
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Checked {
+        self.books.step += 1;
+        match event {
+            Event::Work(id) => self.server_works(id),
+            Event::Reply(id) => self.server_replies(id),
+            Event::Thread(thread) => self.thread_goes_on(thread),
+            Event::GiveUp(thread, wait) => self.thread_gives_up(thread, wait),
+            Event::Poll => {
+                self.poll_planned = false;
+                self.poll().map(drop)
+            }
+        }
+    }
+
+    /// The engine asked to be called now.
+    fn time_out(&mut self) -> Checked {
+        for spin in 0.. {
+            self.engine.handle_timeout(self.now);
+            let fruitful = self.collect()? | self.poll()?;
+            let second = self.now.as_secs();
+            if fruitful || self.fruitless.0 != second {
+                self.fruitless = (second, 0);
+            }
+            self.fruitless.1 += 1;
+            if self.fruitless.1 > 20 {
+                return Err("a busy loop: many time-outs in one second, and none of them did anything".to_owned());
+            }
+            if self.engine.poll_timeout(self.now).is_none_or(|due| due > self.now) {
+                return Ok(());
+            }
+            if spin > 4 {
+                return Err("a busy loop: the time-out stays in the past".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Something was told to the engine: what is new is collected at once, and the driver is woken.
+    fn told(&mut self) -> Checked {
+        self.collect()?;
+        if self.setup.lag.is_zero() {
+            return self.poll().map(drop);
+        }
+        if !self.poll_planned {
+            self.poll_planned = true;
+            let at = self.now + self.setup.lag.mul_f64(self.rng.f64());
+            self.plan(at, 3, Event::Poll);
+        }
+        Ok(())
+    }
+
+    /// Everything that the engine has to say now. Whether that was anything.
+    fn poll(&mut self) -> Result<bool, String> {
+        self.report.rounds += 1;
+        if self.setup.wakes_often && self.rng.u8(..) < 64 {
+            self.engine.handle_timeout(self.now);
+            self.collect()?;
+        }
+        let mut fruitful = false;
+        while let Some(request) = self.engine.poll_request(self.now) {
+            fruitful = true;
+            if self.engine.is_closed() {
+                return Err("a request after the end".to_owned());
+            }
+            self.send(&request)?;
+        }
+        fruitful |= self.collect()?;
+        self.check_quiet()?;
+        Ok(fruitful)
+    }
+
+    fn collect(&mut self) -> Result<bool, String> {
+        let mut fruitful = false;
+        while let Some(outcome) = self.engine.poll_outcome() {
+            fruitful = true;
+            self.say(|| format!("  outcome {} {} {:?}", outcome.sequence, outcome.fqn, outcome.ending));
+            self.books.ended(&outcome, &self.setup.stream, &self.server, self.now)?;
+            if let openmetadata_bulksink::engine::Ending::Failed(reason) = &outcome.ending {
+                *self.report.reasons.entry(reason.to_string()).or_default() += 1;
+            }
+        }
+        while let Some(wait) = self.engine.poll_wait() {
+            fruitful = true;
+            self.say(|| format!("  {wait:?} ended"));
+            self.books.wait_ended(wait, &self.setup.stream)?;
+            let now = self.now;
+            let Some(thread) = self.threads.iter().position(|t| t.blocked == Some(wait)) else {
+                return Err(format!("{wait:?} ended, and no thread waits for it"));
+            };
+            self.threads[thread].blocked = None;
+            self.plan(now, 2, Event::Thread(thread));
+        }
+        while let Some(notice) = self.engine.poll_notice() {
+            fruitful = true;
+            self.say(|| format!("  notice: {notice}"));
+            self.check_notice(&notice)?;
+            self.report.notices.push(notice);
+        }
+        let stats = self.engine.stats(self.now);
+        let books = &self.books;
+        let counted = (
+            stats.submitted,
+            stats.written,
+            stats.failed,
+            stats.warned,
+            stats.pending,
+        );
+        let known = (
+            books.accounts.len() as u64,
+            books.written,
+            books.failed,
+            books.warned,
+            books.pending.len() as u64,
+        );
+        if counted != known {
+            return Err(format!("the engine counts {counted:?}, the books say {known:?}"));
+        }
+        if stats.submitted != stats.written + stats.failed + stats.warned + stats.pending {
+            return Err(format!("the counts do not add up: {stats:?}"));
+        }
+        Ok(fruitful)
+    }
+
+    fn check_notice(&mut self, notice: &str) -> Checked {
+        if notice.starts_with("nothing could be written") {
+            if std::mem::replace(&mut self.told_of_stall, true) {
+                return Err(format!("two lines about one stall: {notice}"));
+            }
+        } else if notice.starts_with("writing goes on") {
+            if !std::mem::replace(&mut self.told_of_stall, false) {
+                return Err(format!("a stall ends that was never told of: {notice}"));
+            }
+        } else if notice.contains("accounting error") {
+            return Err(notice.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks for when the engine has nothing more to say.
+    fn check_quiet(&mut self) -> Checked {
+        let (now, engine) = (self.now, &self.engine);
+        self.books.waits_are_prompt(|| engine.has_room(0, false))?;
+        let stats = engine.stats(now);
+        if engine.is_closed() {
+            return Ok(());
+        }
+        let most = self.setup.config.workers.max(1);
+        let look_ups = |flight: &&Flight| !flight.answered && matches!(flight.sent, Sent::Get { patch: None, .. });
+        let known = self.books.requests_in_flight;
+        let with_look_ups = known + self.flights.values().filter(look_ups).count();
+        if !(known..=with_look_ups.min(most)).contains(&stats.in_flight) {
+            return Err(format!(
+                "the engine counts {} requests in flight, the books say {known} to {with_look_ups}, with {most} workers",
+                stats.in_flight
+            ));
+        }
+        let renewing = self
+            .flights
+            .values()
+            .any(|f| !f.answered && matches!(f.sent, Sent::RenewToken));
+        let rests_for = engine.poll_timeout(now).map(|due| due.saturating_sub(now));
+        let waiting = self.books.anything_unparked() && stats.in_flight == 0 && !renewing;
+        if waiting && rests_for.is_none_or(|rest| rest > Duration::from_secs(65)) && self.close_called_at.is_none() {
+            return Err(format!(
+                "{} records are pending, nothing is in flight, and the engine rests for {rests_for:?}",
+                stats.pending
+            ));
+        }
+        if !self.books.troubled && stats.in_flight < stats.limit {
+            let rules = Rules {
+                batch_rows: self.setup.config.batch_rows.max(1),
+                linger: self.setup.config.linger,
+                closing: self.close_called_at.is_some(),
+            };
+            self.books.nothing_idles(&rules, &self.setup.stream, now)?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, spec: usize, body: &[u8]) -> Result<Row, String> {
+        let own = &self.setup.stream.specs[spec].body;
+        let sequence = self.books.record_of(spec, &self.setup.stream)?;
+        let embedded = if own.len() == body.len() {
+            None
+        } else {
+            embedded_number(body)
+        };
+        if own.len() != body.len() && embedded.is_none() {
+            return Err(format!("the body of record {sequence} was changed"));
+        }
+        Ok(Row {
+            sequence,
+            spec,
+            embedded,
+        })
+    }
+
+    fn send(&mut self, request: &Request) -> Checked {
+        let known = |body: &[u8]| number_of(body).ok_or_else(|| format!("unknown body {body:?}"));
+        let sent = match &request.call {
+            Call::PutBulk { collection, rows } => {
+                let bytes: usize = rows.iter().map(bytes::Bytes::len).sum();
+                if rows.is_empty() || rows.len() > self.setup.config.batch_rows.max(1) {
+                    return Err(format!("a batch of {} rows", rows.len()));
+                }
+                if rows.len() > 1 && bytes > self.setup.config.batch_bytes {
+                    return Err(format!("a batch of {bytes} bytes"));
+                }
+                self.report.batches.push(rows.len());
+                let rows: Result<Vec<Row>, String> = rows.iter().map(|body| self.row(known(body)?, body)).collect();
+                let rows = rows?;
+                let of_another = |row: &&Row| {
+                    let spec = &self.setup.stream.specs[row.spec];
+                    self.setup.stream.entities[spec.entity].collection != *collection
+                };
+                if let Some(row) = rows.iter().find(of_another) {
+                    return Err(format!("record {} was sent to {collection}", row.sequence));
+                }
+                Sent::Bulk(rows)
+            }
+            Call::PutOne { row, .. } => Sent::One(self.row(known(row)?, row)?),
+            Call::PatchLifeCycle { entity, life_cycle, .. } => {
+                let row = self.row(known(life_cycle)?, life_cycle)?;
+                match entity {
+                    Target::Name(_) => Sent::PatchByName(row),
+                    Target::Id(_) => Sent::PatchById(row),
+                }
+            }
+            Call::Get {
+                collection,
+                fqn,
+                fields,
+            } => {
+                let entity = self.setup.stream.find(collection, fqn);
+                let patch = if fields.is_empty() {
+                    let entity = entity.ok_or_else(|| format!("unknown {collection} {fqn}"))?;
+                    let (sequence, spec) = self
+                        .books
+                        .next_patch_of(entity, &self.setup.stream)
+                        .ok_or("a look-up for nobody")?;
+                    Some(Row {
+                        sequence,
+                        spec,
+                        embedded: None,
+                    })
+                } else {
+                    None
+                };
+                Sent::Get { entity, patch }
+            }
+            Call::RenewToken => Sent::RenewToken,
+        };
+        self.say(|| {
+            let rows: Vec<Sequence> = sent.rows().iter().map(|row| row.sequence).collect();
+            let what = match &sent {
+                Sent::Bulk(_) => "PUT bulk",
+                Sent::One(_) => "PUT",
+                Sent::PatchByName(_) => "PATCH name",
+                Sent::PatchById(_) => "PATCH id",
+                Sent::Get { .. } => "GET",
+                Sent::RenewToken => "renew token",
+            };
+            format!("  {} -> {what} {rows:?}", request.id.0)
+        });
+        let is_request = !matches!(sent, Sent::RenewToken);
+        let (stream, weather) = (&self.setup.stream, &self.setup.weather);
+        let flight = self.server.receive(
+            request,
+            sent,
+            stream,
+            weather,
+            self.setup.time_out,
+            self.now,
+            &mut self.rng,
+        );
+        if is_request {
+            self.report.requests_while_down += u64::from(weather.is_down(self.now));
+            self.report.sent_at.push(self.now);
+        }
+        self.books.sent(&flight, stream, self.setup.config.workers.max(1))?;
+        if let Some(at) = flight.plan.work_at {
+            self.plan(at, 0, Event::Work(flight.id));
+        }
+        self.plan(flight.plan.reply_at, 1, Event::Reply(flight.id));
+        self.flights.insert(flight.id, flight);
+        Ok(())
+    }
+
+    fn server_works(&mut self, id: RequestId) -> Checked {
+        let Some(mut flight) = self.flights.remove(&id) else {
+            return Ok(());
+        };
+        if !flight.worked {
+            self.say(|| format!("  {} is worked on", id.0));
+            self.server
+                .work(&mut flight, &self.setup.stream, &mut self.rng, self.now)?;
+        }
+        self.server.at_work -= usize::from(std::mem::take(&mut flight.has_place));
+        if !flight.answered {
+            self.flights.insert(id, flight);
+        }
+        Ok(())
+    }
+
+    fn server_replies(&mut self, id: RequestId) -> Checked {
+        let Some(mut flight) = self.flights.remove(&id) else {
+            return Ok(());
+        };
+        let reply = flight.plan.instead.take().or_else(|| flight.reply.take());
+        let Some(reply) = reply else {
+            return Err("the simulated server has no answer".to_owned());
+        };
+        flight.answered = true;
+        self.say(|| match &reply.answer {
+            Answer::Response(response) => {
+                let text: String = String::from_utf8_lossy(&response.body).chars().take(300).collect();
+                format!("{} <- {} {text}", id.0, response.status)
+            }
+            other => format!("{} <- {other:?}", id.0),
+        });
+        if let Answer::Response(response) = &reply.answer {
+            if let Some(asked) = response.retry_after {
+                let until = self.now + asked.min(Duration::from_secs(60));
+                self.books.asked_to_wait_until = self.books.asked_to_wait_until.max(until);
+            }
+        }
+        self.books.answered(&flight, &reply, self.now);
+        if !flight.worked && flight.plan.work_at.is_some() {
+            let gateway_goes_on = matches!(flight.plan.trouble, Some(crate::weather::Trouble::Gateway { .. }));
+            if self.setup.profile.stops_with_connection && !gateway_goes_on {
+                flight.worked = true;
+            }
+            self.flights.insert(id, flight);
+        }
+        self.engine.handle_answer(id, reply.answer, self.now);
+        self.told()
+    }
+
+    fn thread_goes_on(&mut self, thread: usize) -> Checked {
+        if self.threads[thread].blocked.is_some() {
+            return Ok(());
+        }
+        let step = match self.threads[thread].then.take() {
+            Some(spec) => {
+                let waited = self.now - self.threads[thread].blocked_since;
+                self.report.blocked += waited;
+                Step::Submit(spec)
+            }
+            None => match self.threads[thread].script.pop_front() {
+                Some(step) => step,
+                None => return Ok(()),
+            },
+        };
+        let mut go_on_at = self.now;
+        match step {
+            Step::Submit(spec) => self.submit(thread, spec)?,
+            Step::Pause(time) => go_on_at += time,
+            Step::Wait { scope, ago, patience } => {
+                let scope = up_to(scope, self.engine.last_sequence().saturating_sub(ago));
+                self.wait(thread, &scope, patience)?;
+            }
+            Step::Close => {
+                self.say(|| "close".to_owned());
+                self.close_called_at.get_or_insert(self.now);
+                self.books.last_chances = true;
+                self.engine.close(self.now);
+                self.told()?;
+            }
+            Step::Abandon => {
+                self.say(|| "abandon".to_owned());
+                self.abandoned = true;
+                self.engine.abandon(ABANDONED);
+                self.books.forgotten();
+                self.told()?;
+            }
+        }
+        if self.threads[thread].blocked.is_none() {
+            self.plan(go_on_at, 2, Event::Thread(thread));
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, thread: usize, spec: usize) -> Checked {
+        let record = self.setup.stream.record(spec);
+        let bytes = record.payload.bytes().len();
+        let place = matches!(record.payload, Payload::Create(_));
+        if !self.engine.has_room(bytes, place) {
+            self.threads[thread].then = Some(spec);
+            return self.wait(thread, &Scope::Room { bytes, place }, None);
+        }
+        let (collection, fqn) = (record.collection.clone(), record.fqn.clone());
+        let sequence = match record.payload {
+            Payload::LifeCycle(life_cycle) => self.engine.submit_life_cycle(collection, fqn, life_cycle, self.now),
+            Payload::Create(_) => self.engine.submit(record, self.now),
+        };
+        self.say(|| {
+            let spec = &self.setup.stream.specs[spec];
+            format!(
+                "submit {sequence} {:?} {} parent {:?} needs {:?} {:?}",
+                spec.kind, spec.spelled, spec.parent, spec.needs, spec.temper
+            )
+        });
+        self.books.submitted(sequence, spec, &self.setup.stream, self.now)?;
+        self.told()
+    }
+
+    fn wait(&mut self, thread: usize, scope: &Scope, patience: Option<Duration>) -> Checked {
+        let has_room = match scope {
+            Scope::Room { bytes, place } => self.engine.has_room(*bytes, *place),
+            _ => true,
+        };
+        let id = self.engine.wait_for(scope, self.now);
+        self.say(|| format!("wait {id:?} for {scope:?}"));
+        self.books.waits(scope, id, &self.setup.stream, has_room)?;
+        if let Some(id) = id {
+            self.threads[thread].blocked = Some(id);
+            self.threads[thread].blocked_since = self.now;
+            if let Some(patience) = patience {
+                self.plan(self.now + patience, 2, Event::GiveUp(thread, id));
+            }
+        }
+        self.told()
+    }
+
+    fn thread_gives_up(&mut self, thread: usize, wait: WaitId) -> Checked {
+        if self.threads[thread].blocked != Some(wait) {
+            return Ok(());
+        }
+        self.say(|| format!("cancel {wait:?}"));
+        self.engine.cancel(wait);
+        self.books.wait_cancelled(wait);
+        self.threads[thread].blocked = None;
+        self.plan(self.now, 2, Event::Thread(thread));
+        self.told()
+    }
+
+    fn check_the_end(&mut self) -> Checked {
+        self.collect()?;
+        // Whoever is late is ignored.
+        let late: Vec<RequestId> = self
+            .flights
+            .values()
+            .filter(|flight| !flight.answered)
+            .map(|f| f.id)
+            .collect();
+        for id in late {
+            self.engine.handle_answer(id, Answer::Token(Ok(())), self.now);
+        }
+        if self.engine.poll_request(self.now).is_some() || self.engine.poll_timeout(self.now).is_some() {
+            return Err("the engine has plans after its end".to_owned());
+        }
+        self.collect()?;
+        if self.books.open_waits() > 0 {
+            return Err(format!("{} waits never ended", self.books.open_waits()));
+        }
+        self.check_nothing_is_kept()?;
+        let most = 150 + self.down_for.as_secs();
+        if self.report.requests_while_down > most {
+            return Err(format!(
+                "{} requests while the server was down for {:?}",
+                self.report.requests_while_down, self.down_for
+            ));
+        }
+        Verdicts {
+            books: &self.books,
+            stream: &self.setup.stream,
+            server: &self.server,
+            tolerance: self.setup.tolerance,
+            own_endings: &[
+                "submitted after close",
+                "not delivered before the end of close",
+                ABANDONED,
+            ],
+        }
+        .check()
+    }
+
+    /// The engine holds nothing for records that have ended.
+    fn check_nothing_is_kept(&self) -> Checked {
+        let held = format!("{:?}", self.engine);
+        for empty in [
+            "entries: {}",
+            "chains: {}",
+            "parked: {}",
+            "parked_for: {}",
+            "places: 0,",
+            "at_once: []",
+            "later: {}",
+            "inquests: {}",
+            "scouts: {}",
+            "reasons: {}",
+            "open: {}",
+            "rooms: []",
+            "outcomes: []",
+            "notices: []",
+        ] {
+            if !held.contains(empty) {
+                let name = empty.split(':').next().unwrap_or_default();
+                let at = held.find(&format!("{name}:")).unwrap_or(0);
+                let text: String = held[at..].chars().take(300).collect();
+                return Err(format!("something is kept after the end: {text}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn up_to(mut scope: Scope, last: Sequence) -> Scope {
+    match &mut scope {
+        Scope::Name { up_to, .. } | Scope::Collection { up_to, .. } | Scope::All { up_to } => *up_to = last,
+        Scope::FinalDrain | Scope::Room { .. } => {}
+    }
+    scope
+}

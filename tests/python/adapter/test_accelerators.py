@@ -1,0 +1,274 @@
+"""Accelerators: what they save, that they agree with upstream's own functions, and that they step aside."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from openmetadata_bulksink import accelerate
+from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
+
+from tests.python.adapter.recording_server import RecordingServer
+from tests.python.adapter.test_sink import engine, table
+
+pytestmark = pytest.mark.upstream
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def headers() -> Any:
+    from metadata.ingestion.connections import headers as found
+
+    return found
+
+
+@pytest.fixture
+def constraints() -> Any:
+    from metadata.utils import constraints as found
+
+    return found
+
+
+@pytest.fixture
+def source_class() -> Iterator[type]:
+    from metadata.ingestion.source.database.common_db_source import CommonDbSourceService
+
+    before = CommonDbSourceService.__dict__["_prepare_foreign_constraints"]
+    yield CommonDbSourceService
+    assert CommonDbSourceService.__dict__["_prepare_foreign_constraints"] is before
+
+
+def header_of(headers: Any) -> Any:
+    return headers.inject_query_header(None, None, "select 1", None, None, False)
+
+
+# --- the version ---
+
+
+def test_the_version_is_asked_for_once(headers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    if hasattr(headers, "pkg_resources"):
+        original = headers.pkg_resources.require
+        monkeypatch.setattr(headers.pkg_resources, "require", lambda name: asked.append(name) or original(name))
+    else:
+        ask = headers._pkg_version
+        monkeypatch.setattr(headers, "_pkg_version", lambda name: asked.append(name) or ask(name))
+    expected = header_of(headers)
+    assert len(asked) == 1
+    undo = version.install()
+    try:
+        assert [header_of(headers) for _ in range(5)] == [expected] * 5
+        assert len(asked) == 2
+    finally:
+        undo()
+    assert header_of(headers) == expected
+    assert len(asked) == 3
+
+
+def test_the_version_of_vertica_too(headers: Any) -> None:
+    vertica = version._for_vertica(headers)
+    expected = vertica(None, None, None, "SELECT a FROM b", {"p": 1}, None, False)
+    undo = version.install()
+    assert vertica(None, None, None, "SELECT a FROM b", {"p": 1}, None, False) == expected
+    undo()
+
+
+def test_another_upstream_is_left_alone(headers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def inject_query_header(conn: Any, cursor: Any, statement: str, *_: Any) -> Any:  # noqa: ARG001
+        return statement
+
+    monkeypatch.setattr(headers, "inject_query_header", inject_query_header)
+    with pytest.raises(StepsAside, match="changed"):
+        version.install()
+
+
+def test_no_sql_source_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "metadata.ingestion.connections.headers", raising=False)
+    undo, active, aside = accelerate.install({"version"})
+    assert (active, aside) == ([], [])
+    for each in undo:
+        each()
+
+
+def test_two_sinks_share_an_accelerator(headers: Any) -> None:
+    name = "pkg_resources" if hasattr(headers, "pkg_resources") else "_pkg_version"
+    before = getattr(headers, name)
+    first, _, _ = accelerate.install({"version"})
+    second, _, _ = accelerate.install({"version"})
+    for undo in reversed(first):
+        undo()
+    assert getattr(headers, name) is not before
+    for undo in reversed(second):
+        undo()
+    assert getattr(headers, name) is before
+
+
+# --- foreign keys ---
+
+
+def source(client: Any, service: str = "s") -> Any:
+    """As much of a database source as upstream's lookup uses."""
+    kept = SimpleNamespace(foreign_tables=[])
+    context = SimpleNamespace(
+        get=lambda: SimpleNamespace(database_service=service, database="d"),
+        get_global=lambda: kept,
+    )
+    return SimpleNamespace(metadata=client, context=context, kept=kept)
+
+
+def lookup(cls: Any, of: Any, referred: str, add_to_global: bool = True, columns: Any = ()) -> Any:
+    column = {
+        "constrained_columns": ["c"],
+        "referred_schema": "p",
+        "referred_table": referred,
+        "referred_columns": ["c"],
+    }
+    return cls._prepare_foreign_constraints(of, False, column, "t", "p", "d", list(columns), add_to_global)
+
+
+def test_a_pending_table_is_answered_from_its_body(
+    make_sink: Make, server: RecordingServer, client: Any, source_class: Any
+) -> None:
+    sink = make_sink()
+    sink.run(table("u"))
+    found = lookup(source_class, source(client), "u")
+    assert [column.root for column in found.referredColumns] == ["s.d.p.u.c"]
+    assert server.rows("tables") == []
+    assert not server.sent("GET", "/tables/name/s.d.p.u")
+    engine(sink).drain()
+    written = lookup(source_class, source(client), "u")
+    assert written == found
+    assert server.sent("GET", "/tables/name/s.d.p.u")
+    sink.close()
+
+
+def test_a_table_that_is_not_there_is_deferred_without_waiting(
+    make_sink: Make, server: RecordingServer, client: Any, source_class: Any
+) -> None:
+    sink = make_sink()
+    sink.run(table("other"))
+    of = source(client)
+    assert lookup(source_class, of, "later") is None
+    assert [one.table_name for one in of.kept.foreign_tables] == ["t"]
+    assert server.rows("tables") == []
+    sink.close()
+
+
+def test_the_last_pass_waits(make_sink: Make, server: RecordingServer, client: Any, source_class: Any) -> None:
+    sink = make_sink()
+    sink.run(table("u"))
+    assert lookup(source_class, source(client), "u", add_to_global=False) is not None
+    assert len(server.rows("tables")) == 1
+    sink.close()
+
+
+def test_a_chain_is_cut_at_four(make_sink: Make, client: Any, source_class: Any) -> None:
+    sink = make_sink()
+    sink.run(table("t0"))
+    of = source(client)
+    linked = []
+    for number in range(1, 10):
+        found = lookup(source_class, of, f"t{number - 1}")
+        linked.append(found is not None)
+        keys = [found.model_dump(mode="json", exclude_none=True)] if found else None
+        sink.run(table(f"t{number}", tableConstraints=keys))
+    assert linked == [True, True, True, True, False, True, True, True, True]
+    assert len(of.kept.foreign_tables) == 1
+    sink.close()
+    assert sink.status.failures == []
+
+
+def test_switched_off_lookups_pass_and_are_not_answered(
+    make_sink: Make, server: RecordingServer, client: Any, source_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OM_BULKSINK_ACCELERATE", "0")
+    sink = make_sink()
+    sink.run(table("u"))
+    of = source(client)
+    assert lookup(source_class, of, "u") is None
+    assert len(of.kept.foreign_tables) == 1
+    assert server.sent("GET", "/tables/name/s.d.p.u")
+    assert server.rows("tables") == []
+    sink.close()
+
+
+def test_a_changed_lookup_is_not_answered(
+    make_sink: Make, client: Any, source_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreign_keys, "_KNOWN", frozenset())
+    sink = make_sink()
+    sink.run(table("u"))
+    assert lookup(source_class, source(client), "u") is None
+    sink.close()
+
+
+def test_it_agrees_with_upstream_on_a_table_of_the_server(make_sink: Make, constraints: Any) -> None:
+    """The columns from a pending body and those of upstream's own `Table` give the same answers, for random tables."""
+    from metadata.generated.schema.entity.data.table import Table
+
+    rng = random.Random(7)
+    sink = make_sink()
+    for number in range(60):
+        names = rng.sample(["a", "A", "b", "c::d", "é", "x y", "B"], rng.randint(1, 6))
+        columns = [
+            {"name": name, "dataType": "INT", **({"constraint": c} if c else {})}
+            for name in names
+            for c in [rng.choice([None, "NULL", "NOT_NULL", "UNIQUE", "PRIMARY_KEY"])]
+        ]
+        request = table(f"t{number}")
+        request = type(request)(name=f"t{number}", databaseSchema="s.d.p", columns=columns)
+        sink.run(request)
+        ours = foreign_keys.pending_table(sink._writer.fence, f"s.d.p.t{number}")
+        theirs = Table(
+            id="0d8a1f0e-6c2b-4d55-9f0b-0a1b2c3d4e5f",
+            **json.loads(request.model_dump_json(exclude_none=True, exclude={"databaseSchema"})),
+        )
+        if "c::d" in names:
+            assert ours is None  # upstream's models read such a name back decoded
+            continue
+        assert ours is not None
+        for wanted in (["a"], ["A"], ["b", "B"], ["nothing"], [names[0]], []):
+            column = {"constrained_columns": ["q"], "referred_columns": wanted}
+            assert constraints.get_relationship_type(column, ours.columns, []) == constraints.get_relationship_type(
+                column, theirs.columns, []
+            )
+            if hasattr(constraints, "resolve_column_names"):
+                assert constraints.resolve_column_names(wanted, ours.columns) == constraints.resolve_column_names(
+                    wanted, theirs.columns
+                )
+    sink.close()
+
+
+def test_a_table_whose_referred_table_was_refused_is_written_without_the_key(
+    make_sink: Make, server: RecordingServer
+) -> None:
+    """As upstream would have written it: a key must not cost a table."""
+    server.refuse = {"s.d.p.u": "broken tag"}
+    sink = make_sink()
+    sink.run(table("u"))
+    keys = [
+        {"constraintType": "FOREIGN_KEY", "columns": ["c"], "referredColumns": ["s.d.p.u.c"]},
+        {"constraintType": "PRIMARY_KEY", "columns": ["c"]},
+    ]
+    sink.run(table("t", tableConstraints=keys, sourceHash="abc"))
+    server.refuse["s.d.p.t"] = "table instance for s.d.p.u not found"
+    put = engine(sink)._put
+
+    def put_and_forgive(collection: str, batch: Any) -> None:
+        put(collection, batch)
+        if any(one.fqn == "s.d.p.t" for one in batch):
+            server.refuse.pop("s.d.p.t", None)
+
+    engine(sink)._put = put_and_forgive
+    sink.close()
+    assert [failure.name for failure in sink.status.failures] == ["s.d.p.u"]
+    assert len(sink.status.records) == 1
+    last = server.rows("tables")[-1]
+    assert last["tableConstraints"] == [{"constraintType": "PRIMARY_KEY", "columns": ["c"]}]
+    assert "sourceHash" not in last

@@ -1,0 +1,264 @@
+"""Signals, forks and the end of the interpreter: a sink in the middle of work must not hang, lose or repeat anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.ingest import ReferenceServer
+from tests.python.native.conftest import SCHEMA, submit_tables, table
+
+pytestmark = pytest.mark.wheel
+
+
+def run(program: str, server: ReferenceServer, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """A program in an interpreter of its own; it finds the server in its environment."""
+    environment = {**os.environ, "URL": f"{server.url}/v1", "TOKEN": server.token}
+    preamble = textwrap.dedent("""
+        import json, os, signal, sys, threading, time
+        from openmetadata_bulksink import BulkSink
+        SCHEMA = "lake.main.public"
+        def table(name):
+            return json.dumps({"name": name, "databaseSchema": SCHEMA, "columns": [{"name": "c", "dataType": "INT"}]})
+        def submit(sink, *names):
+            for name in names:
+                sink.submit("tables", f"{SCHEMA}.{name}", table(name), parent=SCHEMA)
+        def make(**settings):
+            return BulkSink(os.environ["URL"], token=os.environ["TOKEN"], **settings)
+    """)
+    return subprocess.run(
+        [sys.executable, "-c", preamble + textwrap.dedent(program), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@pytest.mark.parametrize("waiting", ["drain", "close", "wait", "submit"])
+def test_a_signal_ends_each_kind_of_wait_and_close_still_delivers(
+    make_sink: Callable[..., Any], lake: ReferenceServer, waiting: str
+) -> None:
+    lake.set_latency({"bulk": {"request_ms": 1_500}})
+    sink = make_sink(budget_bytes=300 if waiting == "submit" else 10_000_000)
+    submit_tables(sink, 1)
+    calls: dict[str, Callable[[], object]] = {
+        "drain": sink.drain,
+        "close": sink.close,
+        "wait": lambda: sink.wait(fqn=f"{SCHEMA}.t0"),
+        "submit": lambda: submit_tables(sink, 3, start=10),
+    }
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        time.sleep(0.4)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        calls[waiting]()
+    noticed = time.monotonic() - sent[0]
+    thread.join()
+    assert noticed < 0.1 + 0.15, "a tenth of a second, and what a busy machine adds"
+    sink.close()
+    stats = sink.stats()
+    assert stats.written == stats.submitted
+    assert stats.pending == 0
+
+
+def test_the_child_of_a_fork_starts_afresh_and_the_parent_loses_nothing(lake: ReferenceServer) -> None:
+    program = """
+        sink = make(linger=60.0)
+        submit(sink, "parent1", "parent2")
+        child = os.fork()
+        if child == 0:
+            assert sink.stats().pending == 0
+            submit(sink, "child")
+            sink.close()
+            sys.exit(0 if sink.stats().written == 1 else 3)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+        submit(sink, "parent3")
+        sink.close()
+        assert sink.stats().written == 3
+    """
+    done = run(program, lake)
+    assert done.returncode == 0, done.stderr
+    assert set(lake.state()["tables"]) == {f"{SCHEMA}.{name}" for name in ("parent1", "parent2", "parent3", "child")}
+    rows = sum(request["rows"] for request in lake.requests() if request["path"].endswith("/bulk"))
+    assert rows == 4, "nothing was sent twice"
+
+
+@pytest.mark.parametrize("leave", ["os._exit(0)", "sys.exit(0)", "del sink; sys.exit(0)", "pass"])
+def test_a_child_may_leave_in_any_way(lake: ReferenceServer, leave: str) -> None:
+    program = f"""
+        sink = make(linger=60.0)
+        submit(sink, "parent")
+        child = os.fork()
+        if child == 0:
+            {leave}
+            sys.exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+        sink.close()
+        assert sink.stats().written == 1
+    """
+    done = run(program, lake, timeout=20)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_children_write_with_sinks_of_their_own(lake: ReferenceServer, method: str, tmp_path: Any) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+            import json, multiprocessing, os, sys
+            from openmetadata_bulksink import BulkSink
+            SCHEMA = "lake.main.public"
+
+            def write(name):
+                with BulkSink(os.environ["URL"], token=os.environ["TOKEN"]) as sink:
+                    body = {"name": name, "databaseSchema": SCHEMA, "columns": [{"name": "c", "dataType": "INT"}]}
+                    sink.submit("tables", f"{SCHEMA}.{name}", json.dumps(body), parent=SCHEMA)
+                assert sink.stats().written == 1
+
+            if __name__ == "__main__":
+                write("parent")
+                context = multiprocessing.get_context(sys.argv[1])
+                children = [context.Process(target=write, args=(f"child{n}",)) for n in range(3)]
+                [child.start() for child in children]
+                [child.join() for child in children]
+                assert [child.exitcode for child in children] == [0, 0, 0]
+        """)
+    )
+    environment = {**os.environ, "URL": f"{lake.url}/v1", "TOKEN": lake.token}
+    done = subprocess.run(
+        [sys.executable, str(script), method], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(lake.state()["tables"]) == 4
+
+
+def test_awaitables_work_in_the_child_of_a_fork(lake: ReferenceServer) -> None:
+    program = """
+        import asyncio
+        async def write(sink, name):
+            await sink.submit_async("tables", f"{SCHEMA}.{name}", table(name), parent=SCHEMA)
+            await sink.drain_async()
+        async def close(sink):
+            await sink.close_async()
+        sink = make()
+        asyncio.run(write(sink, "parent"))
+        child = os.fork()
+        if child == 0:
+            asyncio.run(write(sink, "child"))
+            asyncio.run(close(sink))
+            os._exit(0 if sink.stats().written == 1 else 3)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+        asyncio.run(close(sink))
+        assert sink.stats().written == 1
+    """
+    done = run(program, lake)
+    assert done.returncode == 0, done.stderr
+    assert len(lake.state()["tables"]) == 2
+
+
+def test_awaitables_do_not_block_the_event_loop(lake: ReferenceServer) -> None:
+    lake.set_latency({"bulk": {"request_ms": 300}})
+    program = """
+        import asyncio
+        async def main():
+            sink = make(budget_bytes=1_000)
+            gaps, last = [], time.monotonic()
+            async def tick():
+                nonlocal last
+                while True:
+                    await asyncio.sleep(0.01)
+                    now = time.monotonic()
+                    gaps.append(now - last)
+                    last = now
+            ticker = asyncio.create_task(tick())
+            for number in range(30):
+                await sink.submit_async("tables", f"{SCHEMA}.t{number}", table(f"t{number}"), parent=SCHEMA)
+            try:
+                await sink.drain_async(timeout=0.001)
+            except TimeoutError:
+                pass
+            await sink.drain_async()
+            await sink.close_async()
+            ticker.cancel()
+            assert sink.stats().written == 30
+            assert len(gaps) > 20 and max(gaps) < 0.25, max(gaps)
+        asyncio.run(main())
+    """
+    done = run(program, lake)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_interpreter_ends_without_close_and_says_what_was_not_delivered(lake: ReferenceServer) -> None:
+    done = run('sink = make(linger=60.0); submit(sink, "a", "b")', lake, timeout=20)
+    assert done.returncode == 0
+    assert "2 records were not delivered" in done.stderr
+    assert "panic" not in done.stderr
+
+
+def test_a_sink_that_is_dropped_ends_its_threads(lake: ReferenceServer) -> None:
+    program = """
+        def threads():
+            return sorted(open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task"))
+        def gone():
+            for _ in range(50):
+                if threads() == before:
+                    return True
+                time.sleep(0.1)
+            return False
+        before = threads()
+        sink = make()
+        assert threads() == before, "no thread before the first submit"
+        submit(sink, "a")
+        assert len(threads()) > len(before)
+        sink.drain()
+        del sink
+        assert gone(), threads()
+        sink = make()
+        submit(sink, "b")
+        sink.close()
+        assert gone(), threads()
+        sockets = [fd for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}").startswith("socket")]
+        assert sockets == []
+    """
+    done = run(program, lake)
+    assert done.returncode == 0, done.stderr
+
+
+def test_several_threads_may_submit_at_once(make_sink: Callable[..., Any], lake: ReferenceServer) -> None:
+    sink = make_sink(budget_bytes=4_000)
+
+    def write(part: int) -> None:
+        for number in range(100):
+            name = f"p{part}_{number}"
+            sink.submit("tables", f"{SCHEMA}.{name}", table(name), parent=SCHEMA)
+            if number % 25 == 0:
+                sink.wait(fqn=f"{SCHEMA}.{name}")
+
+    threads = [threading.Thread(target=write, args=(part,)) for part in range(6)]
+    [thread.start() for thread in threads]
+    [thread.join(60) for thread in threads]
+    sink.close()
+    assert sink.stats().written == 600
+    assert len(lake.state()["tables"]) == 600
+    assert lake.violations() == []
+    assert json.dumps(sink.stats().as_dict())
