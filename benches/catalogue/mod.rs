@@ -122,8 +122,8 @@ pub fn write(tables: usize) -> usize {
     ended + serve(&mut engine, now)
 }
 
-/// A stream of tables in which each needs `needs` tables before it, all of them pending before the first is sent. The
-/// number of edges, and the outcomes.
+/// A stream of tables in which each needs `needs` tables of the schema before its own, all of them pending before the first
+/// is sent. The number of edges, and the outcomes.
 #[must_use]
 pub fn pend_with_edges(tables: usize, needs: usize) -> (usize, usize) {
     let mut engine = engine();
@@ -133,7 +133,12 @@ pub fn pend_with_edges(tables: usize, needs: usize) -> (usize, usize) {
         engine.submit(schema, Duration::ZERO);
     }
     for number in 0..tables {
-        let range = number.saturating_sub(needs)..number;
+        let first = number.saturating_sub(TABLES_IN_A_SCHEMA);
+        let range = if number < TABLES_IN_A_SCHEMA {
+            0..0
+        } else {
+            first..first + needs
+        };
         edges += range.len() + 1;
         engine.submit(source.table_with_needs(number, range), Duration::ZERO);
     }
