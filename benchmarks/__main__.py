@@ -21,6 +21,9 @@ RUNS = {
     "report": ("benchmarks.report", False),
     "overlap": ("benchmarks.overlap", True),
     "redshift": ("benchmarks.redshift", True),
+    "main-thread": ("benchmarks.cost.main_thread", False),
+    "instructions": ("benchmarks.cost.instructions", False),
+    "scale": ("benchmarks.cost.scale", False),
 }
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks import machine_facts, prepared
 from benchmarks.bounds import conclude
+from benchmarks.children import ChildFailed
 from benchmarks.report import charts, rounds, workload
 from benchmarks.report.contenders import Contender, contenders
 from benchmarks.report.results import Results, Row
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _measure(
             console, workload.Scale(tables), count, only=chosen.only, fault_rate=chosen.faults, output=chosen.output
         )
-    except (rounds.ChildFailed, ServerFailed) as failure:
+    except (ChildFailed, ServerFailed) as failure:
         console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
     except KeyboardInterrupt:
         console.print("stopped")

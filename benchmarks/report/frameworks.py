@@ -35,9 +35,13 @@ class Framework:
         """As the workflow's loop does it."""
         self._sink.run(record)
 
+    def settle(self) -> None:
+        """As the workflow's end begins: what is left is written, and every outcome is in the status."""
+        self._sink.get_status()
+
     def close(self) -> None:
         """As the workflow's end does it: the status first, then the sink."""
-        self._sink.get_status()
+        self.settle()
         self._sink.close()
 
     @property

@@ -4,32 +4,18 @@ server, so that a slow minute of the machine hits all of them alike.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmarks import request_log
+from benchmarks import children, request_log
 from benchmarks.prepared import Prepared
 from benchmarks.report import workload
 from benchmarks.report.contenders import Contender
 from benchmarks.report.judge import Verdict, judge
 from tests.ingest.reference_server import ReferenceServer
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-
-# What would change how a child imports, or reaches the server.
-_NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "http_proxy", "HTTP_PROXY")
-
 Extracted = Callable[[int], None]
-
-
-class ChildFailed(Exception):
-    """A run died; the text holds the end of what it printed."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ def run(
     faults: Sequence[Mapping[str, Any]] = (),
     extracted: Extracted = lambda _: None,
 ) -> Outcome:
-    """One run of one contender. Raises ChildFailed."""
+    """One run of one contender. Raises children.ChildFailed."""
     with ReferenceServer(prepared.server, latency=workload.latency()) as server:
         if faults:
             server.set_faults(faults)
@@ -80,11 +66,18 @@ def run(
             "url": server.url,
             "token": server.token,
         }
-        result = _child(environment, contender.variables, job, extracted)
+        result = children.run(
+            "benchmarks.report.child",
+            environment,
+            job,
+            variables=contender.variables,
+            told=lambda message: extracted(message["extracted"]),
+        )
         log = server.requests()
         state = server.state()
     if (result["native"] is not None) != (contender.kind == "ours"):
-        raise ChildFailed(f"{contender.title}: the native sink wrote: {result['native']}; it said: {result['said']}")
+        raise children.ChildFailed(f"{contender.title}: native is {result['native']}; it said {result['said']}")
+
     # The service's PUT is the last request before the clock starts; what came before it belongs to no one.
     origin = next((entry for entry in log if entry["path"].endswith("/services/databaseServices")), None)
     origin_ms = origin["t_end_ms"] + 1000 * result["after_put_s"] if origin else 0.0
@@ -106,47 +99,3 @@ def run(
 
 def _nothing_to_write() -> Verdict:
     return Verdict({"tables": 1}, {"tables": 0}, 0)
-
-
-def _child(
-    environment: Path, variables: Mapping[str, str], job: Mapping[str, Any], extracted: Extracted
-) -> dict[str, Any]:
-    reader, writer = os.pipe()
-    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-    inherited = {name: value for name, value in inherited.items() if not name.startswith("OM_BULKSINK")}
-    with tempfile.TemporaryFile() as printed:
-        try:
-            process = subprocess.Popen(
-                [environment / "bin" / "python", "-m", "benchmarks.report.child", str(writer)],
-                stdin=subprocess.PIPE,
-                stdout=printed,
-                stderr=printed,
-                pass_fds=[writer],
-                cwd=REPOSITORY,
-                env={**inherited, **variables},
-                text=True,
-            )
-        finally:
-            os.close(writer)
-        result: dict[str, Any] | None = None
-        try:
-            if process.stdin is not None:
-                process.stdin.write(json.dumps(job) + "\n")
-                process.stdin.close()
-            with os.fdopen(reader, encoding="utf-8") as answers:
-                for line in answers:
-                    message = json.loads(line)
-                    if "extracted" in message:
-                        extracted(message["extracted"])
-                    else:
-                        result = message["result"]
-            status = process.wait(60)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        if result is None or status != 0:
-            printed.seek(0)
-            text = printed.read().decode(errors="replace")[-4_000:]
-            raise ChildFailed(f"the run of {job['kind']} ended with status {status}\n{text}")
-        return result
