@@ -32,7 +32,9 @@ _making = threading.Lock()
 def main(descriptor: int) -> None:
     """Works until standard input ends and the last job is done."""
     logs = _LogsByThread()
-    logging.getLogger().addHandler(logs)
+    # Upstream's own name above all of its loggers, ours included.
+    logging.getLogger("metadata").addHandler(logs)
+    logging.getLogger("metadata").setLevel(logging.INFO)
     threads = []
     with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
         answering = threading.Lock()

@@ -20,16 +20,18 @@ Rule = dict[str, Any]
 class Fault:
     """One way in which a request goes wrong.
 
-    ends: what must come of it when it strikes for a while: "written", or "failed" where the server refuses for good.
-    ever: what must come of it when it never ends; "told" means that each record has one outcome, and no loss is hidden.
+    What must come of it is "written", or "told": each record has one outcome, and no loss is hidden. once: when it strikes
+    once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one record at that.
     blind: it strikes before the request's body is read, so that no rule can ask for a table.
     """
 
     name: str
     title: str
     do: Action
-    ends: str = "written"
+    once: str = "written"
+    series: str = "written"
     ever: str = "told"
+    alone: str = "written"
     blind: bool = False
 
 
@@ -45,7 +47,7 @@ CONNECTION = (
     Fault("half_an_answer", "half an answer", {"kind": "truncate"}),
     Fault("longer_than_sent", "answer shorter than its `Content-Length`", {"kind": "wrong_length", "delta": 40}),
     Fault("shorter_than_sent", "answer longer than its `Content-Length`", {"kind": "wrong_length", "delta": -40}),
-    Fault("slow_body", "answer at 20 bytes a second", {"kind": "slow_body", "bytes_per_s": 20}),
+    Fault("slow_body", "answer at 1,000 bytes a second", {"kind": "slow_body", "bytes_per_s": 1000}),
     Fault("stall", "no answer at all", {"kind": "stall"}),
     Fault("stall_then_reset", "silence, then a reset", {"kind": "stall", "seconds": 1, "then": "reset"}),
     Fault("restart", "the server restarts", {"kind": "restart"}),
@@ -75,17 +77,17 @@ ANSWERS = (
     Fault("deep_json", "JSON nested 100,000 deep", {"kind": "deep_json", "depth": 100_000, "work": False}),
     Fault("header_flood", "5,000 headers", {"kind": "header_flood", "headers": 5_000}),
     Fault("status_401", "401", _status(401)),
-    Fault("status_400", "400", _status(400)),
-    Fault("status_403", "403", _status(403)),
-    Fault("status_409", "409", _status(409)),
-    Fault("status_412", "412", _status(412)),
-    Fault("status_413", "413", _status(413)),
-    Fault("status_415", "415", _status(415)),
-    Fault("status_422", "422", _status(422)),
+    Fault("status_400", "400", _status(400), alone="told"),
+    Fault("status_403", "403", _status(403), alone="told"),
+    Fault("status_409", "409", _status(409), alone="told"),
+    Fault("status_412", "412", _status(412), alone="told"),
+    Fault("status_413", "413", _status(413), alone="told"),
+    Fault("status_415", "415", _status(415), alone="told"),
+    Fault("status_422", "422", _status(422), alone="told"),
     Fault("status_404", "404 at `/bulk`", _status(404), ever="written"),
     Fault("status_405", "405 at `/bulk`", _status(405), ever="written"),
-    Fault("status_407", "407 of a proxy", _status(407), ends="failed"),
-    Fault("status_302", "302", _status(302, headers={"Location": "http://127.0.0.1:9/api"}), ends="failed"),
+    Fault("status_407", "407 of a proxy", _status(407), once="told", series="told"),
+    Fault("status_302", "302", _status(302, headers={"Location": "http://127.0.0.1:9/api"}), once="told", series="told"),
 )
 
 _DEADLOCK = "Deadlock found when trying to get lock; try restarting transaction"
@@ -93,8 +95,9 @@ _DEADLOCK = "Deadlock found when trying to get lock; try restarting transaction"
 ROWS = (
     Fault("rows_503", "rows 503", {"kind": "fail_rows", "status": 503, "message": "System overloaded"}),
     Fault("rows_deadlock", "rows with a deadlock", {"kind": "fail_rows", "count": 3, "message": _DEADLOCK}),
-    Fault("rows_500", "rows 500", {"kind": "fail_rows", "count": 3, "status": 500, "message": "boom"}),
-    Fault("rows_400", "three rows refused", {"kind": "fail_rows", "count": 3, "message": "no"}, ends="failed"),
+    # Three times is what a row's own server error is given before it counts as the row's fault.
+    Fault("rows_500", "rows 500", {"kind": "fail_rows", "count": 3, "status": 500, "message": "boom"}, series="told"),
+    Fault("rows_400", "three rows refused", {"kind": "fail_rows", "count": 3, "message": "no"}, once="told", series="told"),
     Fault("rows_dropped", "written rows that the answer does not name", {"kind": "drop_rows", "count": 3}),
     Fault("rows_extra", "rows in the answer that were never sent", {"kind": "extra_rows", "count": 30}, ever="written"),
     Fault("rows_null", "nulls in every field", {"kind": "odd_answer", "nulls": True}, ever="written"),
@@ -168,7 +171,11 @@ class Case:
     @property
     def expected(self) -> str:
         """What must come of it."""
-        return self.fault.ever if self.often == "ever" else self.fault.ends
+        if self.often == "last" and self.wait == "fence" and self.fault.alone == "told":
+            return "told"
+        kind = "once" if self.often in ("first", "last") else self.often
+        expected: str = getattr(self.fault, kind)
+        return expected
 
 
 def cases() -> list[Case]:

@@ -99,8 +99,14 @@ class Fed:
             if name in self.stored and "may have written" not in reason and "life cycle" not in reason
         ]
         assert not wrongly, f"{len(wrongly)} are there and called lost: {wrongly[:3]} {reasons[wrongly[0]]}"
-        assert self.violations == [], self.violations[:3]
+        assert self.misorders() == [], self.misorders()[:3]
         return self
+
+    def misorders(self) -> list[Any]:
+        """What the order checker saw, without second attempts that met a first one which a fault had kept at the server."""
+        # What stalls is not in the log yet.
+        clean = {request["n"] for request in self.requests if not request["fault"]}
+        return [seen for seen in self.violations if seen["rule"] != "same_fqn_at_once" or seen["other"] in clean]
 
     def require_all_written(self, tables: int, *, life_cycles: int = 0) -> Fed:
         """Itself. AssertionError unless every record was written."""
@@ -174,7 +180,7 @@ class Feeder:
         stream: Stream,
         *,
         url: str | None = None,
-        timeout: float = 120.0,
+        timeout: float = 280.0,
         **more: Any,
     ) -> Fed:
         """One stream from start to end; `more` are keys of the job. url: where the sink finds the server, if not there itself."""
