@@ -367,7 +367,7 @@ impl Engine {
     /// Sends rows again that the server could not take this time.
     fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
         if !again.overloaded.is_empty() {
-            self.met_fault(&again.overloaded, sent, text, true);
+            self.met_fault(&again.overloaded, sent, text, false);
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, None, chance);
             let rows = Batch {
@@ -414,8 +414,8 @@ impl Engine {
         }
     }
 
-    /// An attempt at these records met a fault. Whether faults without one success between them amount to overload.
-    pub(super) fn met_fault(&mut self, members: &[Sequence], sent: Time, reason: &str, overload: bool) -> bool {
+    /// An attempt at these records met a fault; `its_own`: of a kind that a record alone can cause. Whether faults without one success between them amount to overload.
+    pub(super) fn met_fault(&mut self, members: &[Sequence], sent: Time, reason: &str, its_own: bool) -> bool {
         let text: Arc<str> = reason.into();
         for member in members {
             if let Some(entry) = self.order.get_mut(*member) {
@@ -423,14 +423,14 @@ impl Engine {
             }
         }
         let suspect = match members {
-            [only] if !overload => Some(*only),
+            [only] if its_own => Some(*only),
             _ => None,
         };
         self.health.fault(sent, reason, suspect)
     }
 
     fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
-        let streak = self.met_fault(&batch.members, sent, &again.reason, again.overload);
+        let streak = self.met_fault(&batch.members, sent, &again.reason, again.may_be_its_own());
         if again.overload || streak {
             let chance = self.random.f64();
             self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -588,8 +588,8 @@ impl Engine {
     /// Fails records for good, and says where an earlier attempt may have written them.
     pub(super) fn fail_in_doubt(&mut self, work: &Work, why: &str) {
         for sequence in work.sequences() {
-            let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-            self.finish(sequence, Ending::Failed(with_doubt(why, unknown).into()));
+            let ending = self.failure(sequence, why);
+            self.finish(sequence, ending);
         }
     }
 

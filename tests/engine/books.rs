@@ -266,6 +266,7 @@ impl Books {
             self.parked_once.insert(account.entity);
         }
         self.told_to_any.extend(reply.text.clone());
+        self.told_to_any.extend(reply.rows.iter().map(|(_, text)| text.clone()));
         if !reply.all_well {
             self.troubled = true;
             self.trouble_at = now;
@@ -310,7 +311,7 @@ impl Books {
                     return Err(format!("{who} is reported written, and the server never took it"));
                 }
             }
-            Ending::Warned(_) if spec.first_wins => {}
+            Ending::Warned(_) if self.first_wins(account.entity, stream) => {}
             Ending::Warned(reason) => return Err(format!("{who} has a warning: {reason}")),
             Ending::Failed(reason) => {
                 let body = outcome.body.as_ref();
@@ -337,6 +338,11 @@ impl Books {
         self.pending.remove(&outcome.sequence);
         self.accounts[at(outcome.sequence)].ended = Some((now, outcome.ending.clone()));
         Ok(())
+    }
+
+    fn first_wins(&self, entity: usize, stream: &Stream) -> bool {
+        let of_such = |s: &Sequence| stream.specs[self.account(*s).spec].first_wins;
+        self.of_entity(entity).iter().any(of_such)
     }
 
     /// Whether the server took this record, or an earlier one whose outcome it shares.
@@ -751,18 +757,18 @@ impl Verdicts<'_> {
                 account.kind == kind && is_own && matches!(account.ended, Some((_, Ending::Written)))
             })
         };
-        for (kind, held, by) in [
-            (Kind::Create, stored.spec, stored.sequence),
-            (Kind::LifeCycle, stored.life_cycle, stored.life_cycle_sequence),
-        ] {
+        for (kind, held) in [(Kind::Create, stored.spec), (Kind::LifeCycle, stored.life_cycle)] {
             let Some(sequence) = last(kind) else { continue };
             let spec = self.books.account(sequence).spec;
-            let later_in_doubt = by > sequence && self.server.was_applied(by) && {
-                matches!(&self.books.account(by).ended, Some((_, Ending::Failed(_))))
-            };
+            // A later one may have been applied without an answer, and count as lost.
+            let later_in_doubt = sequences.iter().any(|later| {
+                let account = self.books.account(*later);
+                let is_lost = matches!(&account.ended, Some((_, Ending::Failed(_))));
+                *later > sequence && Some(account.spec) == held && is_lost
+            });
             if held != Some(spec) && !later_in_doubt {
                 return Err(format!(
-                    "{} was the last to be written, and the server holds body {held:?} of record {by}",
+                    "{} was the last to be written, and the server holds body {held:?}",
                     self.books.describe(sequence, self.stream)
                 ));
             }

@@ -216,6 +216,8 @@ pub struct Server {
     /// Duplicates that were reported, by sequence number.
     reported: Vec<bool>,
     seen: Vec<u8>,
+    /// Troubles that each body has met.
+    met: Vec<u8>,
     pub at_work: usize,
     pub most_at_work: usize,
     pub requests: u64,
@@ -249,6 +251,7 @@ impl Server {
             applied: Vec::new(),
             reported: Vec::new(),
             seen: vec![0; stream.specs.len()],
+            met: vec![0; stream.specs.len()],
             at_work: 0,
             most_at_work: 0,
             requests: 0,
@@ -316,7 +319,7 @@ impl Server {
     }
 
     fn plan(
-        &self,
+        &mut self,
         request: &Request,
         flight: &Flight,
         weather: &Weather,
@@ -342,7 +345,12 @@ impl Server {
             let reply = error(401, "Expired token!", None);
             return instead(reply, soon, None, Some(Trouble::Unauthorized));
         }
-        if let Some(trouble) = weather.strikes(self.requests, now, rng) {
+        let rows = flight.sent.rows();
+        let met = rows.iter().map(|row| self.met[row.spec]).max().unwrap_or(0);
+        if let Some(trouble) = weather.strikes(self.requests, met, now, rng) {
+            for row in rows {
+                self.met[row.spec] = self.met[row.spec].saturating_add(1);
+            }
             let mut plan = trouble_plan(trouble, takes, time_out, now, weather);
             if self.refuses_whole(request, flight, stream).is_some() {
                 plan.work_at = None;
@@ -582,13 +590,11 @@ impl Server {
         } else {
             stored.sequence
         };
-        if row.sequence < before {
-            if !late && !self.overtaken[entity] {
-                return Err(format!(
-                    "an older body after a newer one: record {} of {} was applied after record {before}",
-                    row.sequence, stream.entities[entity].key
-                ));
-            }
+        if row.sequence < before && !late && !self.overtaken[entity] {
+            return Err(format!(
+                "an older body after a newer one: record {} of {} was applied after record {before}",
+                row.sequence, stream.entities[entity].key
+            ));
         }
         self.overtaken[entity] |= late;
         if is_patch {
@@ -650,7 +656,7 @@ impl Server {
             passed.len()
         );
         let _ = write!(body, ",\"numberOfRowsFailed\":{}", failed.len());
-        if !(self.profile.counts_only && passed.len() == rows.len()) && !passed.is_empty() {
+        if !(passed.is_empty() || self.profile.counts_only && passed.len() == rows.len()) {
             let _ = write!(body, ",\"successRequest\":[{}]", passed.join(","));
         }
         if !failed.is_empty() {

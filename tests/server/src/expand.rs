@@ -5,9 +5,10 @@ use std::collections::HashSet;
 
 use serde_json::{json, Value};
 
+use crate::catalogue::{COMMON_LINKS, KINDS, ON_REQUEST};
 use crate::entity::{Attributes, Entity, Id};
 use crate::fqn;
-use crate::kinds::{self, Form, KindId, Link, Naming, COMMON_LINKS, KINDS, ON_REQUEST};
+use crate::kinds::{self, Form, KindId, Link, Naming};
 use crate::reply::Refusal;
 use crate::store::{Include, Store};
 

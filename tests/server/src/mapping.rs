@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::catalogue::{COMMON_LINKS, KINDS};
 use crate::columns::{self, Constraint, Tag};
 use crate::entity::Id;
 use crate::fqn;
-use crate::kinds::{self, Form, KindId, Link, Naming, COMMON_LINKS, KINDS};
+use crate::kinds::{self, Form, KindId, Link, Naming};
 use crate::reply::Refusal;
 use crate::row::Row;
 use crate::store::{Include, Store};

@@ -3,8 +3,9 @@
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::KINDS;
 use crate::entity::Id;
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 
 /// The classes that latency, faults and the summary tell apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

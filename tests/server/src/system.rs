@@ -190,7 +190,9 @@ fn add_property(store: &mut Store, call: &Call, id: &str, who: &Principal) -> Re
     if !who.may_write() {
         return Err(who.denied("EditAll"));
     }
-    let kind = kinds::KINDS.iter().find(|kind| type_id(kind.entity_type) == id);
+    let kind = crate::catalogue::KINDS
+        .iter()
+        .find(|kind| type_id(kind.entity_type) == id);
     let name = kind
         .map(|kind| kind.entity_type)
         .ok_or_else(|| Refusal::not_found("type", id))?;

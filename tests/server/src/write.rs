@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::auth::{Principal, Role};
+use crate::catalogue::KINDS;
 use crate::config::Profile;
 use crate::deletion;
 use crate::entity::{Content, Entity, Version};
 use crate::expand::{expand, Fields};
 use crate::fqn;
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 use crate::mapping::Draft;
 use crate::merge::{self, Rules};
 use crate::reply::Refusal;
