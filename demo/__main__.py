@@ -137,12 +137,14 @@ class Progress:
 
     def _line(self, *, final: bool) -> None:
         try:
-            written = self._server.summary()["rows_by_collection"].get("tables", 0)
+            summary = self._server.summary()
         except (OSError, ServerFailed):
             return
+        written = summary["rows_by_collection"].get("tables", 0)
         seconds = time.monotonic() - self._started
         filled = min(30, written * 30 // max(1, self._tables))
-        text = f"  {self._name:<22} [{'#' * filled:<30}] {written:5} of {self._tables} tables  {seconds:5.1f} s"
+        state = f"{written:5} of {self._tables} tables" if summary["requests"] else "starting, importing upstream"
+        text = f"  {self._name:<22} [{'#' * filled:<30}] {seconds:5.1f} s  {state:<30}"
         on_terminal = sys.stdout.isatty()
         print(f"\r{text}" if on_terminal else text, end="" if on_terminal and not final else "\n", flush=True)
 

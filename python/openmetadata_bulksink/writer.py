@@ -64,7 +64,7 @@ class Writer:
 
     def submit_life_cycle(self, collection: str, fqn: str, life_cycle: bytes) -> None:
         self.engine.submit_life_cycle(collection, fqn, life_cycle)
-        self.settle()
+        self.collect()
 
     def pending(self) -> bool:
         """Whether any record may be without an outcome. Asked for every request of the client."""
@@ -82,7 +82,7 @@ class Writer:
 
     # --- outcomes ---
 
-    def settle(self) -> bool:
+    def collect(self) -> bool:
         """Turn the outcomes that have come into entries. Returns whether that gave the engine something to do again."""
         outcomes = self.engine.take_outcomes()
         return self._account(outcomes) if outcomes else False
@@ -138,13 +138,13 @@ class Writer:
         """Before a record that upstream writes itself (rule A3)."""
         if scopes and self.pending():
             self.fence.hold_for(route, scopes)
-            self.settle()
+            self.collect()
 
     def barrier(self, strict: bool) -> None:
         """Rule A5."""
         if strict:
             self.fence.hold_for("Barrier", (Scope(),))
-            self.settle()
+            self.collect()
         else:
             self.fence.barrier()
 
@@ -158,7 +158,7 @@ class Writer:
             more = self.pending()
             while more:
                 self.engine.drain()
-                more = self.settle()
+                more = self.collect()
         finally:
             self._finishing = False
             self.final_drain_seconds += time.monotonic() - started
@@ -169,7 +169,7 @@ class Writer:
             return
         self.finish()
         self.engine.close()
-        self.settle()
+        self.collect()
         self.closed = True
         self.fence.remove()
         _living.discard(self)

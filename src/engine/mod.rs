@@ -82,11 +82,23 @@ pub struct Config {
     /// Bytes of pending bodies beyond which there is no room.
     pub budget_bytes: usize,
     /// Put life cycles into create requests that were not sent yet.
-    pub embed_life_cycle: bool,
+    pub embed: Embed,
     /// Whether [`Call::RenewToken`] can give another token.
     pub renewable_token: bool,
     /// Seed of the jitter.
     pub seed: u64,
+}
+
+/// Whether a life cycle rides in the create request of its entity while that is unsent, and what becomes of its `sourceHash`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Embed {
+    /// It is always a request of its own.
+    Never,
+    /// It does; the hash is made anew from both. For servers that skip rows whose hash they know (2.0): they would skip the life
+    /// cycle too.
+    WithNewHash,
+    /// It does; the hash stays. For clients that compare the hash with one of their own (up to 1.13).
+    WithOldHash,
 }
 
 impl Default for Config {
@@ -99,7 +111,7 @@ impl Default for Config {
             delivery_timeout: Duration::from_secs(300),
             attempt_timeout: Duration::from_secs(310),
             budget_bytes: 64 << 20,
-            embed_life_cycle: false,
+            embed: Embed::Never,
             renewable_token: false,
             seed: 0,
         }
@@ -265,7 +277,7 @@ impl Engine {
 
     /// Takes one life cycle for an entity, pending or not.
     pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
-        if self.config.embed_life_cycle {
+        if self.config.embed != Embed::Never {
             if let Some(leader) = self.embed(&collection, &fqn, &life_cycle) {
                 self.counts.submitted += 1;
                 self.counts.pending += 1;

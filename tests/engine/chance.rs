@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
-use openmetadata_bulksink::engine::{Config, Fqn, Scope};
+use openmetadata_bulksink::engine::{Config, Embed, Fqn, Scope};
 use rustc_hash::FxHashSet;
 
 use crate::books::Tolerance;
@@ -96,7 +96,11 @@ fn config(rng: &mut Rng) -> Config {
         delivery_timeout: seconds(300),
         attempt_timeout: seconds(*rng.choice(&[20, 40, 70]).unwrap()),
         budget_bytes: if small_budget { rng.usize(100..20_000) } else { 64 << 20 },
-        embed_life_cycle: rng.u8(0..5) == 0,
+        embed: if rng.u8(0..5) == 0 {
+            Embed::WithNewHash
+        } else {
+            Embed::Never
+        },
         renewable_token: rng.bool(),
         seed: rng.u64(..),
     }

@@ -590,13 +590,11 @@ impl Server {
         } else {
             stored.sequence
         };
-        if row.sequence < before {
-            if !late && !self.overtaken[entity] {
-                return Err(format!(
-                    "an older body after a newer one: record {} of {} was applied after record {before}",
-                    row.sequence, stream.entities[entity].key
-                ));
-            }
+        if row.sequence < before && !late && !self.overtaken[entity] {
+            return Err(format!(
+                "an older body after a newer one: record {} of {} was applied after record {before}",
+                row.sequence, stream.entities[entity].key
+            ));
         }
         self.overtaken[entity] |= late;
         if is_patch {
@@ -658,7 +656,7 @@ impl Server {
             passed.len()
         );
         let _ = write!(body, ",\"numberOfRowsFailed\":{}", failed.len());
-        if !(self.profile.counts_only && passed.len() == rows.len()) && !passed.is_empty() {
+        if !(passed.is_empty() || self.profile.counts_only && passed.len() == rows.len()) {
             let _ = write!(body, ",\"successRequest\":[{}]", passed.join(","));
         }
         if !failed.is_empty() {

@@ -1,8 +1,8 @@
 """The differences between two normalised states of the reference server.
 
 Equal means: the same collections, FQNs and entities. One thing may differ, and is named here: where a table has
-foreign keys, they may have come with the table or in a patch behind it; then the order of its constraints and its
-`sourceHash` tell nothing.
+foreign keys, they may have come with the table or in a patch behind it; then the order of its constraints, its
+`sourceHash`, and the `ordinalPosition` of its columns (upstream's patch numbers them) tell nothing.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def _comparable(entity: Any, ignored: frozenset[str]) -> Any:
     if any(constraint.get("constraintType") == "FOREIGN_KEY" for constraint in constraints):
         kept["tableConstraints"] = sorted(constraints, key=lambda constraint: json.dumps(constraint, sort_keys=True))
         kept.pop("sourceHash", None)
+        columns = kept.get("columns") or []
+        kept["columns"] = [{key: column[key] for key in column if key != "ordinalPosition"} for column in columns]
     return kept
 
 

@@ -32,14 +32,14 @@ def warehouse(postgres_programs: Path) -> Iterator[Warehouse]:
 def ingested(warehouse: Warehouse, upstream: Session, _shared_server: ReferenceServer) -> tuple[Run, State]:
     """One ingestion by upstream alone, and the server's full state after it."""
     _shared_server.reset()
-    run = upstream.run(RedshiftCatalogue(warehouse).workflow(_shared_server)).require_success()
+    run = upstream.run(RedshiftCatalogue(warehouse).workflow(_shared_server, "rs")).require_success()
     return run, _shared_server.state(normalized=False)
 
 
 def test_every_object_arrives(ingested: tuple[Run, State]) -> None:
     _, state = ingested
     tables = state["tables"]
-    names = [fqn for fqn in tables if fqn.startswith(f"shop.dev.{schema_name(1)}.")]
+    names = [fqn for fqn in tables if fqn.startswith(f"rs.dev.{schema_name(1)}.")]
     kinds = [tables[fqn]["tableType"] for fqn in names]
     assert kinds.count("View") == SHAPE.views + SHAPE.late_binding_views
     assert kinds.count("External") == SHAPE.external_tables
@@ -51,7 +51,7 @@ def test_every_object_arrives(ingested: tuple[Run, State]) -> None:
 def test_every_column_arrives(ingested: tuple[Run, State]) -> None:
     _, state = ingested
     assert all(table["columns"] for table in state["tables"].values())
-    fact = state["tables"][f"shop.dev.{schema_name(0)}.{table_name(4)}"]
+    fact = state["tables"][f"rs.dev.{schema_name(0)}.{table_name(4)}"]
     assert [column["name"] for column in fact["columns"]] == ["id", *(f"c{n:03}" for n in range(2, SHAPE.columns + 1))]
     kinds = {column["name"]: column["dataTypeDisplay"] for column in fact["columns"]}
     assert kinds["id"] == "bigint"
@@ -60,9 +60,9 @@ def test_every_column_arrives(ingested: tuple[Run, State]) -> None:
     assert fact["columns"][0]["description"] == "Key of fact table 4"
     assert fact["columns"][0]["constraint"] == "PRIMARY_KEY"
     assert fact["columns"][6]["constraint"] == "NOT_NULL"
-    late = state["tables"][f"shop.dev.{schema_name(0)}.late_view_000"]
+    late = state["tables"][f"rs.dev.{schema_name(0)}.late_view_000"]
     assert sorted(column["name"] for column in late["columns"]) == ["id", "renamed"]
-    external = state["tables"][f"shop.dev.{schema_name(0)}.external_001"]
+    external = state["tables"][f"rs.dev.{schema_name(0)}.external_001"]
     assert {column["name"]: column["dataTypeDisplay"] for column in external["columns"]} == {
         "id": "bigint",
         "name": "character varying(80)",
@@ -70,18 +70,18 @@ def test_every_column_arrives(ingested: tuple[Run, State]) -> None:
         "amount": "integer",
         "day": "date",
     }
-    own = state["tables"]['shop.dev."Rich.Mart".own_types']
+    own = state["tables"]['rs.dev."Rich.Mart".own_types']
     assert [column["dataType"] for column in own["columns"]][:4] == ["SUPER", "GEOMETRY", "GEOGRAPHY", "HLLSKETCH"]
-    assert 'shop.dev."Rich.Mart"."Table with.dots"' in state["tables"]
+    assert 'rs.dev."Rich.Mart"."Table with.dots"' in state["tables"]
 
 
 def test_keys_arrive(ingested: tuple[Run, State]) -> None:
     _, state = ingested
-    constraints = state["tables"][f"shop.dev.{schema_name(0)}.{table_name(9)}"]["tableConstraints"]
+    constraints = state["tables"][f"rs.dev.{schema_name(0)}.{table_name(9)}"]["tableConstraints"]
     kinds = {constraint["constraintType"]: constraint for constraint in constraints}
     assert kinds["DIST_KEY"]["columns"] == ["id"]
     assert kinds["FOREIGN_KEY"]["columns"] == ["c002"]
-    assert kinds["FOREIGN_KEY"]["referredColumns"] == [f"shop.dev.{schema_name(0)}.{table_name(0)}.id"]
+    assert kinds["FOREIGN_KEY"]["referredColumns"] == [f"rs.dev.{schema_name(0)}.{table_name(0)}.id"]
     sort_keys = [constraint["columns"] for constraint in constraints if constraint["constraintType"] == "SORT_KEY"]
     assert sort_keys == [["id"], ["c003"]]
 
@@ -92,7 +92,7 @@ def test_every_table_with_rows_has_its_life_cycle(ingested: tuple[Run, State]) -
     assert len(with_life_cycle) == SHAPE.life_cycles
     for schema in range(SHAPE.schemas):
         for table in range(SHAPE.tables):
-            fqn = f"shop.dev.{schema_name(schema)}.{table_name(table)}"
+            fqn = f"rs.dev.{schema_name(schema)}.{table_name(table)}"
             if table < SHAPE.empty_tables:
                 assert fqn not in with_life_cycle
             else:
@@ -102,8 +102,8 @@ def test_every_table_with_rows_has_its_life_cycle(ingested: tuple[Run, State]) -
 
 def test_views_have_their_definitions(ingested: tuple[Run, State]) -> None:
     _, state = ingested
-    view = state["tables"][f"shop.dev.{schema_name(0)}.view_000"]
-    late = state["tables"][f"shop.dev.{schema_name(0)}.late_view_000"]
+    view = state["tables"][f"rs.dev.{schema_name(0)}.view_000"]
+    late = state["tables"][f"rs.dev.{schema_name(0)}.late_view_000"]
     assert "FROM mart_000.fact_00000" in view["schemaDefinition"]
     assert "AS renamed" in late["schemaDefinition"]
 
@@ -121,5 +121,5 @@ def test_six_statements_a_schema_and_none_a_table(warehouse: Warehouse) -> None:
 
 def test_a_serverless_workgroup(postgres_programs: Path, upstream: Session, server: ReferenceServer) -> None:
     with Warehouse(postgres_programs, SHAPE, serverless=True) as warehouse:
-        upstream.run(RedshiftCatalogue(warehouse).workflow(server)).require_success()
+        upstream.run(RedshiftCatalogue(warehouse).workflow(server, "serverless")).require_success()
     assert len(server.state()["databaseSchemas"]) == SHAPE.schemas + 1

@@ -2,9 +2,9 @@
 
 use serde_json::{json, Map, Value};
 
+use crate::catalogue::KINDS;
 use crate::entity::Content;
 use crate::expand::{expand, Fields};
-use crate::kinds::KINDS;
 use crate::seed;
 use crate::store::Store;
 

@@ -111,7 +111,6 @@ async fn connection(shared: Arc<Shared>, mut wire: Wire, number: u64) {
         tokio::time::sleep(millis(link.round_trip_ms)).await;
     }
     loop {
-        wire.bytes_per_s = shared.clockwork().latency.link.map_or(0.0, |link| link.bytes_per_s);
         let idle = shared.switches().idle_timeout();
         let after = tokio::select! {
             biased;
@@ -128,7 +127,10 @@ async fn connection(shared: Arc<Shared>, mut wire: Wire, number: u64) {
 
 async fn next(shared: &Arc<Shared>, wire: &mut Wire, idle: Duration, number: u64) -> After {
     match wire.read_head(idle).await {
-        Ok(head) => serve::exchange(shared, wire, head, number).await,
+        Ok(head) => {
+            wire.bytes_per_s = shared.clockwork().latency.link.map_or(0.0, |link| link.bytes_per_s);
+            serve::exchange(shared, wire, head, number).await
+        }
         Err(Unreadable::Gone) => After::Close,
         Err(Unreadable::Refused(reply)) => {
             let _ = wire.answer(&reply, false, None, None).await;

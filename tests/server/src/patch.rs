@@ -4,11 +4,12 @@ use serde_json::{json, Value};
 
 use crate::auth::{Principal, Role};
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::columns::Tag;
 use crate::config::{Profile, Switches};
 use crate::entity::{Attributes, Content};
 use crate::expand::{contract, expand, Fields};
-use crate::kinds::{KindId, KINDS};
+use crate::kinds::KindId;
 use crate::mapping;
 use crate::merge;
 use crate::reply::{Refusal, Reply};
@@ -62,9 +63,10 @@ pub fn patch(
     let baseline = contract(store, kind, document.clone())?;
     make_room(&mut document, &operations);
     json_patch::patch(&mut document, &operations).map_err(|error| Refusal::bad(format!("Invalid patch: {error}")))?;
-    if document["deleted"] != json!(deleted) {
+    if document.get("deleted").is_some_and(|value| *value != json!(deleted)) {
         return Err(Refusal::bad("Entity attribute [deleted] can't be modified by PATCH"));
     }
+    let hash = document.get("sourceHash").and_then(Value::as_str).map(Box::from);
     check_tags(store, &document)?;
     let mut new = contract(store, kind, document)?;
     // What answers never show is no part of the document and stays.
@@ -92,7 +94,11 @@ pub fn patch(
         if !matches!(entity.content, Content::Hash(_)) && is_changed {
             entity.content = Content::Parsed(Box::new(new));
         }
-        if switches.patch_clears_source_hash && is_changed {
+        // Clients of 1.x write a new hash by PATCH; that alone makes no version.
+        let is_hash_sent = hash.is_some() && hash != entity.source_hash;
+        if is_hash_sent {
+            entity.source_hash = hash;
+        } else if switches.patch_clears_source_hash && is_changed {
             entity.source_hash = None;
         }
     }

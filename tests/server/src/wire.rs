@@ -131,6 +131,11 @@ impl Wire {
         self.stream.socket()
     }
 
+    /// Whether the connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// Reads the head of the next request; `idle` bounds the silence.
     pub async fn read_head(&mut self, idle: Duration) -> Result<Head, Unreadable> {
         loop {
