@@ -59,6 +59,19 @@ impl Authorization {
         self.renewal = Renewal::Running;
     }
 
+    /// A request leaves. While the token is refused, one each pause tells whether it is accepted again.
+    pub fn one_more(&mut self, now: Time) {
+        if self.refused_since.is_some() {
+            self.hold_until = now + UNAUTHORIZED_PAUSE;
+        }
+    }
+
+    fn accepted(&mut self) {
+        if self.refused_since.take().is_some() {
+            self.hold_until = Time::ZERO;
+        }
+    }
+
     pub fn hold_until(&self) -> Time {
         self.hold_until
     }
@@ -407,7 +420,7 @@ impl Engine {
 
     /// The server works.
     pub(super) fn recovered(&mut self, now: Time) {
-        self.authorization.refused_since = None;
+        self.authorization.accepted();
         if self.read_back.over && !self.read_back.is_busy() {
             self.read_back = ReadBack::default();
         }

@@ -565,6 +565,11 @@ impl Engine {
                                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
                                 todo.push((parked, self.failure(parked, &text)));
                             }
+                        } else {
+                            // The server may have the entity all the same; its life cycles keep their order.
+                            for patch in self.order.parked_patches(&entry) {
+                                self.order.unpark(patch);
+                            }
                         }
                         todo.extend(self.patches_without_entity(&entry, reason));
                     }

@@ -94,6 +94,10 @@ impl Entry {
         self.record.payload.bytes().len()
     }
 
+    fn is_patch_of(&self, entity: &Self) -> bool {
+        self.kind() == Kind::LifeCycle && self.collection == entity.collection && self.key == entity.key
+    }
+
     /// Whether a wait goes past it.
     pub fn is_parked(&self) -> bool {
         self.state == State::Parked || self.behind
@@ -539,16 +543,17 @@ impl Order {
         named.copied().filter(waits_for_it).collect()
     }
 
+    /// The parked life cycles of this entity, oldest first.
+    pub fn parked_patches(&self, entity: &Entry) -> Vec<Sequence> {
+        let is_its_patch = |sequence: &Sequence| self.get(*sequence).is_some_and(|other| other.is_patch_of(entity));
+        self.parked_for(entity).into_iter().filter(is_its_patch).collect()
+    }
+
     /// Whether a life cycle of this entity is pending.
     pub fn has_patch(&self, entity: &Entry) -> bool {
-        let is_its_patch = |sequence: Sequence| {
-            self.get(sequence).is_some_and(|other| {
-                other.kind() == Kind::LifeCycle && other.collection == entity.collection && other.key == entity.key
-            })
-        };
-        let chain = self.chain(&entity.key, entity.collection);
-        let parked = self.parked_for(entity);
-        chain.into_iter().flatten().copied().chain(parked).any(is_its_patch)
+        let chain = self.chain(&entity.key, entity.collection).into_iter().flatten();
+        let is_its_patch = |sequence: &Sequence| self.get(*sequence).is_some_and(|other| other.is_patch_of(entity));
+        chain.copied().any(|sequence| is_its_patch(&sequence)) || !self.parked_patches(entity).is_empty()
     }
 
     /// Those of the parked records that do not wait for another parked record, oldest first; all of them if each waits for another.
@@ -627,9 +632,11 @@ impl Order {
         Some(entry)
     }
 
-    /// The next writer of an entity after one of its records ended.
+    /// The next writer of an entity after one of its records ended, if it was not taken before.
     pub fn next_writer(&self, entry: &Entry) -> Option<Sequence> {
-        self.chain(&entry.key, entry.collection)?.front().copied()
+        let next = self.chain(&entry.key, entry.collection)?.front().copied()?;
+        let is_taken = self.get(next).is_some_and(|entry| entry.state == State::Taken);
+        (!is_taken).then_some(next)
     }
 
     fn chain(&self, key: &Fqn, collection: CollectionId) -> Option<&VecDeque<Sequence>> {

@@ -267,6 +267,7 @@ impl Engine {
             }
         }
         if !matches!(work, Work::RenewToken) {
+            self.authorization.one_more(now);
             self.counts.requests += 1;
             let again = match &mut work {
                 Work::Batch(batch) => {

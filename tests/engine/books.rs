@@ -683,12 +683,8 @@ impl Verdicts<'_> {
             return Ok(());
         }
         // Many records on which the server breaks, or the very first ones, are not told from a server that is broken.
-        let toxic = self
-            .books
-            .accounts
-            .iter()
-            .filter(|a| self.stream.specs[a.spec].temper == Toxic)
-            .count();
+        let breaks = |a: &&Account| matches!(self.stream.specs[a.spec].temper, Toxic | RowError);
+        let toxic = self.books.accounts.iter().filter(breaks).count();
         let ended = account.ended.as_ref().map(|(at, _)| *at);
         let was_known_to_work = self.books.works_since.is_some() && self.books.works_since < ended;
         let looks_dead = (toxic > 3 || !was_known_to_work) && reason.contains("the server is given up");
