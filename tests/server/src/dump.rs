@@ -63,9 +63,7 @@ pub fn state(store: &Store, normalized: bool) -> Value {
 
 fn states_of_runs(reports: &Value) -> Value {
     let reports = reports.as_array().into_iter().flatten();
-    reports
-        .map(|report| report["pipelineState"].clone())
-        .collect()
+    reports.map(|report| report["pipelineState"].clone()).collect()
 }
 
 /// What differs between two runs of the same work.

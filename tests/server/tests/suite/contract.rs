@@ -193,8 +193,7 @@ fn pipeline_reports() {
         )
     };
     assert_eq!(
-        api.get("services/ingestionPipelines/svc.p/pipelineStatus/r")
-            .status,
+        api.get("services/ingestionPipelines/svc.p/pipelineStatus/r").status,
         204
     );
     report("running");
