@@ -1,7 +1,8 @@
-//! Which record must wait for which: entries, edges, ready sets and parking (E1, E3, the parking half of E8).
+//! Which record must wait for which: entries, edges, chains and ready sets (E1, E3).
 //!
 //! Edges always point to an earlier record, so there are no cycles. All writers of one entity (create requests and life cycle
-//! patches) form a chain in which each waits for the one before. Records that are set aside are in `order/parking.rs`. This file knows no requests, no answers and no time-outs.
+//! patches) form a chain in which each waits for the one before. Records that are set aside are in `order/parking.rs`, ready ones in
+//! `order/ready.rs`. Nothing here knows requests, answers or time-outs.
 
 mod parking;
 mod ready;
