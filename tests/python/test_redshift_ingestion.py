@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from ingestions import RedshiftCatalogue
+
 from tests.ingest import ReferenceServer, Run, Session
 from tests.ingest.reference_server import State
 from tests.redshift import Warehouse

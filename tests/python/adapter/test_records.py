@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-
 from openmetadata_bulksink import records
 
 
