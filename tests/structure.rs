@@ -137,7 +137,8 @@ fn docs_name_only_files_that_exist() {
                     .iter()
                     .any(|ending| word.ends_with(ending));
             if is_file && !word.contains([' ', '*', '<', ':']) {
-                let places = ["", "src", "src/engine", "python/openmetadata_bulksink"].map(|place| root().join(place).join(word));
+                let places = ["", "src", "src/engine", "python/openmetadata_bulksink"]
+                    .map(|place| root().join(place).join(word));
                 assert!(
                     places.iter().any(|place| place.exists()),
                     "{} names {word}",

@@ -208,11 +208,13 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
-/// The X of "<type> instance for X not found".
+/// The X of "<type> instance for X not found"; the type may be missing.
 pub(super) fn missing_reference(text: &str) -> Option<Missing> {
-    let (before, after) = text.split_once(" instance for ")?;
+    const WORDS: &str = "instance for ";
+    let at = text.to_ascii_lowercase().find(WORDS)?;
+    let (before, after) = (text.get(..at)?, text.get(at + WORDS.len()..)?);
     let (name, _) = after.split_once(" not found")?;
-    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
     (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name.trim())))
 }
 
@@ -486,6 +488,8 @@ mod tests {
             Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"
         ));
         assert_eq!(missing_reference("not found"), None);
+        let untyped = missing_reference("Instance for a.b not found");
+        assert!(untyped.is_some_and(|missing| missing.fqn.as_str() == "a.b" && missing.is_in("tables")));
     }
 
     #[test]
