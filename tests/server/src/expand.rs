@@ -95,10 +95,7 @@ pub fn expand(store: &Store, kind: KindId, name: &str, entity: &Entity, fields: 
         }
         "dataQuality/testCases" => {
             out.insert("entityFQN".into(), json!(fqn::parent(name)));
-            let link = out
-                .get("entityLink")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let link = out.get("entityLink").and_then(Value::as_str).unwrap_or_default();
             let suite = mapping::link_parts(link)
                 .map(|(_, table, _)| write::basic_suite(table))
                 .unwrap_or_default();

@@ -377,14 +377,11 @@ impl Match {
             && self.path.as_deref().is_none_or(|part| facts.path.contains(part))
             && self.body_over.is_none_or(|bytes| facts.body > bytes)
             && self.in_work_over.is_none_or(|number| facts.in_work > number)
+            && self.in_work_over.is_none_or(|number| self.in_work(facts) > number)
             && self
-                .in_work_over
-                .is_none_or(|number| self.in_work(facts) > number)
-            && self.fqn.as_deref().is_none_or(|fqn| {
-                facts
-                    .fqns
-                    .is_some_and(|fqns| fqns.iter().any(|held| held == fqn))
-            })
+                .fqn
+                .as_deref()
+                .is_none_or(|fqn| facts.fqns.is_some_and(|fqns| fqns.iter().any(|held| held == fqn)))
     }
 }
 

@@ -61,10 +61,7 @@ impl Parsed {
 pub fn parse(shared: &Shared, call: &Call, authorization: Option<&str>) -> Parsed {
     let switches = shared.switches();
     if call.target == Target::Service(vec!["system".into(), "version".into()]) {
-        let version = switches
-            .version
-            .as_deref()
-            .unwrap_or(call.profile.version());
+        let version = switches.version.as_deref().unwrap_or(call.profile.version());
         return Parsed::answered(system::version(version));
     }
     if call.target == Target::Page {

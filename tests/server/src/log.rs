@@ -93,10 +93,7 @@ impl Log {
 
     /// How many requests are in work, and how many of a class.
     pub fn in_work(&self, class: Class) -> (usize, usize) {
-        (
-            self.in_work,
-            self.by_class.get(&class).map_or(0, |(now, _)| *now),
-        )
+        (self.in_work, self.by_class.get(&class).map_or(0, |(now, _)| *now))
     }
 
     /// A request turns out to be of another class.

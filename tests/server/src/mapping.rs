@@ -145,9 +145,7 @@ pub fn type_of(reference: &Reference) -> Result<KindId, Refusal> {
 pub fn link_parts(link: &str) -> Option<(&str, &str, Option<&str>)> {
     let mut parts = link.strip_prefix("<#E::")?.strip_suffix('>')?.split("::");
     let (entity_type, name) = (parts.next()?, parts.next()?);
-    let column = (parts.next() == Some("columns"))
-        .then(|| parts.next())
-        .flatten();
+    let column = (parts.next() == Some("columns")).then(|| parts.next()).flatten();
     Some((entity_type, name, column))
 }
 
@@ -156,11 +154,7 @@ fn linked(store: &Store, row: &Row) -> Result<String, Refusal> {
     let link = row.string("entityLink")?.unwrap_or_default();
     let invalid = || Refusal::bad(format!("Invalid entity link {link}"));
     let (entity_type, name, column) = link_parts(&link).ok_or_else(invalid)?;
-    let fqn = by_name(
-        store,
-        kinds::by_type(entity_type).ok_or_else(invalid)?,
-        name,
-    )?;
+    let fqn = by_name(store, kinds::by_type(entity_type).ok_or_else(invalid)?, name)?;
     Ok(column.map_or_else(|| fqn.clone(), |column| fqn::child(&fqn, column)))
 }
 

@@ -270,9 +270,7 @@ fn outside_of_the_api_is_the_web_interface() {
     assert_eq!(page.status().as_u16(), 200);
     assert!(page.text().expect("text").starts_with("<!DOCTYPE html>"));
     assert_eq!(
-        ask(api.http.put(format!("{host}/v1/tables/bulk")))
-            .status()
-            .as_u16(),
+        ask(api.http.put(format!("{host}/v1/tables/bulk"))).status().as_u16(),
         405
     );
 }

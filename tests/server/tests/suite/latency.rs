@@ -30,11 +30,7 @@ fn each_class_takes_its_time() {
 fn a_life_cycle_patch_is_a_class_of_its_own() {
     let api = Api::start().with_schema();
     api.tables(tables(1));
-    api.control(
-        "PUT",
-        "/latency",
-        json!({"life_cycle": {"request_ms": 1000}}),
-    );
+    api.control("PUT", "/latency", json!({"life_cycle": {"request_ms": 1000}}));
     let patch = |path: &str| {
         let body = json!([{"op": "add", "path": path, "value": {"created": {"timestamp": 1}}}]);
         timed(|| api.call("PATCH", "tables/name/svc.db.s.t0", body))

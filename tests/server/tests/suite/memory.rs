@@ -47,10 +47,7 @@ fn the_state_is_names_and_hashes() {
 /// Resident memory of a process in kilobytes, as Linux tells it.
 fn resident_kb(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_ascii_whitespace()
         .nth(1)
         .and_then(|number| number.parse().ok())
@@ -88,10 +85,7 @@ fn bodies_are_not_held() {
         json!({"name": "svc", "serviceType": "Postgres"}),
     );
     put("databases", json!({"name": "db", "service": "svc"}));
-    put(
-        "databaseSchemas",
-        json!({"name": "s", "database": "svc.db"}),
-    );
+    put("databaseSchemas", json!({"name": "s", "database": "svc.db"}));
     let long = "x".repeat(5_000);
     let batch = |from: usize| -> Value {
         (from..from + 100)

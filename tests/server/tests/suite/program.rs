@@ -78,10 +78,7 @@ fn it_says_where_it_listens_and_ends_with_its_input() {
 
 #[test]
 fn it_prints_its_tokens() {
-    let output = command()
-        .arg("--print-tokens")
-        .output()
-        .expect("the program");
+    let output = command().arg("--print-tokens").output().expect("the program");
     let tokens: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(tokens["bot"], auth::bot_token());
     assert_eq!(tokens["consumer"], auth::consumer_token());
