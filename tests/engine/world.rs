@@ -11,7 +11,7 @@ use openmetadata_bulksink::engine::{
 
 use crate::books::{Books, Rules, Tolerance, Verdicts};
 use crate::server::{Flight, Profile, Row, Sent, Server};
-use crate::stream::{embedded_number, number_of, Stream};
+use crate::stream::{embedded, number_of, Stream};
 use crate::weather::{Trouble, Weather};
 
 /// What one thread of the application does next.
@@ -442,26 +442,32 @@ impl World {
         Ok(())
     }
 
-    fn row(&self, spec: usize, body: &[u8]) -> Result<Row, String> {
-        let own = &self.setup.stream.specs[spec].body;
-        let sequence = self.books.record_of(spec, &self.setup.stream)?;
-        let embedded = if own.len() == body.len() {
+    fn row(&mut self, body: &[u8]) -> Result<Row, String> {
+        let rides = if number_of(body).is_some() {
             None
         } else {
-            embedded_number(body)
+            embedded(body)
         };
-        if own.len() != body.len() && embedded.is_none() {
+        let spec = match &rides {
+            Some(rides) => rides.number,
+            None => number_of(body).ok_or_else(|| format!("unknown body {}", String::from_utf8_lossy(body)))?,
+        };
+        let sequence = self.books.record_of(spec, &self.setup.stream)?;
+        if rides.is_none() && self.setup.stream.specs[spec].body != body {
             return Err(format!("the body of record {sequence} was changed"));
         }
-        Ok(Row {
+        let row = Row {
             sequence,
             spec,
-            embedded,
-        })
+            embedded: rides.as_ref().map(|rides| rides.life_cycle),
+        };
+        if let Some(hash) = rides.and_then(|rides| rides.hash) {
+            self.server.hashes.insert(spec, hash);
+        }
+        Ok(row)
     }
 
     fn send(&mut self, request: &Request) -> Checked {
-        let known = |body: &[u8]| number_of(body).ok_or_else(|| format!("unknown body {body:?}"));
         let sent = match &request.call {
             Call::PutBulk { collection, rows } => {
                 let bytes: usize = rows.iter().map(bytes::Bytes::len).sum();
@@ -472,7 +478,7 @@ impl World {
                     return Err(format!("a batch of {bytes} bytes"));
                 }
                 self.report.batches.push(rows.len());
-                let rows: Result<Vec<Row>, String> = rows.iter().map(|body| self.row(known(body)?, body)).collect();
+                let rows: Result<Vec<Row>, String> = rows.iter().map(|body| self.row(body)).collect();
                 let rows = rows?;
                 let of_another = |row: &&Row| {
                     let spec = &self.setup.stream.specs[row.spec];
@@ -483,9 +489,9 @@ impl World {
                 }
                 Sent::Bulk(rows)
             }
-            Call::PutOne { row, .. } => Sent::One(self.row(known(row)?, row)?),
+            Call::PutOne { row, .. } => Sent::One(self.row(row)?),
             Call::PatchLifeCycle { entity, life_cycle, .. } => {
-                let row = self.row(known(life_cycle)?, life_cycle)?;
+                let row = self.row(life_cycle)?;
                 match entity {
                     Target::Name(_) => Sent::PatchByName(row),
                     Target::Id(_) => Sent::PatchById(row),
