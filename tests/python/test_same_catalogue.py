@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ingestions import Catalogue, PostgresCatalogue, RedshiftCatalogue, SqliteCatalogue
 
+from ingestions import Catalogue, PostgresCatalogue, RedshiftCatalogue, SqliteCatalogue
 from tests.ingest import Postgres, ReferenceServer, Session, compare, describe, ingest
 from tests.ingest.reference_server import State
 from tests.redshift import Warehouse

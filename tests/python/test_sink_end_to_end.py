@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingestions import PostgresCatalogue
 
+from ingestions import PostgresCatalogue
 from tests.ingest import Postgres, ReferenceServer, Session, compare, describe, workflow
 from tests.ingest.sources import postgres_source, sqlite_file, sqlite_source
 

@@ -87,7 +87,9 @@ ANSWERS = (
     Fault("status_404", "404 at `/bulk`", _status(404), ever="written"),
     Fault("status_405", "405 at `/bulk`", _status(405), ever="written"),
     Fault("status_407", "407 of a proxy", _status(407), once="told", series="told"),
-    Fault("status_302", "302", _status(302, headers={"Location": "http://127.0.0.1:9/api"}), once="told", series="told"),
+    Fault(
+        "status_302", "302", _status(302, headers={"Location": "http://127.0.0.1:9/api"}), once="told", series="told"
+    ),
 )
 
 _DEADLOCK = "Deadlock found when trying to get lock; try restarting transaction"
@@ -97,7 +99,9 @@ ROWS = (
     Fault("rows_deadlock", "rows with a deadlock", {"kind": "fail_rows", "count": 3, "message": _DEADLOCK}),
     # Three times is what a row's own server error is given before it counts as the row's fault.
     Fault("rows_500", "rows 500", {"kind": "fail_rows", "count": 3, "status": 500, "message": "boom"}, series="told"),
-    Fault("rows_400", "three rows refused", {"kind": "fail_rows", "count": 3, "message": "no"}, once="told", series="told"),
+    Fault(
+        "rows_400", "three rows refused", {"kind": "fail_rows", "count": 3, "message": "no"}, once="told", series="told"
+    ),
     Fault("rows_dropped", "written rows that the answer does not name", {"kind": "drop_rows", "count": 3}),
     Fault("rows_extra", "rows in the answer that were never sent", {"kind": "extra_rows", "count": 30}, ever="written"),
     Fault("rows_null", "nulls in every field", {"kind": "odd_answer", "nulls": True}, ever="written"),

@@ -156,7 +156,9 @@ class Feeder:
             report = json.loads(line)
             self._waiting.pop(report.pop("id")).set_result(report)
         for future in list(self._waiting.values()):
-            future.set_exception(RuntimeError(f"the feeder ended with {self._process.wait()}\n{self.printed()[-5000:]}"))
+            future.set_exception(
+                RuntimeError(f"the feeder ended with {self._process.wait()}\n{self.printed()[-5000:]}")
+            )
 
     def printed(self) -> str:
         """Everything that the process has printed."""
