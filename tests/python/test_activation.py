@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import prepared
+from tests.python.conftest import prepared
 from tools import machine
 
 pytestmark = pytest.mark.wheel
