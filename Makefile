@@ -8,7 +8,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build test test-rust test-python test-versions bench bench-overlap bench-redshift lint fmt lock clean
+.PHONY: help demo build test test-rust test-python test-versions bench bench-overlap bench-redshift simulate lint fmt lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ bench-overlap: ## a real PostgreSQL ingestion: is writing hidden behind extracti
 
 bench-redshift: ## a real Redshift ingestion with life cycles, both sinks (FULL=1: 10,000 tables)
 	@$(PYTHON) -m benchmarks redshift $(if $(FULL),--full)
+
+simulate: ## the engine in 100,000 made-up worlds (SEEDS=n for another number; SEED=n tells one of them)
+	SEEDS=$${SEEDS:-100000} cargo test --release --locked --test engine -- seeds --nocapture
 
 lint: ## formatting, clippy, ruff, mypy, stubs
 	@$(TOOLS) lint
