@@ -208,11 +208,13 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
-/// The X of "<type> instance for X not found".
+/// The X of "<type> instance for X not found"; the type may be missing.
 pub(super) fn missing_reference(text: &str) -> Option<Missing> {
-    let (before, after) = text.split_once(" instance for ")?;
+    const WORDS: &str = "instance for ";
+    let at = text.to_ascii_lowercase().find(WORDS)?;
+    let (before, after) = (text.get(..at)?, text.get(at + WORDS.len()..)?);
     let (name, _) = after.split_once(" not found")?;
-    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
     (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name.trim())))
 }
 
@@ -332,7 +334,9 @@ impl Health {
         let sent = sent.max(self.last_success);
         let earlier = |since: Option<Time>| since.map_or(sent, |since| since.min(sent));
         self.faulty_since = Some(earlier(self.faulty_since));
-        let its_own = suspect.is_some_and(|suspect| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS);
+        let few = |suspect: Sequence| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS;
+        // A server that has not done anything yet is not known to work at all.
+        let its_own = self.successes > 0 && suspect.is_some_and(few);
         self.breaks_on_many |= suspect.is_some() && !its_own;
         if its_own && !self.breaks_on_many {
             self.suspects
@@ -484,6 +488,8 @@ mod tests {
             Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"
         ));
         assert_eq!(missing_reference("not found"), None);
+        let untyped = missing_reference("Instance for a.b not found");
+        assert!(untyped.is_some_and(|missing| missing.fqn.as_str() == "a.b" && missing.is_in("tables")));
     }
 
     #[test]
@@ -528,6 +534,7 @@ mod tests {
     fn a_few_records_that_meet_faults_alone_do_not_make_the_server_dead() {
         let s = Time::from_secs;
         let mut health = Health::default();
+        health.success(s(0));
         for second in 0..300 {
             health.fault(s(second), "500", Some(second % 3));
         }

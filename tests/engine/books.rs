@@ -65,6 +65,8 @@ pub struct Books {
     told_to_any: FxHashSet<Arc<str>>,
     /// Whether anything but complete success was ever answered.
     pub troubled: bool,
+    /// When something was written for the first time.
+    works_since: Option<Duration>,
     pub trouble_at: Duration,
     /// Whether parked records may have had their last chance: somebody drained, closed, or waited for room.
     pub last_chances: bool,
@@ -331,7 +333,10 @@ impl Books {
             }
         }
         match &outcome.ending {
-            Ending::Written => self.written += 1,
+            Ending::Written => {
+                self.written += 1;
+                self.works_since.get_or_insert(now);
+            }
             Ending::Failed(_) => self.failed += 1,
             Ending::Warned(_) => self.warned += 1,
         }
@@ -677,14 +682,12 @@ impl Verdicts<'_> {
         if by_nature {
             return Ok(());
         }
-        // Many records on which the server breaks are not told from a server that is broken.
-        let toxic = self
-            .books
-            .accounts
-            .iter()
-            .filter(|a| self.stream.specs[a.spec].temper == Toxic)
-            .count();
-        let looks_dead = toxic > 3 && reason.contains("the server is given up");
+        // Many records on which the server breaks, or the very first ones, are not told from a server that is broken.
+        let breaks = |a: &&Account| matches!(self.stream.specs[a.spec].temper, Toxic | RowError);
+        let toxic = self.books.accounts.iter().filter(breaks).count();
+        let ended = account.ended.as_ref().map(|(at, _)| *at);
+        let was_known_to_work = self.books.works_since.is_some() && self.books.works_since < ended;
+        let looks_dead = (toxic > 3 || !was_known_to_work) && reason.contains("the server is given up");
         if self.tolerance == Tolerance::Nothing && !looks_dead {
             return Err("and nothing had to be lost".to_owned());
         }

@@ -606,6 +606,14 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
                         .by_number
                         .extend([(rng.u64(1..50), stall), (rng.u64(1..500), stall)]);
                 }
+                Trouble::Gateway {
+                    status,
+                    work: Work::Later(_),
+                } if season == Season::Rough => {
+                    // What is at work for long keeps others out.
+                    let work = Work::Later(seconds(2));
+                    weather.rates.push((rate, Trouble::Gateway { status, work }));
+                }
                 trouble => weather.rates.push((rate, trouble)),
             }
         }
@@ -616,7 +624,7 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
         let most = if matches!(trouble, Trouble::Stall { .. }) {
             60
         } else {
-            230
+            150
         };
         let from = millis(rng.u64(0..20_000));
         let to = from + millis(rng.u64(100..most * 1000));

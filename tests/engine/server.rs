@@ -10,6 +10,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use openmetadata_bulksink::engine::{Answer, Call, Fault, Kind, Request, RequestId, Response, Sequence};
 
+use rustc_hash::FxHashMap;
+
 use crate::stream::{Stream, Temper};
 use crate::weather::{Garbled, Trouble, Weather, Work};
 
@@ -224,6 +226,8 @@ pub struct Server {
     pub bulk_requests: u64,
     pub rows: u64,
     pub renewed: Option<Duration>,
+    /// Source hashes that are not those of the submitted bodies.
+    pub hashes: FxHashMap<usize, String>,
     token_failures: u32,
     /// An attempt committed after a later one was answered, for these entities: the last body may be an older one.
     pub overtaken: Vec<bool>,
@@ -258,6 +262,7 @@ impl Server {
             bulk_requests: 0,
             rows: 0,
             renewed: None,
+            hashes: FxHashMap::default(),
             token_failures: weather.token_failures,
             overtaken: vec![false; stream.entities.len()],
         }
@@ -515,9 +520,10 @@ impl Server {
             reply.missing.extend(for_patch.then_some((0, entity)));
             return reply;
         }
+        let hash = |spec: usize| self.hashes.get(&spec).cloned().unwrap_or_else(|| format!("h{spec}"));
         let hash = self.stored[entity]
             .spec
-            .map(|spec| format!(",\"sourceHash\":\"h{spec}\""));
+            .map(|spec| format!(",\"sourceHash\":\"{}\"", hash(spec)));
         Reply::well(format!("{{\"id\":\"id-{entity}\"{}}}", hash.unwrap_or_default()))
     }
 
