@@ -10,13 +10,17 @@ nothing, raises nothing. `OM_BULKSINK=0` switches it off. The line that calls it
 import os
 import sys
 
+TYPE_CHECKING = False  # `typing` is not loaded in every interpreter; type checkers know this name
+if TYPE_CHECKING:
+    from typing import Any
+
 _MODULE = "metadata.ingestion.sink.metadata_rest"
 
 
 class _OneModule:
     """Finds one module: lets the other finders find it, looks at it once it has run, and takes itself away then."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: "str", path: "Any" = None, target: "Any" = None) -> "Any":
         if name != _MODULE:
             return None
         for finder in list(sys.meta_path):
@@ -29,13 +33,13 @@ class _OneModule:
         return None
 
 
-def _watch(loader, finder):
+def _watch(loader: "Any", finder: "object") -> None:
     """Let this one loader object tell us when its module has run; the class of loaders is left alone."""
     run = getattr(loader, "exec_module", None)
     if run is None:
         return
 
-    def exec_module(module):
+    def exec_module(module: "Any") -> None:
         loader.__dict__.pop("exec_module", None)
         run(module)
         _remove(finder)
@@ -50,11 +54,11 @@ def _watch(loader, finder):
         loader.exec_module = exec_module
 
 
-def _remove(finder):
+def _remove(finder: "object") -> None:
     sys.meta_path[:] = [one for one in sys.meta_path if one is not finder]
 
 
-def start():
+def start() -> None:
     """Idempotent: a .pth of a virtual environment is run twice."""
     try:
         if os.environ.get("OM_BULKSINK", "1").strip().lower() in ("0", "false", "off", "no"):

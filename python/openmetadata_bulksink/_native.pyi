@@ -1,13 +1,17 @@
 """The native module: a bulk sink for the OpenMetadata REST API, usable without OpenMetadata's framework.
 
-One `BulkSink` belongs to one server. It accepts records, orders them (parents first, one writer per entity), sends them in
+One `BulkSink` belongs to one server. It accepts records, orders them (parents first, one writer per entity), sends
+them in
 batches over a few workers, retries what may succeed, and gives exactly one `Outcome` for each record.
 
-Units: seconds are floats, sizes are bytes. FQNs may be quoted or not (`svc."a.b".c`); they are compared in canonical form, in
+Units: seconds are floats, sizes are bytes. FQNs may be quoted or not (`svc."a.b".c`); they are compared in canonical
+form, in
 which a part is quoted only where it must be.
 
-Threads: every method may be called from any thread. Methods that block release the GIL and notice a signal within 100 ms; an
-interrupted call leaves the sink usable. After a fork the child's sink starts empty: records pending in the parent stay the
+Threads: every method may be called from any thread. Methods that block release the GIL and notice a signal within 100
+ms; an
+interrupted call leaves the sink usable. After a fork the child's sink starts empty: records pending in the parent
+stay the
 parent's.
 """
 
@@ -140,13 +144,15 @@ class BulkSink:
         budget_bytes: int = 67_108_864,
         synchronous: bool = False,
         embed_life_cycle: bool = False,
+        keep_source_hash: bool = False,
         dead_letters: str | PathLike[str] | None = None,
         on_notice: Callable[[str], object] | None = None,
     ) -> BulkSink:
         """
         base_url: up to and with the version, as in "http://localhost:8585/api/v1".
         headers: sent with every request. An `Authorization` here wins over `token`.
-        token: the bearer token, or a callable that returns one; the callable runs on the calling thread at the first submit, and
+        token: the bearer token, or a callable that returns one; the callable runs on the calling thread at the first
+            submit, and
             on one thread of the sink after an answer of 401.
         bulk_query: the query string of bulk PUTs, without "?".
         ca_certificates: PEM; the only trusted roots if given, else the system's. verify: False accepts any certificate.
@@ -155,10 +161,13 @@ class BulkSink:
         linger: seconds that a record may wait for its batch to fill while a worker is idle.
         delivery_timeout: seconds from a record's first attempt within which another attempt may start.
         budget_bytes: bytes of pending bodies beyond which `submit` blocks.
-        synchronous: one request at a time, and `submit` returns when what it sealed is final (batch_size 1: each record).
-        embed_life_cycle: put life cycles into create rows that were not sent yet, instead of a PATCH.
+        synchronous: one request at a time, and `submit` returns when what it sealed is final (batch_size 1: each
+            record).
+        embed_life_cycle: put life cycles into create rows that were not sent yet, instead of a PATCH. The row's `sourceHash` is
+            made anew from both, since servers from 2.0 on skip rows whose hash they know; keep_source_hash leaves it.
         dead_letters: a file to which one JSON line is appended for each lost record.
-        on_notice: called with a line of text when writing stalls and when it goes on, on a thread that is inside a call.
+        on_notice: called with a line of text when writing stalls and when it goes on, on a thread that is inside a
+            call.
 
         Raises ConfigurationError (it names the argument) and TypeError.
         """
@@ -172,13 +181,17 @@ class BulkSink:
         *,
         first_wins: bool = False,
     ) -> int:
-        """Take one create request; blocks only while the budget is full. Returns the record's sequence number (1, 2, ...).
+        """Take one create request; blocks only while the budget is full. Returns the record's sequence number (1, 2,
+        ...).
 
-        collection: the path below the base URL ("tables", "dashboard/datamodels"). body: the create request as a JSON object.
-        parent: FQN of the entity that must exist first. needs: other FQNs that must exist first. Both order this record behind
+        collection: the path below the base URL ("tables", "dashboard/datamodels"). body: the create request as a JSON
+            object.
+        parent: FQN of the entity that must exist first. needs: other FQNs that must exist first. Both order this
+            record behind
         pending records of that name; entities that the server has already need not be known here.
         first_wins: while an earlier record of this FQN is pending, this one is not sent and shares that one's outcome.
-        After `close` the record fails, with an outcome that says so. Raises TypeError and ValueError for unusable arguments.
+        After `close` the record fails, with an outcome that says so. Raises TypeError and ValueError for unusable
+        arguments.
         """
     def submit_life_cycle(self, collection: str, fqn: str, life_cycle: bytes | str) -> int:
         """Take one life cycle (a JSON object with `created`, `updated`, `accessed`) for an entity, pending or not."""
@@ -195,25 +208,33 @@ class BulkSink:
     ) -> float:
         """Wait until a scope is settled: each record in it has its outcome, or is parked. Returns the seconds waited.
 
-        fqn: all records of that FQN (with `subtree`, also those below it). collection: all records of a collection, with `under`
-        only those below that FQN, without those in `except_fqns`. up_to: narrows any of these to sequence numbers up to it.
+        fqn: all records of that FQN (with `subtree`, also those below it). collection: all records of a collection,
+            with `under`
+        only those below that FQN, without those in `except_fqns`. up_to: narrows any of these to sequence numbers up
+        to it.
         No scope: everything submitted so far. What the scope needs is sent at once; nothing else is hurried.
         Raises DrainTimeout, and ValueError where the scope contradicts itself.
         """
     def drain(self, timeout: float | None = None) -> float:
-        """The final drain: wait until nothing is pending, parked and life cycle records included. Returns the seconds waited.
+        """The final drain: wait until nothing is pending, parked and life cycle records included. Returns the seconds
+        waited.
 
-        Without `timeout` it still ends: a record is given up `delivery_timeout` after its first attempt. Raises DrainTimeout.
+        Without `timeout` it still ends: a record is given up `delivery_timeout` after its first attempt. Raises
+        DrainTimeout.
         """
     def close(self, timeout: float | None = None) -> None:
-        """Drain, fail what is left by name, end all threads and connections. Idempotent; outcomes can still be taken."""
+        """Drain, fail what is left by name, end all threads and connections. Idempotent; outcomes can still be
+        taken.
+        """
     def take_outcomes(self) -> list[Outcome]:
         """The outcomes since the last call, in the order in which they came."""
     def pending_body(self, collection: str, fqn: str) -> bytes | None:
         """The last pending create request of that FQN; None where none is pending."""
     def pending_depth(self, collection: str, fqn: str) -> int | None:
-        """Length of the longest chain of pending records of the same collection that the last pending record of that FQN waits
-        for, through `needs`: 0 if it waits for none. None where no record of that FQN is pending."""
+        """Length of the longest chain of pending records of the same collection that the last pending record of that
+        FQN waits
+        for, through `needs`: 0 if it waits for none. None where no record of that FQN is pending.
+        """
     def mark(self) -> int:
         """The sequence number of the last record submitted; 0 before the first."""
     def stats(self) -> Stats: ...
@@ -249,4 +270,3 @@ def canonical_fqn(fqn: str) -> str:
 
 def quote_name(name: str) -> str:
     """One name as a part of an FQN. Raises ValueError where the name holds a double quote or a line feed."""
-

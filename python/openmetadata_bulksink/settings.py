@@ -211,6 +211,8 @@ def engine_arguments(chosen: Tuning, how: Writing, connection: Mapping[str, Any]
         "workers": how.workers,
         "synchronous": how.synchronous,
         "embed_life_cycle": chosen.embed_life_cycle,
+        # Clients before 2.0 compare the stored hash with one of their own; from 2.0 on it is the server that compares.
+        "keep_source_hash": "overrideMetadata" not in how.bulk_query,
         "dead_letters": chosen.dead_letters,
         "batch_bytes": chosen.batch_bytes,
         "linger": chosen.linger,

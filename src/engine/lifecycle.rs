@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::Value;
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use serde_json::{Map, Value};
 
 use super::order::{Entry, Order};
 use super::record::{Ending, Kind, Missing, Payload, Sequence};
 use super::request::{Answer, Call, Entity};
 use super::retry::{meaning, Asked, Meaning};
-use super::{Engine, Time, Work};
+use super::{Embed, Engine, Time, Work};
 
 /// One life cycle on its way.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl Engine {
                 self.at_once.push(Work::Patch(patch));
             }
             Meaning::Again(again) => {
-                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.overload);
+                let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.may_be_its_own());
                 if again.overload || streak {
                     let chance = self.random.f64();
                     self.limiter.overloaded(sent, now, again.retry_after, chance);
@@ -145,7 +146,7 @@ impl Engine {
         let text = format!("its entity {} failed: {reason}", entity.record.fqn);
         let next = self.order.next_writer(entity).and_then(|next| self.order.get(next));
         next.filter(|next| next.kind() == Kind::LifeCycle)
-            .map(|next| (next.sequence, Ending::Failed(text.into())))
+            .map(|next| (next.sequence, self.failure(next.sequence, &text)))
             .into_iter()
             .collect()
     }
@@ -158,7 +159,8 @@ impl Engine {
             // An earlier life cycle comes first, on its own.
             return None;
         }
-        let body = with_life_cycle(self.order.get(sequence)?.record.payload.bytes(), life_cycle)?;
+        let new_hash = self.config.embed == Embed::WithNewHash;
+        let body = with_life_cycle(self.order.get(sequence)?.record.payload.bytes(), life_cycle, new_hash)?;
         self.order.set_payload(sequence, Payload::Create(body));
         Some(sequence)
     }
@@ -169,22 +171,49 @@ fn id_of(body: &[u8]) -> Option<Arc<str>> {
     Some(body.get("id")?.as_str()?.into())
 }
 
-/// The create request with one more field; None where it has that field already.
-fn with_life_cycle(body: &[u8], life_cycle: &[u8]) -> Option<Bytes> {
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
-        return None;
-    };
+/// The create request with one more field; None where it has that field already. With `new_hash`, its `sourceHash` stands for
+/// the life cycle too.
+fn with_life_cycle(body: &[u8], life_cycle: &[u8], new_hash: bool) -> Option<Bytes> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
     if fields.contains_key("lifeCycle") {
         return None;
     }
-    let open = body.trim_ascii_end().strip_suffix(b"}")?;
-    let mut whole = BytesMut::with_capacity(body.len() + life_cycle.len() + 16);
-    whole.put_slice(open);
-    if !fields.is_empty() {
-        whole.put_u8(b',');
+    let life_cycle: Value = serde_json::from_slice(life_cycle).ok()?;
+    if new_hash {
+        if let Some(Value::String(hash)) = fields.get_mut("sourceHash") {
+            let both = Md5::new()
+                .chain_update(hash.as_bytes())
+                .chain_update(life_cycle.to_string());
+            *hash = both.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        }
     }
-    whole.put_slice(b"\"lifeCycle\":");
-    whole.put_slice(life_cycle);
-    whole.put_u8(b'}');
-    Some(whole.freeze())
+    fields.insert("lifeCycle".to_owned(), life_cycle);
+    serde_json::to_vec(&fields).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn embedded(body: &str, new_hash: bool) -> Option<Value> {
+        let whole = with_life_cycle(body.as_bytes(), br#"{"created":{"timestamp":1}}"#, new_hash)?;
+        serde_json::from_slice(&whole).ok()
+    }
+
+    #[test]
+    fn a_life_cycle_becomes_a_field_and_the_hash_stands_for_both_where_that_is_wanted() {
+        let body = r#"{"name":"t","sourceHash":"0123"}"#;
+        let old = embedded(body, false).unwrap();
+        assert_eq!(old["lifeCycle"]["created"]["timestamp"], 1);
+        assert_eq!((&old["name"], &old["sourceHash"]), (&"t".into(), &"0123".into()));
+        let new = embedded(body, true).unwrap();
+        assert_ne!(new["sourceHash"], old["sourceHash"]);
+        assert_eq!(new["sourceHash"].as_str().map(str::len), Some(32));
+        assert_eq!(embedded(body, true), Some(new), "the same each time");
+    }
+
+    #[test]
+    fn a_life_cycle_of_its_own_is_left_alone() {
+        assert_eq!(embedded(r#"{"lifeCycle":{}}"#, true), None);
+    }
 }

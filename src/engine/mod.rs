@@ -20,7 +20,9 @@
 //! | `order.rs` | which record waits for which (E1, E3), parking |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
 //! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
-//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8, E9) |
+//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8) |
+//! | `giving_up.rs` | the deadline, unknown results, the breaker (E9) |
+//! | `authorization.rs` | a token that the server refuses (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
@@ -29,8 +31,10 @@
 //! | `waits.rs` | who waits for what |
 
 mod answer;
+mod authorization;
 mod batch;
 mod delivery;
+mod giving_up;
 mod inquest;
 mod lifecycle;
 mod limiter;
@@ -52,8 +56,10 @@ pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Reco
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
 pub use waits::{Scope, WaitId};
 
+use authorization::Authorization;
 use batch::{Batch, InquestId, Sealing};
-use delivery::{Authorization, ReadBack, WrittenLately};
+use delivery::WrittenLately;
+use giving_up::{with_doubt, ReadBack};
 use inquest::Inquest;
 use lifecycle::Patch;
 use limiter::Limiter;
@@ -82,11 +88,23 @@ pub struct Config {
     /// Bytes of pending bodies beyond which there is no room.
     pub budget_bytes: usize,
     /// Put life cycles into create requests that were not sent yet.
-    pub embed_life_cycle: bool,
+    pub embed: Embed,
     /// Whether [`Call::RenewToken`] can give another token.
     pub renewable_token: bool,
     /// Seed of the jitter.
     pub seed: u64,
+}
+
+/// Whether a life cycle rides in the create request of its entity while that is unsent, and what becomes of its `sourceHash`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Embed {
+    /// It is always a request of its own.
+    Never,
+    /// It does; the hash is made anew from both. For servers that skip rows whose hash they know (2.0): they would skip the life
+    /// cycle too.
+    WithNewHash,
+    /// It does; the hash stays. For clients that compare the hash with one of their own (up to 1.13).
+    WithOldHash,
 }
 
 impl Default for Config {
@@ -99,7 +117,7 @@ impl Default for Config {
             delivery_timeout: Duration::from_secs(300),
             attempt_timeout: Duration::from_secs(310),
             budget_bytes: 64 << 20,
-            embed_life_cycle: false,
+            embed: Embed::Never,
             renewable_token: false,
             seed: 0,
         }
@@ -265,7 +283,7 @@ impl Engine {
 
     /// Takes one life cycle for an entity, pending or not.
     pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
-        if self.config.embed_life_cycle {
+        if self.config.embed != Embed::Never {
             if let Some(leader) = self.embed(&collection, &fqn, &life_cycle) {
                 self.counts.submitted += 1;
                 self.counts.pending += 1;
@@ -401,7 +419,7 @@ impl Engine {
         self.read_back = ReadBack::default();
         for entry in self.order.take_all() {
             let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
-            let reason = delivery::with_doubt(reason, may_be_written);
+            let reason = with_doubt(reason, may_be_written);
             self.conclude(entry, &Ending::Failed(reason.into()));
         }
         if self.counts.pending != 0 {
@@ -551,7 +569,12 @@ impl Engine {
                             self.failed.insert((entry.collection, entry.key.clone()));
                             for parked in self.order.parked_for(&entry) {
                                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
-                                todo.push((parked, Ending::Failed(text.into())));
+                                todo.push((parked, self.failure(parked, &text)));
+                            }
+                        } else {
+                            // The server may have the entity all the same; its life cycles keep their order.
+                            for patch in self.order.parked_patches(&entry) {
+                                self.order.unpark(patch);
                             }
                         }
                         todo.extend(self.patches_without_entity(&entry, reason));
@@ -567,6 +590,12 @@ impl Engine {
             }
             self.conclude(entry, &ending);
         }
+    }
+
+    /// The failure of a record, with the doubt that its attempts leave.
+    fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
+        let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
+        Ending::Failed(with_doubt(reason, unknown).into())
     }
 
     /// Counts a record that ended, and those that share its outcome.

@@ -76,6 +76,13 @@ pub(super) struct Again {
     pub alike: Option<u16>,
 }
 
+impl Again {
+    /// Whether one record alone can cause that: the server itself answered, and broke on something.
+    pub fn may_be_its_own(&self) -> bool {
+        self.alike.is_some_and(|status| status >= 500) && !self.overload && !self.unknown
+    }
+}
+
 /// `alike` of answers that have no status of their own.
 const BROKEN: u16 = 1;
 const UNREADABLE: u16 = 2;
@@ -201,11 +208,13 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
-/// The X of "<type> instance for X not found".
+/// The X of "<type> instance for X not found"; the type may be missing.
 pub(super) fn missing_reference(text: &str) -> Option<Missing> {
-    let (before, after) = text.split_once(" instance for ")?;
+    const WORDS: &str = "instance for ";
+    let at = text.to_ascii_lowercase().find(WORDS)?;
+    let (before, after) = (text.get(..at)?, text.get(at + WORDS.len()..)?);
     let (name, _) = after.split_once(" not found")?;
-    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
     (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name.trim())))
 }
 
@@ -304,8 +313,10 @@ pub(super) struct Health {
     faulty_since: Option<Time>,
     /// Since when no success came between faults that cannot be blamed on a few records.
     dead_since: Option<Time>,
-    /// Records that met faults alone: the fault may be theirs.
+    /// Records on which the server broke when they came alone: the fault may be theirs.
     suspects: Vec<Sequence>,
+    /// There were more of them than can be suspected.
+    breaks_on_many: bool,
     last_success: Time,
     in_a_row: u32,
     open: Option<String>,
@@ -313,7 +324,7 @@ pub(super) struct Health {
     successes: u64,
 }
 
-/// So many records that meet faults alone say nothing of the server: each may be one that the server cannot digest.
+/// So many records say nothing of the server: each may be one that it cannot digest. Its answer even shows that it is there.
 const SUSPECTS: usize = 3;
 
 impl Health {
@@ -323,10 +334,16 @@ impl Health {
         let sent = sent.max(self.last_success);
         let earlier = |since: Option<Time>| since.map_or(sent, |since| since.min(sent));
         self.faulty_since = Some(earlier(self.faulty_since));
-        match suspect {
-            Some(suspect) if self.suspects.contains(&suspect) => {}
-            Some(suspect) if self.suspects.len() < SUSPECTS => self.suspects.push(suspect),
-            _ => self.dead_since = Some(earlier(self.dead_since)),
+        let few = |suspect: Sequence| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS;
+        // A server that has not done anything yet is not known to work at all.
+        let its_own = self.successes > 0 && suspect.is_some_and(few);
+        self.breaks_on_many |= suspect.is_some() && !its_own;
+        if its_own && !self.breaks_on_many {
+            self.suspects
+                .extend(suspect.filter(|suspect| !self.suspects.contains(suspect)));
+            self.dead_since = None;
+        } else {
+            self.dead_since = Some(earlier(self.dead_since));
         }
         self.in_a_row += 1;
         reason.clone_into(&mut self.last_reason);
@@ -340,6 +357,7 @@ impl Health {
         self.open = None;
         self.dead_since = None;
         self.suspects.clear();
+        self.breaks_on_many = false;
         self.last_success = now;
         self.faulty_since.take()
     }
@@ -349,6 +367,7 @@ impl Health {
     pub fn rest(&mut self, told: bool) {
         self.dead_since = None;
         self.suspects.clear();
+        self.breaks_on_many = false;
         if !told {
             self.faulty_since = None;
         }
@@ -469,6 +488,8 @@ mod tests {
             Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"
         ));
         assert_eq!(missing_reference("not found"), None);
+        let untyped = missing_reference("Instance for a.b not found");
+        assert!(untyped.is_some_and(|missing| missing.fqn.as_str() == "a.b" && missing.is_in("tables")));
     }
 
     #[test]
@@ -513,14 +534,18 @@ mod tests {
     fn a_few_records_that_meet_faults_alone_do_not_make_the_server_dead() {
         let s = Time::from_secs;
         let mut health = Health::default();
+        health.success(s(0));
         for second in 0..300 {
             health.fault(s(second), "500", Some(second % 3));
         }
         assert_eq!(health.dead_since(), None);
-        health.fault(s(300), "500", Some(7));
-        assert_eq!(health.dead_since(), Some(s(300)));
-        health.fault(s(10), "refused", None);
-        assert_eq!(health.dead_since(), Some(s(10)));
+        health.fault(s(300), "refused", None);
+        health.fault(s(301), "500", Some(2));
+        assert_eq!(health.dead_since(), None, "the server is there");
+        for second in 302..310 {
+            health.fault(s(second), "500", Some(second % 4));
+        }
+        assert_eq!(health.dead_since(), Some(s(303)), "it breaks on whatever comes");
     }
 
     #[test]

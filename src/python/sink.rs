@@ -15,7 +15,7 @@ use super::values::{Outcome, Stats};
 use super::wait::{wait_for, Timeout};
 use super::{errors, process};
 use crate::driver::Driver;
-use crate::engine::{Fqn, Payload, Record, Scope, Sequence};
+use crate::engine::{Embed, Fqn, Payload, Record, Scope, Sequence};
 
 /// Writes records to one server.
 #[pyclass(frozen, module = "openmetadata_bulksink._native")]
@@ -50,7 +50,7 @@ impl BulkSink {
         base_url, *, headers=None, token=None, bulk_query="async=false", ca_certificates=None, verify=true,
         client_certificate=None, proxy=None, connect_timeout=10.0, read_timeout=300.0, batch_size=100,
         batch_bytes=4_194_304, workers=4, linger=2.0, delivery_timeout=300.0, budget_bytes=67_108_864,
-        synchronous=false, embed_life_cycle=false, dead_letters=None, on_notice=None
+        synchronous=false, embed_life_cycle=false, keep_source_hash=false, dead_letters=None, on_notice=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -73,6 +73,7 @@ impl BulkSink {
         budget_bytes: usize,
         synchronous: bool,
         embed_life_cycle: bool,
+        keep_source_hash: bool,
         dead_letters: Option<std::path::PathBuf>,
         on_notice: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -99,7 +100,11 @@ impl BulkSink {
                 delivery_timeout: checked.seconds("delivery_timeout", delivery_timeout)?,
                 attempt_timeout: checked.seconds("read_timeout", connect_timeout + read_timeout)?,
                 budget_bytes: checked.at_least_one("budget_bytes", budget_bytes)?,
-                embed_life_cycle,
+                embed: match (embed_life_cycle, keep_source_hash) {
+                    (false, _) => Embed::Never,
+                    (true, false) => Embed::WithNewHash,
+                    (true, true) => Embed::WithOldHash,
+                },
                 ..crate::engine::Config::default()
             },
             synchronous,

@@ -65,6 +65,8 @@ pub struct Books {
     told_to_any: FxHashSet<Arc<str>>,
     /// Whether anything but complete success was ever answered.
     pub troubled: bool,
+    /// When something was written for the first time.
+    works_since: Option<Duration>,
     pub trouble_at: Duration,
     /// Whether parked records may have had their last chance: somebody drained, closed, or waited for room.
     pub last_chances: bool,
@@ -266,6 +268,7 @@ impl Books {
             self.parked_once.insert(account.entity);
         }
         self.told_to_any.extend(reply.text.clone());
+        self.told_to_any.extend(reply.rows.iter().map(|(_, text)| text.clone()));
         if !reply.all_well {
             self.troubled = true;
             self.trouble_at = now;
@@ -310,7 +313,7 @@ impl Books {
                     return Err(format!("{who} is reported written, and the server never took it"));
                 }
             }
-            Ending::Warned(_) if spec.first_wins => {}
+            Ending::Warned(_) if self.first_wins(account.entity, stream) => {}
             Ending::Warned(reason) => return Err(format!("{who} has a warning: {reason}")),
             Ending::Failed(reason) => {
                 let body = outcome.body.as_ref();
@@ -330,13 +333,21 @@ impl Books {
             }
         }
         match &outcome.ending {
-            Ending::Written => self.written += 1,
+            Ending::Written => {
+                self.written += 1;
+                self.works_since.get_or_insert(now);
+            }
             Ending::Failed(_) => self.failed += 1,
             Ending::Warned(_) => self.warned += 1,
         }
         self.pending.remove(&outcome.sequence);
         self.accounts[at(outcome.sequence)].ended = Some((now, outcome.ending.clone()));
         Ok(())
+    }
+
+    fn first_wins(&self, entity: usize, stream: &Stream) -> bool {
+        let of_such = |s: &Sequence| stream.specs[self.account(*s).spec].first_wins;
+        self.of_entity(entity).iter().any(of_such)
     }
 
     /// Whether the server took this record, or an earlier one whose outcome it shares.
@@ -671,14 +682,12 @@ impl Verdicts<'_> {
         if by_nature {
             return Ok(());
         }
-        // Many records on which the server breaks are not told from a server that is broken.
-        let toxic = self
-            .books
-            .accounts
-            .iter()
-            .filter(|a| self.stream.specs[a.spec].temper == Toxic)
-            .count();
-        let looks_dead = toxic > 3 && reason.contains("the server is given up");
+        // Many records on which the server breaks, or the very first ones, are not told from a server that is broken.
+        let breaks = |a: &&Account| matches!(self.stream.specs[a.spec].temper, Toxic | RowError);
+        let toxic = self.books.accounts.iter().filter(breaks).count();
+        let ended = account.ended.as_ref().map(|(at, _)| *at);
+        let was_known_to_work = self.books.works_since.is_some() && self.books.works_since < ended;
+        let looks_dead = (toxic > 3 || !was_known_to_work) && reason.contains("the server is given up");
         if self.tolerance == Tolerance::Nothing && !looks_dead {
             return Err("and nothing had to be lost".to_owned());
         }
@@ -751,18 +760,18 @@ impl Verdicts<'_> {
                 account.kind == kind && is_own && matches!(account.ended, Some((_, Ending::Written)))
             })
         };
-        for (kind, held, by) in [
-            (Kind::Create, stored.spec, stored.sequence),
-            (Kind::LifeCycle, stored.life_cycle, stored.life_cycle_sequence),
-        ] {
+        for (kind, held) in [(Kind::Create, stored.spec), (Kind::LifeCycle, stored.life_cycle)] {
             let Some(sequence) = last(kind) else { continue };
             let spec = self.books.account(sequence).spec;
-            let later_in_doubt = by > sequence && self.server.was_applied(by) && {
-                matches!(&self.books.account(by).ended, Some((_, Ending::Failed(_))))
-            };
+            // A later one may have been applied without an answer, and count as lost.
+            let later_in_doubt = sequences.iter().any(|later| {
+                let account = self.books.account(*later);
+                let is_lost = matches!(&account.ended, Some((_, Ending::Failed(_))));
+                *later > sequence && Some(account.spec) == held && is_lost
+            });
             if held != Some(spec) && !later_in_doubt {
                 return Err(format!(
-                    "{} was the last to be written, and the server holds body {held:?} of record {by}",
+                    "{} was the last to be written, and the server holds body {held:?}",
                     self.books.describe(sequence, self.stream)
                 ));
             }

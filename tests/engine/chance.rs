@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
-use openmetadata_bulksink::engine::{Config, Fqn, Scope};
+use openmetadata_bulksink::engine::{Config, Embed, Fqn, Scope};
 use rustc_hash::FxHashSet;
 
 use crate::books::Tolerance;
@@ -96,7 +96,11 @@ fn config(rng: &mut Rng) -> Config {
         delivery_timeout: seconds(300),
         attempt_timeout: seconds(*rng.choice(&[20, 40, 70]).unwrap()),
         budget_bytes: if small_budget { rng.usize(100..20_000) } else { 64 << 20 },
-        embed_life_cycle: rng.u8(0..5) == 0,
+        embed: if rng.u8(0..5) == 0 {
+            Embed::WithNewHash
+        } else {
+            Embed::Never
+        },
         renewable_token: rng.bool(),
         seed: rng.u64(..),
     }
@@ -588,13 +592,30 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
     if weather.retry_after.is_some_and(|asked| asked > seconds(60)) && season == Season::Rough {
         weather.retry_after = Some(seconds(3));
     }
+    weather.spares = (season == Season::Rough).then_some(4);
     let most = if season == Season::Rough { 0.3 } else { 0.9 };
     let mut total = rng.f64() * rng.f64() * most;
     if rng.u8(0..4) > 0 {
         for _ in 0..rng.usize(1..5) {
             let rate = total * rng.f64();
             total -= rate;
-            weather.rates.push((rate, passing_trouble(rng)));
+            match passing_trouble(rng) {
+                // Each stops everything for a time-out, once few requests are allowed at once: two are enough.
+                stall @ Trouble::Stall { .. } if season == Season::Rough => {
+                    weather
+                        .by_number
+                        .extend([(rng.u64(1..50), stall), (rng.u64(1..500), stall)]);
+                }
+                Trouble::Gateway {
+                    status,
+                    work: Work::Later(_),
+                } if season == Season::Rough => {
+                    // What is at work for long keeps others out.
+                    let work = Work::Later(seconds(2));
+                    weather.rates.push((rate, Trouble::Gateway { status, work }));
+                }
+                trouble => weather.rates.push((rate, trouble)),
+            }
         }
     }
     if rng.bool() {
@@ -603,7 +624,7 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
         let most = if matches!(trouble, Trouble::Stall { .. }) {
             60
         } else {
-            230
+            150
         };
         let from = millis(rng.u64(0..20_000));
         let to = from + millis(rng.u64(100..most * 1000));

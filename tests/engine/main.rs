@@ -8,6 +8,7 @@
 //! | `world.rs` | the clock, the driver, the application's threads |
 //! | `books.rs` | what was promised, checked against what happened |
 //! | `chance.rs` | one seed -> one run |
+//! | `scenarios.rs` | runs made by hand, with exact figures |
 //!
 //! `SEED=17 cargo test --test engine -- seeds --nocapture` runs one seed and tells what happens; `SEEDS=100000` runs more of them.
 
@@ -22,6 +23,7 @@
 
 mod books;
 mod chance;
+mod scenarios;
 mod server;
 mod stream;
 mod weather;

@@ -10,6 +10,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use openmetadata_bulksink::engine::{Answer, Call, Fault, Kind, Request, RequestId, Response, Sequence};
 
+use rustc_hash::FxHashMap;
+
 use crate::stream::{Stream, Temper};
 use crate::weather::{Garbled, Trouble, Weather, Work};
 
@@ -216,12 +218,16 @@ pub struct Server {
     /// Duplicates that were reported, by sequence number.
     reported: Vec<bool>,
     seen: Vec<u8>,
+    /// Troubles that each body has met.
+    met: Vec<u8>,
     pub at_work: usize,
     pub most_at_work: usize,
     pub requests: u64,
     pub bulk_requests: u64,
     pub rows: u64,
     pub renewed: Option<Duration>,
+    /// Source hashes that are not those of the submitted bodies.
+    pub hashes: FxHashMap<usize, String>,
     token_failures: u32,
     /// An attempt committed after a later one was answered, for these entities: the last body may be an older one.
     pub overtaken: Vec<bool>,
@@ -249,12 +255,14 @@ impl Server {
             applied: Vec::new(),
             reported: Vec::new(),
             seen: vec![0; stream.specs.len()],
+            met: vec![0; stream.specs.len()],
             at_work: 0,
             most_at_work: 0,
             requests: 0,
             bulk_requests: 0,
             rows: 0,
             renewed: None,
+            hashes: FxHashMap::default(),
             token_failures: weather.token_failures,
             overtaken: vec![false; stream.entities.len()],
         }
@@ -316,7 +324,7 @@ impl Server {
     }
 
     fn plan(
-        &self,
+        &mut self,
         request: &Request,
         flight: &Flight,
         weather: &Weather,
@@ -342,7 +350,12 @@ impl Server {
             let reply = error(401, "Expired token!", None);
             return instead(reply, soon, None, Some(Trouble::Unauthorized));
         }
-        if let Some(trouble) = weather.strikes(self.requests, now, rng) {
+        let rows = flight.sent.rows();
+        let met = rows.iter().map(|row| self.met[row.spec]).max().unwrap_or(0);
+        if let Some(trouble) = weather.strikes(self.requests, met, now, rng) {
+            for row in rows {
+                self.met[row.spec] = self.met[row.spec].saturating_add(1);
+            }
             let mut plan = trouble_plan(trouble, takes, time_out, now, weather);
             if self.refuses_whole(request, flight, stream).is_some() {
                 plan.work_at = None;
@@ -507,9 +520,10 @@ impl Server {
             reply.missing.extend(for_patch.then_some((0, entity)));
             return reply;
         }
+        let hash = |spec: usize| self.hashes.get(&spec).cloned().unwrap_or_else(|| format!("h{spec}"));
         let hash = self.stored[entity]
             .spec
-            .map(|spec| format!(",\"sourceHash\":\"h{spec}\""));
+            .map(|spec| format!(",\"sourceHash\":\"{}\"", hash(spec)));
         Reply::well(format!("{{\"id\":\"id-{entity}\"{}}}", hash.unwrap_or_default()))
     }
 
@@ -582,13 +596,11 @@ impl Server {
         } else {
             stored.sequence
         };
-        if row.sequence < before {
-            if !late && !self.overtaken[entity] {
-                return Err(format!(
-                    "an older body after a newer one: record {} of {} was applied after record {before}",
-                    row.sequence, stream.entities[entity].key
-                ));
-            }
+        if row.sequence < before && !late && !self.overtaken[entity] {
+            return Err(format!(
+                "an older body after a newer one: record {} of {} was applied after record {before}",
+                row.sequence, stream.entities[entity].key
+            ));
         }
         self.overtaken[entity] |= late;
         if is_patch {
@@ -650,7 +662,7 @@ impl Server {
             passed.len()
         );
         let _ = write!(body, ",\"numberOfRowsFailed\":{}", failed.len());
-        if !(self.profile.counts_only && passed.len() == rows.len()) && !passed.is_empty() {
+        if !(passed.is_empty() || self.profile.counts_only && passed.len() == rows.len()) {
             let _ = write!(body, ",\"successRequest\":[{}]", passed.join(","));
         }
         if !failed.is_empty() {

@@ -58,8 +58,8 @@ pub struct Weather {
     pub outages: Vec<Outage>,
     /// Requests that meet a trouble by number: the first is 1.
     pub by_number: Vec<(u64, Trouble)>,
-    /// The random troubles end here.
-    pub clears_at: Option<Duration>,
+    /// No random trouble strikes a request with a row that has met so many.
+    pub spares: Option<u8>,
     /// The token that was valid at the start expires at these times; it is valid again when a new one was fetched, or after so long.
     pub token_expires: Vec<(Duration, Duration)>,
     /// The callable fails so many times before it gives a token.
@@ -70,14 +70,15 @@ pub struct Weather {
 
 impl Weather {
     /// What happens to request number `number`, sent now.
-    pub fn strikes(&self, number: u64, now: Duration, rng: &mut Rng) -> Option<Trouble> {
+    /// `met`: how many troubles one of its rows has met.
+    pub fn strikes(&self, number: u64, met: u8, now: Duration, rng: &mut Rng) -> Option<Trouble> {
         if let Some(outage) = self.outages.iter().find(|o| o.from <= now && now < o.to) {
             return Some(outage.trouble);
         }
         if let Some((_, trouble)) = self.by_number.iter().find(|(at, _)| *at == number) {
             return Some(*trouble);
         }
-        if self.clears_at.is_some_and(|at| now >= at) {
+        if self.spares.is_some_and(|most| met >= most) {
             return None;
         }
         let mut chance = rng.f64();

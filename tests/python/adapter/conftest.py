@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import openmetadata_bulksink
 import pytest
 
+import openmetadata_bulksink
 from tests.python.adapter import engine_double
 from tests.python.adapter.recording_server import RecordingServer
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+
 from openmetadata_bulksink import records
 
 __version__ = "0.0.0+double"

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from openmetadata_bulksink import accelerate
 from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
-
 from tests.python.adapter.recording_server import RecordingServer
 from tests.python.adapter.test_sink import engine, table
 

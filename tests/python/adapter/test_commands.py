@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from openmetadata_bulksink import cli
 from openmetadata_bulksink.replay import Letter, in_order, read
 from openmetadata_bulksink.workflow_file import Unreadable
-
 from tests.python.adapter.recording_server import RecordingServer
 
 

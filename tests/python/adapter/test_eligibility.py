@@ -8,8 +8,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from openmetadata_bulksink import connection, eligibility
 
+from openmetadata_bulksink import connection, eligibility
 from tests.python.adapter.conftest import new_client
 from tests.python.adapter.recording_server import RecordingServer
 

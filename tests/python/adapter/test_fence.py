@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from openmetadata_bulksink.fence import Fence, Plan, Scope, plan, record_scopes
 
 UUID = "0d8a1f0e-6c2b-4d55-9f0b-0a1b2c3d4e5f"

@@ -262,7 +262,9 @@ def test_no_secret_is_shown(lake: ReferenceServer) -> None:
 
     url = lake.url.replace("http://", "http://user:hunter2@")
     try:
-        shown = repr(BulkSink(f"{url}/v1", token="t0p.s3cr3t.x", headers={"X-Key": "k3y"}, proxy="http://u:pr0xy@127.0.0.1:9"))
+        shown = repr(
+            BulkSink(f"{url}/v1", token="t0p.s3cr3t.x", headers={"X-Key": "k3y"}, proxy="http://u:pr0xy@127.0.0.1:9")
+        )
     except ValueError as error:
         shown = str(error)
     for secret in ("hunter2", "t0p.s3cr3t.x", "k3y", "pr0xy"):
@@ -273,7 +275,11 @@ def test_dead_letters_hold_each_lost_record(make_sink: BulkSinkMaker, tmp_path: 
     path = tmp_path / "lost.jsonl"
     with make_sink(dead_letters=path) as sink:
         submit_tables(sink, 2)
-        sink.submit("tables", "lake.main.nowhere.t", json.dumps({"name": "t", "databaseSchema": "lake.main.nowhere", "columns": []}))
+        sink.submit(
+            "tables",
+            "lake.main.nowhere.t",
+            json.dumps({"name": "t", "databaseSchema": "lake.main.nowhere", "columns": []}),
+        )
     (letter,) = [json.loads(line) for line in path.read_text().splitlines()]
     assert letter["fqn"] == "lake.main.nowhere.t"
     assert letter["collection"] == "tables"
@@ -303,7 +309,9 @@ def test_the_server_can_be_asked_for_its_version(make_sink: BulkSinkMaker, serve
 
 
 def test_a_server_without_bulk_is_written_to_one_by_one(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
-    lake.set_faults([{"match": {"method": "PUT", "class": "bulk"}, "do": {"kind": "status", "status": 404, "body": "{}"}}])
+    lake.set_faults(
+        [{"match": {"method": "PUT", "class": "bulk"}, "do": {"kind": "status", "status": 404, "body": "{}"}}]
+    )
     with make_sink() as sink:
         submit_tables(sink, 5)
     assert sink.stats().written == 5
@@ -320,3 +328,16 @@ def test_a_fence_on_nothing_pending_is_cheap(make_sink: BulkSinkMaker) -> None:
             sink.wait(fqn="lake.main.other.table")
         best = min(best, (time.perf_counter() - start) / 100)
     assert best < 5e-6
+
+
+def test_ten_thousand_tables_take_few_full_requests(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
+    with make_sink() as sink:
+        for schema in range(10):
+            parent = f"lake.main.s{schema}"
+            sink.submit("databaseSchemas", parent, json.dumps({"name": f"s{schema}", "database": "lake.main"}))
+            for number in range(1_000):
+                body = json.loads(table(f"t{number}", columns=1)) | {"databaseSchema": parent}
+                sink.submit("tables", f"{parent}.t{number}", json.dumps(body), parent=parent)
+    assert sink.stats().written == 10_010
+    assert lake.summary()["requests_by_class"]["bulk"] <= 130
+    assert lake.violations() == []

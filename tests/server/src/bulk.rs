@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::{json, Value};
 
 use crate::auth::Principal;
+use crate::catalogue::KINDS;
 use crate::config::{Profile, Switches};
-use crate::kinds::{KindId, KINDS};
+use crate::kinds::KindId;
 use crate::mapping::{self, Draft};
 use crate::reply::Refusal;
 use crate::row::Row;

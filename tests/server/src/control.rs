@@ -80,7 +80,7 @@ fn answer(shared: &Shared, method: &str, target: &str, body: &[u8]) -> Reply {
         }
         ("GET", "/violations") => {
             let order = shared.order();
-            Ok(json!({"count": order.count, "violations": order.violations}))
+            Ok(json!({"count": order.count, "violations": order.violations, "hazards": order.hazards}))
         }
         ("GET", "/latency") => Ok(json!(*shared.clockwork().latency)),
         ("PUT", "/latency") => text(body).and_then(Latency::parse).map(|latency| {

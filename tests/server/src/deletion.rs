@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::{json, Value};
 
 use crate::auth::Principal;
+use crate::catalogue::KINDS;
 use crate::config::Profile;
 use crate::entity::Entity;
 use crate::fqn;
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 use crate::reply::{Refusal, Reply};
 use crate::store::{Include, Store};
 use crate::write::{remember, touch};
@@ -183,7 +184,8 @@ pub fn delete_stale(
     let stale: Vec<Arc<str>> = store
         .within(kind, &scope)
         .filter(|(name, entity)| {
-            !entity.deleted && !seen.contains(&***name) && !(kind == scope_kind && **name == scope)
+            let is_scope = kind == scope_kind && **name == scope;
+            !entity.deleted && !seen.contains(&***name) && !is_scope
         })
         .map(|(name, _)| name.clone())
         .collect();

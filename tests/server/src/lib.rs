@@ -4,8 +4,8 @@
 //! [`route`] says what is asked for, [`auth`] by whom, [`faults`] whether it shall go wrong ([`answers`] carries that out),
 //! [`latency`] how long it takes, [`handle`] calls the handler: [`bulk`], [`singles`], [`listing`], [`patch`], [`deletion`], [`lineage`],
 //! [`search`], [`system`] (with [`definitions`]). Create requests are read by [`row`] (with [`columns`]), resolved by [`mapping`],
-//! put into the [`store`] by [`write`] (with [`merge`]), and shown by [`expand`]. [`kinds`] and [`properties`] are the catalogue of
-//! collections, [`seed`] what a fresh server has. [`log`], [`order`] and [`dump`] tell what happened; [`control`] serves them.
+//! put into the [`store`] by [`write`] (with [`merge`]), and shown by [`expand`]. [`kinds`], [`catalogue`] and [`properties`] say which
+//! collections there are, [`seed`] what a fresh server has. [`log`], [`order`] and [`dump`] tell what happened; [`control`] serves them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ pub mod answers;
 pub mod auth;
 pub mod bulk;
 pub mod call;
+pub mod catalogue;
 pub mod columns;
 pub mod config;
 pub mod control;

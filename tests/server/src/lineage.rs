@@ -1,19 +1,16 @@
 //! Lineage: edges between entities that exist, by id and by name.
 
-use std::sync::Arc;
-
 use serde_json::{json, Value};
 
 use crate::auth::Principal;
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::config::Profile;
 use crate::entity::Id;
 use crate::fqn;
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 use crate::reply::{Refusal, Reply};
-use crate::store::{Edge, Include, Store};
-
-type Node = (KindId, Arc<str>);
+use crate::store::{Edge, Include, Node, Store};
 
 /// Routes below `/v1/lineage`.
 pub fn handle(store: &mut Store, call: &Call, rest: &[String], who: &Principal) -> Result<Reply, Refusal> {

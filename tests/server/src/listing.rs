@@ -9,10 +9,11 @@ use base64::Engine;
 use serde_json::{json, Value};
 
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::entity::Entity;
 use crate::expand::{expand, Fields};
 use crate::fqn;
-use crate::kinds::{KindId, KINDS};
+use crate::kinds::KindId;
 use crate::reply::{Refusal, Reply};
 use crate::singles::include;
 use crate::store::Store;

@@ -45,12 +45,12 @@ pub struct Entry {
 /// All requests so far.
 #[derive(Default)]
 pub struct Log {
-    /// In the order of their ends.
+    /// In the order of their answers.
     pub entries: Vec<Entry>,
     /// Numbers given.
     pub given: u64,
     /// Requests in work.
-    pub in_work: usize,
+    in_work: usize,
     /// The most there ever were.
     pub max_in_work: usize,
     /// The same by class.
@@ -91,26 +91,40 @@ impl Log {
         self.given
     }
 
+    /// How many requests are in work, and how many of a class.
+    pub fn in_work(&self, class: Class) -> (usize, usize) {
+        (self.in_work, self.by_class.get(&class).map_or(0, |(now, _)| *now))
+    }
+
     /// A request turns out to be of another class.
     pub fn reclassify(&mut self, from: Class, to: Class) {
         if from == to {
             return;
         }
         if let Some((now, _)) = self.by_class.get_mut(&from) {
-            *now -= 1;
+            *now = now.saturating_sub(1);
         }
         let (now, most) = self.by_class.entry(to).or_default();
         *now += 1;
         *most = (*most).max(*now);
     }
 
-    /// A request ended.
-    pub fn end(&mut self, entry: Entry) {
+    /// A request is about to be answered, or came to an end without an answer; its place in the log. From here on it is not
+    /// in work: its client may have the answer and send the next one before this connection is looked at again.
+    pub fn end(&mut self, entry: Entry) -> usize {
         self.in_work = self.in_work.saturating_sub(1);
         if let Some((now, _)) = self.by_class.get_mut(&entry.class) {
             *now = now.saturating_sub(1);
         }
         self.entries.push(entry);
+        self.entries.len() - 1
+    }
+
+    /// The answer of a request has been written.
+    pub fn written(&mut self, place: usize, n: u64, t_end_ms: f64) {
+        if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.n == n) {
+            entry.t_end_ms = t_end_ms;
+        }
     }
 
     /// Forgets all requests that ended; those in work stay counted.

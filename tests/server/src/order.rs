@@ -4,13 +4,18 @@
 //! - `same_fqn_at_once`: two requests in work write the same entity.
 //! - `older_after_newer`: a body was applied after a newer one for the same entity, be it that its own request was
 //!   overtaken, or that a body whose first attempt had failed was sent again although a newer one had been accepted.
+//!
+//! A request whose client left, or was answered before its work was done, may still be at work unseen. What collides with
+//! such a request is no fault of the client's: it is a hazard, listed apart.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::kinds::{KindId, KINDS};
+use crate::catalogue::KINDS;
+use crate::kinds::KindId;
 
 /// One write of a request.
 #[derive(Clone, Debug)]
@@ -42,14 +47,23 @@ pub struct Violation {
     pub collection: &'static str,
     /// The entity.
     pub fqn: String,
+    #[serde(skip)]
+    at: Instant,
 }
 
 struct InWork {
     request: u64,
     hash: u64,
     creates: bool,
+    /// Its client left or was answered.
+    unseen: bool,
     overtaken_by: Option<u64>,
 }
+
+/// A client's leaving may be noticed a little later than what it does next.
+const GRACE: Duration = Duration::from_millis(250);
+/// So many violations, and hazards, are listed; the others are counted.
+const LISTED: usize = 1000;
 
 /// A body whose attempt had no good end.
 struct Unsettled {
@@ -68,6 +82,8 @@ pub struct OrderChecker {
     pub violations: Vec<Violation>,
     /// How many were found.
     pub count: u64,
+    /// Collisions with work that went on unseen.
+    pub hazards: Vec<Violation>,
 }
 
 fn key(kind: KindId, fqn: &str) -> u64 {
@@ -81,32 +97,44 @@ impl OrderChecker {
     pub fn begin(&mut self, request: u64, writes: &[Write]) {
         for write in writes {
             if let Some((kind, parent)) = &write.parent {
-                let creating = |entry: &&InWork| entry.creates && entry.request != request;
-                let other = self
-                    .in_work
-                    .get(&key(*kind, parent))
-                    .and_then(|all| all.iter().find(creating))
-                    .map(|entry| entry.request);
-                if let Some(other) = other {
-                    self.note("child_before_parent", request, other, write);
+                let creating = |entry: &InWork| entry.creates && entry.request != request;
+                if let Some((other, unseen)) = self.first_in_work(key(*kind, parent), creating) {
+                    self.note("child_before_parent", request, other, write, unseen);
                 }
             }
             let place = key(write.kind, &write.fqn);
-            let other = self
-                .in_work
-                .get(&place)
-                .and_then(|all| all.iter().find(|entry| entry.request != request))
-                .map(|entry| entry.request);
-            if let Some(other) = other {
-                self.note("same_fqn_at_once", request, other, write);
+            if let Some((other, unseen)) = self.first_in_work(place, |entry| entry.request != request) {
+                self.note("same_fqn_at_once", request, other, write, unseen);
             }
             self.in_work.entry(place).or_default().push(InWork {
                 request,
                 hash: write.hash,
                 creates: write.creates,
+                unseen: false,
                 overtaken_by: None,
             });
         }
+    }
+
+    /// The first request in work that a condition holds for, one that is seen before one that is not.
+    fn first_in_work(&self, place: u64, condition: impl Fn(&InWork) -> bool) -> Option<(u64, bool)> {
+        let all = self.in_work.get(&place)?.iter().filter(|entry| condition(entry));
+        all.map(|entry| (entry.request, entry.unseen))
+            .min_by_key(|(_, unseen)| *unseen)
+    }
+
+    /// The client of a request left, or was answered, while the work goes on.
+    pub fn go_unseen(&mut self, request: u64, writes: &[Write]) {
+        for write in writes {
+            for entry in self.in_work.get_mut(&key(write.kind, &write.fqn)).into_iter().flatten() {
+                entry.unseen |= entry.request == request;
+            }
+        }
+        let excused = |found: &Violation| found.other == request && found.at.elapsed() < GRACE;
+        let (excused, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.violations).into_iter().partition(excused);
+        self.count -= excused.len() as u64;
+        self.violations = kept;
+        self.hazards.extend(excused);
     }
 
     /// The work of a request was committed. `applied` says for each write whether it was.
@@ -117,9 +145,11 @@ impl OrderChecker {
                 continue;
             }
             let mut overtaken = None;
+            let mut unseen = false;
             for entry in self.in_work.get_mut(&place).into_iter().flatten() {
                 if entry.request == request {
                     overtaken = entry.overtaken_by.take();
+                    unseen = entry.unseen;
                     entry.creates = false;
                 } else if entry.request < request && entry.hash != write.hash {
                     entry.overtaken_by = Some(request);
@@ -138,35 +168,28 @@ impl OrderChecker {
                 }
             }
             if let Some(other) = overtaken {
-                self.note("older_after_newer", request, other, write);
+                self.note("older_after_newer", request, other, write, unseen);
             }
         }
     }
 
-    /// A request ended. `settled` says for each write whether the client was told that it was applied.
-    pub fn end(&mut self, request: u64, writes: &[Write], settled: impl Fn(usize) -> bool) {
-        for (at, write) in writes.iter().enumerate() {
+    /// A request is about to be answered, or came to an end without an answer: nothing of it is in work any more.
+    /// Until [`Self::settle`] says otherwise, its client may have reason to send it again.
+    pub fn release(&mut self, request: u64, writes: &[Write]) {
+        for write in writes {
             let place = key(write.kind, &write.fqn);
-            let overtaken = self
-                .in_work
-                .get(&place)
-                .and_then(|all| all.iter().find(|entry| entry.request == request))
+            let Some(all) = self.in_work.get_mut(&place) else {
+                continue;
+            };
+            let overtaken = all
+                .iter()
+                .find(|entry| entry.request == request)
                 .and_then(|entry| entry.overtaken_by);
-            if let Some(all) = self.in_work.get_mut(&place) {
-                all.retain(|entry| entry.request != request);
-                if all.is_empty() {
-                    self.in_work.remove(&place);
-                }
+            all.retain(|entry| entry.request != request);
+            if all.is_empty() {
+                self.in_work.remove(&place);
             }
-            if settled(at) {
-                // The client knows: it has no reason to send this body again, and a later equal one is a new write.
-                if let Some(held) = self.unsettled.get_mut(&place) {
-                    held.retain(|other| other.hash != write.hash);
-                    if held.is_empty() {
-                        self.unsettled.remove(&place);
-                    }
-                }
-            } else if write.is_whole {
+            if write.is_whole {
                 let held = self.unsettled.entry(place).or_default();
                 if !held.iter().any(|other| other.hash == write.hash) {
                     held.push(Unsettled {
@@ -179,17 +202,38 @@ impl OrderChecker {
         }
     }
 
-    fn note(&mut self, rule: &'static str, request: u64, other: u64, write: &Write) {
-        self.count += 1;
-        if self.violations.len() < 1000 {
-            let collection = KINDS[write.kind].path;
-            self.violations.push(Violation {
-                rule,
-                request,
-                other,
-                collection,
-                fqn: write.fqn.clone(),
-            });
+    /// The client was told which of the writes were applied: it has no reason to send those again, and a later equal body is
+    /// a new write.
+    pub fn settle(&mut self, writes: &[Write], applied: &[bool]) {
+        for (write, _) in writes.iter().zip(applied).filter(|(_, applied)| **applied) {
+            let place = key(write.kind, &write.fqn);
+            if let Some(held) = self.unsettled.get_mut(&place) {
+                held.retain(|other| other.hash != write.hash);
+                if held.is_empty() {
+                    self.unsettled.remove(&place);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, rule: &'static str, request: u64, other: u64, write: &Write, unseen: bool) {
+        let collection = KINDS[write.kind].path;
+        let found = Violation {
+            rule,
+            request,
+            other,
+            collection,
+            fqn: write.fqn.clone(),
+            at: Instant::now(),
+        };
+        let list = if unseen {
+            &mut self.hazards
+        } else {
+            self.count += 1;
+            &mut self.violations
+        };
+        if list.len() < LISTED {
+            list.push(found);
         }
     }
 }
@@ -218,7 +262,8 @@ mod tests {
         let writes = [write];
         checker.begin(request, &writes);
         checker.commit(request, &writes, |_| settled);
-        checker.end(request, &writes, |_| settled);
+        checker.release(request, &writes);
+        checker.settle(&writes, &[settled]);
     }
 
     #[test]
@@ -281,8 +326,32 @@ mod tests {
         checker.begin(1, &old);
         checker.begin(2, &new);
         checker.commit(2, &new, |_| true);
-        checker.end(2, &new, |_| true);
+        checker.release(2, &new);
+        checker.settle(&new, &[true]);
         checker.commit(1, &old, |_| true);
         assert_eq!(rules(&checker), ["same_fqn_at_once", "older_after_newer"]);
+    }
+
+    #[test]
+    fn what_goes_on_unseen_is_a_hazard_and_no_violation() {
+        let mut checker = OrderChecker::default();
+        let (old, new) = ([write("t", 1)], [write("t", 2)]);
+        checker.begin(1, &old);
+        checker.go_unseen(1, &old);
+        checker.begin(2, &new);
+        checker.commit(2, &new, |_| true);
+        checker.commit(1, &old, |_| true);
+        assert_eq!((checker.count, checker.hazards.len()), (0, 2));
+    }
+
+    #[test]
+    fn leaving_may_be_noticed_after_the_next_request() {
+        let mut checker = OrderChecker::default();
+        let same = [write("t", 1)];
+        checker.begin(1, &same);
+        checker.begin(2, &same);
+        assert_eq!(checker.count, 1);
+        checker.go_unseen(1, &same);
+        assert_eq!((checker.count, checker.hazards.len()), (0, 1));
     }
 }

@@ -4,11 +4,12 @@ use serde_json::{json, Value};
 
 use crate::auth::{Principal, Role};
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::columns::Tag;
 use crate::config::{Profile, Switches};
 use crate::entity::{Attributes, Content};
 use crate::expand::{contract, expand, Fields};
-use crate::kinds::{KindId, KINDS};
+use crate::kinds::KindId;
 use crate::mapping;
 use crate::merge;
 use crate::reply::{Refusal, Reply};

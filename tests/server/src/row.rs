@@ -10,8 +10,9 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::catalogue::KINDS;
 use crate::columns;
-use crate::kinds::{self, KindId, Naming, KINDS};
+use crate::kinds::{self, KindId, Naming};
 use crate::reply::Refusal;
 
 /// The fields of one create request, in order, values as text.

@@ -1,5 +1,6 @@
 //! One request from its head to its answer: body, principal, fault, time, work, answer, log.
 
+use std::future::Future;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,21 +35,34 @@ pub enum After {
 /// Ends a request's log entry whatever happens to the task that serves it.
 struct Noted {
     shared: Arc<Shared>,
+    n: u64,
     entry: Option<Entry>,
+    place: usize,
 }
 
 impl Noted {
     fn entry(&mut self) -> &mut Entry {
         self.entry
-            .get_or_insert_with(|| unreachable!("the entry is taken when it is dropped"))
+            .get_or_insert_with(|| unreachable!("nothing is noted of a request that was answered"))
+    }
+
+    /// Puts the entry into the log, before the answer is written.
+    fn end(&mut self, status: u16) {
+        if let Some(mut entry) = self.entry.take() {
+            entry.status = status;
+            entry.t_end_ms = self.shared.now_ms();
+            self.place = self.shared.log().end(entry);
+        }
     }
 }
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        if let Some(mut entry) = self.entry.take() {
-            entry.t_end_ms = self.shared.now_ms();
-            self.shared.log().end(entry);
+        if self.entry.is_some() {
+            self.end(0);
+        } else {
+            let now = self.shared.now_ms();
+            self.shared.log().written(self.place, self.n, now);
         }
     }
 }
@@ -76,14 +90,16 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         status: 0,
         connection,
         fault: None,
-        unknown: target == Target::Unknown,
+        unknown: matches!(target, Target::Unknown | Target::Page),
         body: None,
     };
     let mut noted = Noted {
         shared: shared.clone(),
+        n,
         entry: Some(entry),
+        place: 0,
     };
-    let in_work = shared.log().in_work;
+    let (in_work, in_work_of_class) = shared.log().in_work(class);
     let early = shared.pick_fault(&Facts {
         method: &head.method,
         path,
@@ -94,6 +110,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
             .and_then(|text| text.parse().ok())
             .unwrap_or(0),
         in_work,
+        in_work_of_class,
         fqns: None,
     });
     if let Some((name, _)) = early {
@@ -104,7 +121,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         Ok(body) => body,
         Err(Unreadable::Gone) => return After::Close,
         Err(Unreadable::Refused(reply)) => {
-            noted.entry().status = reply.status;
+            noted.end(reply.status);
             let _ = wire.answer(&reply, false, None, None).await;
             return After::Close;
         }
@@ -141,7 +158,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         Some(reply) => Parsed::answered(reply),
     };
     noted.entry().rows = parsed.rows.len();
-    let in_work = shared.log().in_work;
+    let (in_work, in_work_of_class) = shared.log().in_work(class);
     let fault = shared.pick_fault(&Facts {
         method: &call.method,
         path: &call.path,
@@ -149,6 +166,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         collection: call.target.collection(),
         body: noted.entry().bytes,
         in_work,
+        in_work_of_class,
         fqns: Some(&parsed.fqns),
     });
     noted.entry().fault = fault.as_ref().map(|(name, _)| name.clone());
@@ -184,32 +202,41 @@ struct Watched {
     shared: Arc<Shared>,
     n: u64,
     writes: Arc<Vec<Write>>,
-    /// Which of the writes the client was told of.
-    settled: Vec<bool>,
+    in_work: bool,
 }
 
 impl Watched {
     fn begin(shared: &Arc<Shared>, n: u64, writes: Arc<Vec<Write>>) -> Self {
-        if !writes.is_empty() {
+        let in_work = !writes.is_empty();
+        if in_work {
             shared.order().begin(n, &writes);
         }
         Watched {
             shared: shared.clone(),
             n,
             writes,
-            settled: Vec::new(),
+            in_work,
+        }
+    }
+
+    /// Nothing is in work any more; said before the answer is written.
+    fn release(&mut self) {
+        if std::mem::take(&mut self.in_work) {
+            self.shared.order().release(self.n, &self.writes);
+        }
+    }
+
+    /// The work goes on, but the client does not wait for it.
+    fn go_unseen(&self) {
+        if self.in_work {
+            self.shared.order().go_unseen(self.n, &self.writes);
         }
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if !self.writes.is_empty() {
-            let settled = std::mem::take(&mut self.settled);
-            self.shared
-                .order()
-                .end(self.n, &self.writes, |at| settled.get(at).copied().unwrap_or(false));
-        }
+        self.release();
     }
 }
 
@@ -237,10 +264,11 @@ impl Exchange<'_> {
                 return After::Reset;
             }
             Some(Action::Stall { seconds, then }) => {
-                match seconds {
-                    Some(seconds) => tokio::time::sleep(seconds_of(seconds)).await,
-                    None => std::future::pending().await,
-                }
+                let Some(seconds) = seconds else {
+                    gone(self.wire).await;
+                    return After::Close;
+                };
+                self.unless_gone(tokio::time::sleep(seconds_of(seconds)), false).await;
                 if then == Then::Reset {
                     return After::Reset;
                 }
@@ -257,10 +285,8 @@ impl Exchange<'_> {
         let Some(done) = self.work(&shape).await else {
             return After::Close;
         };
-        if shape.is_honest() {
-            self.watched.settled = done.applied;
-        }
-        self.send(noted, done.reply, &shape).await
+        let applied = if shape.is_honest() { done.applied } else { Vec::new() };
+        self.send(noted, done.reply, &shape, &applied).await
     }
 
     /// An answer that is not the work's; the work may be done before it, or after it.
@@ -275,7 +301,7 @@ impl Exchange<'_> {
         } else if answers::works(action) {
             let _ = self.work(&Shape::default()).await;
         }
-        self.send(noted, reply, &shape).await
+        self.send(noted, reply, &shape, &[]).await
     }
 
     /// Commits when some time has gone by, whatever becomes of the connection.
@@ -284,15 +310,32 @@ impl Exchange<'_> {
             shared: self.shared.clone(),
             n: 0,
             writes: Arc::default(),
-            settled: Vec::new(),
+            in_work: false,
         };
         let watched = std::mem::replace(&mut self.watched, none);
+        watched.go_unseen();
         let parsed = std::mem::take(&mut self.parsed);
         let call = self.call.clone();
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             parsed.commit(&watched.shared, &call, watched.n, &Shape::default(), &[]);
         });
+    }
+
+    /// Waits for something. When the client leaves meanwhile, the order checker is told, and the wait goes on unless it
+    /// is to stop.
+    async fn unless_gone<T>(&self, wait: impl Future<Output = T>, stops: bool) -> Option<T> {
+        let mut wait = std::pin::pin!(wait);
+        tokio::select! {
+            biased;
+            value = &mut wait => return Some(value),
+            () = gone(self.wire) => self.watched.go_unseen(),
+        }
+        if stops {
+            None
+        } else {
+            Some(wait.await)
+        }
     }
 
     /// The time that the work takes, and the work. Nothing: the client left and the work was dropped.
@@ -304,29 +347,24 @@ impl Exchange<'_> {
             .commit_at_start
             .then(|| self.parsed.commit(self.shared, &self.call, n, shape, &[]));
         let pass = clockwork.pass(self.class, self.parsed.rows.len(), self.call.profile);
-        let passed = if switches.stop_when_client_leaves {
-            tokio::select! {
-                passed = pass => passed,
-                () = gone(self.wire) => return None,
-            }
-        } else {
-            pass.await
-        };
+        let passed = self.unless_gone(pass, switches.stop_when_client_leaves).await?;
         Some(done.unwrap_or_else(|| {
             self.parsed
                 .commit(self.shared, &self.call, n, shape, &passed.without_place)
         }))
     }
 
-    async fn send(mut self, noted: &mut Noted, reply: Reply, shape: &Shape) -> After {
+    /// Sends an answer; `applied`: which of the writes it truly says were applied.
+    async fn send(mut self, noted: &mut Noted, reply: Reply, shape: &Shape, applied: &[bool]) -> After {
         if let Some(link) = self.shared.clockwork().latency.link {
             tokio::time::sleep(millis(link.round_trip_ms)).await;
         }
         let keep_alive = self.keep_alive && !shape.closes();
-        noted.entry().status = reply.status;
+        self.watched.release();
+        noted.end(reply.status);
         let sent = shape.send(self.wire, reply, keep_alive).await;
-        if sent.is_err() {
-            self.watched.settled.clear();
+        if sent.is_ok() && !applied.is_empty() {
+            self.shared.order().settle(&self.watched.writes, applied);
         }
         if sent.is_ok() && keep_alive {
             After::Continue
@@ -340,12 +378,14 @@ fn seconds_of(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// Ends when the client has closed its side.
+/// Ends when the client has closed its side. Clients of this server do not send a request before the answer to the last,
+/// so anything that comes meanwhile on a TLS connection is its end.
 async fn gone(wire: &Wire) {
     let mut byte = [0];
     loop {
         match wire.socket().peek(&mut byte).await {
             Ok(0) | Err(_) => return,
+            Ok(_) if wire.is_tls() => return,
             Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

@@ -4,10 +4,11 @@ use serde_json::{json, Value};
 
 use crate::auth::Principal;
 use crate::call::Call;
+use crate::catalogue::KINDS;
 use crate::deletion::{self, Manner};
 use crate::entity::{Entity, Id};
 use crate::expand::{expand, Fields};
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 use crate::mapping;
 use crate::reply::{Refusal, Reply};
 use crate::route::Key;

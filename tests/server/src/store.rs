@@ -9,9 +9,11 @@ use std::sync::Arc;
 use md5::{Digest, Md5};
 use serde_json::{json, Value};
 
+use crate::catalogue::KINDS;
+use crate::config::Profile;
 use crate::entity::{Content, Entity, Id, Version};
 use crate::fqn;
-use crate::kinds::{self, KindId, KINDS};
+use crate::kinds::{self, KindId};
 
 /// Which entities a lookup may give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,13 +47,16 @@ pub struct Collection {
     pub ids: HashMap<Id, Arc<str>>,
 }
 
+/// The collection and the FQN of an entity.
+pub type Node = (KindId, Arc<str>);
+
 /// One line of lineage.
 #[derive(Clone, Debug)]
 pub struct Edge {
     /// The collection and FQN that it comes from.
-    pub from: (KindId, Arc<str>),
+    pub from: Node,
     /// The collection and FQN that it goes to.
-    pub to: (KindId, Arc<str>),
+    pub to: Node,
     /// Its details, as sent.
     pub details: Value,
     /// Its description.
@@ -68,7 +73,7 @@ pub struct Store {
     /// Sample data, status reports and the like.
     pub attachments: BTreeMap<AttachmentKey, Value>,
     /// Lineage.
-    pub edges: BTreeMap<((KindId, Arc<str>), (KindId, Arc<str>)), Edge>,
+    pub edges: BTreeMap<(Node, Node), Edge>,
     /// FQN of the query with this text.
     pub checksums: HashMap<[u8; 16], Arc<str>>,
     /// Custom properties by entity type.
@@ -76,7 +81,9 @@ pub struct Store {
     /// Settings by type.
     pub settings: BTreeMap<String, Value>,
     /// Earlier versions, by collection and FQN, oldest first.
-    pub history: HashMap<(KindId, Arc<str>), Vec<Value>>,
+    pub history: HashMap<Node, Vec<Value>>,
+    /// The release line, where the form of an answer depends on it.
+    pub line: Profile,
     keep_bodies: bool,
     principals: Vec<Arc<str>>,
     ids_given: u64,
@@ -112,6 +119,7 @@ impl Store {
             custom_properties: BTreeMap::new(),
             settings: BTreeMap::new(),
             history: HashMap::new(),
+            line: Profile::default(),
             keep_bodies,
             principals: Vec::new(),
             ids_given: 0,
