@@ -1,4 +1,4 @@
-"""`make bench-cost`: microseconds of the main thread for one table, against serialising that table and nothing else.
+"""`make bench-main-thread`: microseconds of the main thread for one table, against serialising it and nothing else.
 
 The thread that extracts is the thread that everything waits for. Its CPU time is measured, so other processes matter
 little; everything that the sink does on it counts: Python, Rust, and the outcomes that come later.
