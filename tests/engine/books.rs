@@ -9,8 +9,8 @@ use std::time::Duration;
 use openmetadata_bulksink::engine::{Ending, Fqn, Kind, Outcome, Scope, Sequence, WaitId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::server::{Flight, Reply, Row, Sent, Server};
-use crate::stream::Stream;
+use crate::server::{Flight, Reply, Row, Sent, Server, FIREWALL};
+use crate::stream::{Stream, Temper};
 
 /// One record.
 #[derive(Debug)]
@@ -661,9 +661,7 @@ impl Verdicts<'_> {
 
     /// Whether what happened to `told` explains why `account` failed for this reason.
     fn explains(&self, told: &Account, account: &Account, reason: &str, shares: bool) -> Checked {
-        use crate::stream::Temper::{
-            Duplicate, Offensive, Refused, RefusedAlike, RefusedMutely, RowError, Silent, Toxic,
-        };
+        use Temper::{Duplicate, Offensive, Refused, RefusedAlike, RefusedMutely, RowError, Silent, Toxic};
         if reason.contains("which this needs: ") || reason.starts_with("its entity ") {
             return self.needed_something_that_failed(told, reason);
         }
@@ -679,12 +677,13 @@ impl Verdicts<'_> {
             Refused | RefusedAlike | RowError | Offensive | Toxic | Duplicate => own,
             _ => false,
         };
-        if by_nature {
+        // After many equal refusals of whole requests, three more condemn the rest.
+        let condemned = reason.contains(FIREWALL) && self.count(|temper| temper == Offensive) >= 15;
+        if by_nature || condemned {
             return Ok(());
         }
         // Many records on which the server breaks, or the very first ones, are not told from a server that is broken.
-        let breaks = |a: &&Account| matches!(self.stream.specs[a.spec].temper, Toxic | RowError);
-        let toxic = self.books.accounts.iter().filter(breaks).count();
+        let toxic = self.count(|temper| matches!(temper, Toxic | RowError));
         let ended = account.ended.as_ref().map(|(at, _)| *at);
         let was_known_to_work = self.books.works_since.is_some() && self.books.works_since < ended;
         let looks_dead = (toxic > 3 || !was_known_to_work) && reason.contains("the server is given up");
@@ -697,6 +696,12 @@ impl Verdicts<'_> {
             return Ok(());
         }
         Err("and its reason was never told".to_owned())
+    }
+
+    /// Records of such a temper.
+    fn count(&self, is_such: impl Fn(Temper) -> bool) -> usize {
+        let accounts = self.books.accounts.iter();
+        accounts.filter(|a| is_such(self.stream.specs[a.spec].temper)).count()
     }
 
     fn needed_something_that_failed(&self, account: &Account, reason: &str) -> Checked {

@@ -15,6 +15,9 @@ use rustc_hash::FxHashMap;
 use crate::stream::{Stream, Temper};
 use crate::weather::{Garbled, Trouble, Weather, Work};
 
+/// What a firewall answers to a body that it dislikes.
+pub const FIREWALL: &str = "the firewall objects";
+
 /// How the server is made and how fast it is.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -416,8 +419,8 @@ impl Server {
             return Some(error(400, "this collection takes nothing today", None));
         }
         let temper = |wanted| rows.iter().find(|row| stream.specs[row.spec].temper == wanted);
-        if let Some(row) = temper(Temper::Offensive) {
-            return Some(error(400, &format!("firewall objects to {}", row.spec), None));
+        if temper(Temper::Offensive).is_some() {
+            return Some(error(400, FIREWALL, None));
         }
         if temper(Temper::Toxic).is_some() {
             return Some(error(500, "UnhandledServerException: toxic row", None));
