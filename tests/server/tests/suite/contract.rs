@@ -192,6 +192,8 @@ fn pipeline_reports() {
             json!({"runId": "r", "pipelineState": state}),
         )
     };
+    let unknown_run = api.get("services/ingestionPipelines/svc.p/pipelineStatus/r");
+    assert_eq!(unknown_run.status, 204, "a run without a status is no error");
     report("running");
     assert_eq!(report("success")["fullyQualifiedName"], "svc.p");
     let all = api
