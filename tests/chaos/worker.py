@@ -120,7 +120,9 @@ class _Run:
     def weather(self) -> None:
         """Control requests and signals at their times, from a thread of their own."""
         started = time.monotonic()
-        events: list[tuple[float, Any]] = [(at, (method, path, body)) for at, method, path, body in self._job["controls"]]
+        events: list[tuple[float, Any]] = [
+            (at, (method, path, body)) for at, method, path, body in self._job["controls"]
+        ]
         events += [(at, name) for at, name in self._job["signals"]]
         for at, what in sorted(events, key=lambda event: event[0]):
             if self.over.wait(max(0.0, at - (time.monotonic() - started))):
