@@ -20,7 +20,9 @@
 //! | `order.rs` | which record waits for which (E1, E3), parking |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
 //! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
-//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8, E9) |
+//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8) |
+//! | `giving_up.rs` | the deadline, unknown results, the breaker (E9) |
+//! | `authorization.rs` | a token that the server refuses (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
@@ -30,9 +32,11 @@
 //! | `waits.rs` | who waits for what |
 
 mod answer;
+mod authorization;
 mod batch;
 pub mod defects;
 mod delivery;
+mod giving_up;
 mod inquest;
 mod lifecycle;
 mod limiter;
@@ -54,9 +58,11 @@ pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Reco
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
 pub use waits::{Scope, WaitId};
 
+use authorization::Authorization;
 use batch::{Batch, InquestId, Sealing};
 use defects::broken;
-use delivery::{Authorization, ReadBack, WrittenLately};
+use delivery::WrittenLately;
+use giving_up::{with_doubt, ReadBack};
 use inquest::Inquest;
 use lifecycle::Patch;
 use limiter::Limiter;
@@ -427,7 +433,7 @@ impl Engine {
         self.read_back = ReadBack::default();
         for entry in self.order.take_all() {
             let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
-            let reason = delivery::with_doubt(reason, may_be_written);
+            let reason = with_doubt(reason, may_be_written);
             self.conclude(entry, &Ending::Failed(reason.into()));
         }
         if self.counts.pending != 0 {
@@ -603,7 +609,7 @@ impl Engine {
     /// The failure of a record, with the doubt that its attempts leave.
     fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
         let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-        Ending::Failed(delivery::with_doubt(reason, unknown).into())
+        Ending::Failed(with_doubt(reason, unknown).into())
     }
 
     /// Counts a record that ended, and those that share its outcome.

@@ -2,10 +2,9 @@
 
 use super::batch::Batch;
 use super::defects::broken;
-use super::delivery::with_doubt;
 use super::inquest::Inquest;
 use super::order::CollectionId;
-use super::record::{Ending, Kind, Sequence};
+use super::record::{Ending, Sequence};
 use super::request::{Call, Request, RequestId};
 use super::{Engine, Flight, Time, Waiting, Work};
 
@@ -340,48 +339,6 @@ impl Engine {
         self.later.insert((at, number), Waiting { work, deadline });
     }
 
-    /// Ends what is past its deadline while it waits.
-    pub(super) fn expire(&mut self, now: Time) {
-        let expired: Vec<(Time, u64)> = self
-            .later
-            .iter()
-            .filter(|(_, waiting)| waiting.deadline.is_some_and(|deadline| deadline <= now))
-            .map(|(key, _)| *key)
-            .collect();
-        let any = !expired.is_empty();
-        for key in expired {
-            let Some(waiting) = self.later.remove(&key) else {
-                continue;
-            };
-            if let Some(work) = self.without_expired(waiting.work, now) {
-                self.put_off(work, key.0);
-            }
-        }
-        if any {
-            self.consider_giving_up_the_server(now);
-        }
-        for sequence in self.read_back.expire(now) {
-            self.end_unread(sequence);
-        }
-        if self.read_back.is_over() {
-            let unread: Vec<RequestId> = self
-                .flights
-                .iter()
-                .filter(|(_, flight)| matches!(flight.work, Work::ReadBack(_)))
-                .map(|(id, _)| *id)
-                .collect();
-            for id in unread {
-                if let Some(Flight {
-                    work: Work::ReadBack(sequence),
-                    ..
-                }) = self.flights.remove(&id)
-                {
-                    self.end_unread(sequence);
-                }
-            }
-        }
-    }
-
     /// Parked records hold nothing up for ever: once nothing else is left to do, in a final drain or for a submit that waits for
     /// room, they are sent once more and whatever comes then is final. Whether any were.
     pub(super) fn give_last_chances(&mut self, now: Time) -> bool {
@@ -420,32 +377,5 @@ impl Engine {
             self.order.hurry(sequence);
         }
         true
-    }
-
-    /// While the server is given up, one new record a pause is sent to see whether it is back; the others fail at once.
-    pub(super) fn admit_while_given_up(&mut self, sequence: Sequence, now: Time) {
-        if self.closed {
-            self.finish(sequence, Ending::Failed("submitted after close".into()));
-            return;
-        }
-        let Some(why) = self.health.is_open().map(str::to_owned) else {
-            return;
-        };
-        let Some(entry) = self.order.get(sequence) else { return };
-        let collection = entry.collection;
-        let is_ready = self
-            .order
-            .ready_in(collection)
-            .is_some_and(|ready| ready.oldest() == Some(sequence));
-        let quiet = self.flights.is_empty() && self.at_once.is_empty() && now >= self.limiter.pause_until();
-        if entry.kind() == Kind::Create && is_ready && quiet {
-            self.order.take(&[sequence]);
-            self.at_once.push(Work::Batch(Batch {
-                probe: true,
-                ..Batch::new(collection, vec![sequence])
-            }));
-        } else {
-            self.finish(sequence, Ending::Failed(with_doubt(&why, false).into()));
-        }
     }
 }

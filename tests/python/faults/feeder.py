@@ -116,6 +116,7 @@ def _made(job: Job) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
+
     from metadata.ingestion.sink import metadata_rest
 
     connection = {
@@ -163,9 +164,7 @@ class _Feed:
         for number in range(start, start + count):
             life_cycle = LifeCycle(created=AccessDetails(timestamp=1_700_000_000_000 + number))
             self.submitted += 1
-            self._sink.run(
-                OMetaLifeCycleData(entity=Table, entity_fqn=f"{SCHEMA}.t{number}", life_cycle=life_cycle)
-            )
+            self._sink.run(OMetaLifeCycleData(entity=Table, entity_fqn=f"{SCHEMA}.t{number}", life_cycle=life_cycle))
 
     def barrier(self) -> None:
         """Upstream's own record for 'all of it visible from here on'."""

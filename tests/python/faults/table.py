@@ -37,11 +37,7 @@ def measured(fed: Fed) -> Measured:
     # Wherever a name stands in a failure, it counts.
     told = " ".join(f"{failure['name']} {failure['error']}" for failure in fed.failures)
     named = {name for name in lost if re.search(rf"{re.escape(name)}\b", told)}
-    wrong = [
-        failure
-        for failure in fed.failures
-        if failure["name"] in fed.stored and "may have written" not in failure["error"]
-    ]
+    wrong = fed.wrongly_called_lost()
     return Measured(TABLES - len(lost), len(lost), len(named), len(wrong), len(fed.failures), fed.seconds)
 
 

@@ -123,9 +123,8 @@ fn reports(
     if call.method == "GET" {
         if let Some(run) = run {
             let found = held.into_iter().find(|report| report["runId"] == *run);
-            return found
-                .map(|report| Reply::ok(&report))
-                .ok_or_else(|| Refusal::not_found("pipelineStatus", run));
+            // A run that was never reported is nothing, not an error: the client takes it for a new one.
+            return Ok(found.map_or_else(|| Reply::empty(204), |report| Reply::ok(&report)));
         }
         let total = held.len();
         return Ok(Reply::ok(&json!({"data": held, "paging": {"total": total}})));

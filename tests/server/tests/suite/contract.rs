@@ -192,8 +192,17 @@ fn pipeline_reports() {
             json!({"runId": "r", "pipelineState": state}),
         )
     };
+    assert_eq!(
+        api.get("services/ingestionPipelines/svc.p/pipelineStatus/r").status,
+        204
+    );
     report("running");
     assert_eq!(report("success")["fullyQualifiedName"], "svc.p");
+    let state = api.control("GET", "/state?normalized=1", Value::Null);
+    assert_eq!(
+        state["attachments"]["services/ingestionPipelines/svc.p/pipelineStatus"],
+        json!(["success"])
+    );
     let all = api
         .get("services/ingestionPipelines/svc.p/pipelineStatus?startTs=0&endTs=1")
         .body;
