@@ -530,6 +530,7 @@ fn profile(rng: &mut Rng, season: Season, stream: &Stream) -> Profile {
         jitter: *rng.choice(&[0.0, 0.3, 3.0]).unwrap(),
         echoes: rng.bool(),
         counts_only: rng.bool(),
+        vanish: if rng.u8(0..12) == 0 { 0.05 } else { 0.0 },
         reports_duplicates: rng.u8(0..3) == 0,
         no_bulk_status: *rng.choice(&[404, 405]).unwrap(),
         ..Profile::default()
