@@ -142,7 +142,7 @@ class _Run:
     # --- what we do to the sink ---
 
     def stream(self) -> None:
-        """Every step, whatever interrupts some of them; every second interruption ends the stream."""
+        """Every step, whatever interrupts some of them."""
         for number, (verb, *arguments) in enumerate(self._job["stream"]):
             try:
                 getattr(self, verb)(*arguments)
@@ -150,7 +150,7 @@ class _Run:
             except (KeyboardInterrupt, Terminated) as error:
                 self.interrupted.append(f"{verb} {type(error).__name__}")
                 self.doubtful.append(number)
-                if len(self.interrupted) % 2 == self._job["seed"] % 2:
+                if self._job["ends_at_signal"]:
                     return
 
     def close(self) -> None:

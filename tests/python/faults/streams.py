@@ -118,7 +118,13 @@ class Fed:
         """What the order checker saw, without second attempts that met a first one which a fault had kept at the server."""
         # What stalls is not in the log yet.
         clean = {request["n"] for request in self.requests if not request["fault"]}
-        return [seen for seen in self.violations if seen["rule"] != "same_fqn_at_once" or seen["other"] in clean]
+        return [seen for seen in self.violations if seen["rule"] == "older_after_newer" or seen["other"] in clean]
+
+    def require_written_names(self, tables: int) -> Fed:
+        """Itself. AssertionError unless the tables t0 ... were written by a sink that wrote other records, too."""
+        assert not self.failures, f"{len(self.failures)} failures: {self.failures[:3]}"
+        assert not self.lost(tables)
+        return self
 
     def require_all_written(self, tables: int, *, life_cycles: int = 0) -> Fed:
         """Itself. AssertionError unless every record was written."""
