@@ -1,4 +1,4 @@
-//! What an answer does to a batch and to its rows (E7, E8), and when a record is given up (E9).
+//! What an answer does to a batch and to its rows (E7, E8).
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault};
@@ -6,127 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHasher};
-use serde_json::Value;
 
 use super::answer::{BulkAnswer, SentRow, Verdict};
 use super::batch::{Batch, Faults, Twins};
+use super::defects::broken;
 use super::lifecycle::Patch;
 use super::order::CollectionId;
 use super::record::{Ending, Fqn, Kind, Missing, Sequence};
 use super::request::Answer;
-use super::retry::{back_off, meaning, row_meaning, shorten, Again, Asked, Meaning, RowMeaning};
+use super::retry::{meaning, row_meaning, shorten, Again, Asked, Meaning, RowMeaning};
 use super::{Engine, Time, Work};
 
-/// A rejected token gets so long to be accepted again.
-const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
-const UNAUTHORIZED_PAUSE: Duration = Duration::from_secs(1);
-/// Unknown results are read back for so long in all.
-const READ_BACK_FOR: Duration = Duration::from_secs(10);
-/// Nothing written for so long because of faults: people are told.
-const TELL_AFTER: Duration = Duration::from_secs(10);
 /// Equal faults of one batch before it is split.
 const FAULTS_BEFORE_SPLIT: u32 = 3;
 /// Row answers of 5xx before the row is refused for good.
 const SERVER_ERRORS: u8 = 3;
-
-/// Whether the server accepts the token.
-#[derive(Debug, Default)]
-pub(super) struct Authorization {
-    refused_since: Option<Time>,
-    hold_until: Time,
-    renewal: Renewal,
-    renewed_at: Time,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Renewal {
-    #[default]
-    None,
-    Wanted,
-    Running,
-}
-
-impl Authorization {
-    pub fn wants_renewal(&self) -> bool {
-        self.renewal == Renewal::Wanted
-    }
-
-    pub fn is_renewing(&self) -> bool {
-        self.renewal == Renewal::Running
-    }
-
-    pub fn start_renewal(&mut self) {
-        self.renewal = Renewal::Running;
-    }
-
-    pub fn hold_until(&self) -> Time {
-        self.hold_until
-    }
-
-    /// A request sent at `sent` was refused for its token. Whether it has been refused for too long.
-    fn refused(&mut self, sent: Time, now: Time, renewable: bool) -> bool {
-        let since = *self.refused_since.get_or_insert(now);
-        if renewable && sent >= self.renewed_at && self.renewal == Renewal::None {
-            self.renewal = Renewal::Wanted;
-        }
-        self.hold_until = now + UNAUTHORIZED_PAUSE;
-        now.saturating_sub(since) >= UNAUTHORIZED_FOR
-    }
-}
-
-/// Records whose last attempts may have been carried out, to be looked up at the server before they are called lost.
-#[derive(Debug, Default)]
-pub(super) struct ReadBack {
-    waiting: VecDeque<Sequence>,
-    reasons: FxHashMap<Sequence, String>,
-    until: Option<Time>,
-    over: bool,
-}
-
-impl ReadBack {
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() && !self.over
-    }
-
-    /// Whether a record waits for its look-up or for the answer to it.
-    pub fn is_busy(&self) -> bool {
-        !self.reasons.is_empty()
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.over
-    }
-
-    pub fn until(&self) -> Option<Time> {
-        self.until.filter(|_| !self.over && self.is_busy())
-    }
-
-    pub fn next(&mut self, now: Time) -> Option<Sequence> {
-        self.until.get_or_insert(now + READ_BACK_FOR);
-        self.waiting.pop_front()
-    }
-
-    fn add(&mut self, sequence: Sequence, reason: String, now: Time) {
-        self.until.get_or_insert(now + READ_BACK_FOR);
-        self.waiting.push_back(sequence);
-        self.reasons.insert(sequence, reason);
-    }
-
-    /// A record has ended in another way.
-    pub fn forget(&mut self, sequence: Sequence) {
-        self.reasons.remove(&sequence);
-    }
-
-    /// The records that need not be asked for any more, once the time for it is over.
-    pub fn expire(&mut self, now: Time) -> Vec<Sequence> {
-        self.over |= self.until.is_some_and(|until| until <= now);
-        if self.over {
-            self.waiting.drain(..).collect()
-        } else {
-            Vec::new()
-        }
-    }
-}
 
 /// What was written while the oldest request in flight was under way: a row of that request may have been refused for something
 /// that is there by now. Names are kept as hashes; a false hit costs one more attempt.
@@ -169,6 +63,9 @@ impl WrittenLately {
 struct SentAgain {
     overloaded: Vec<Sequence>,
     after_error: Vec<Sequence>,
+    /// At once, together.
+    at_once: Vec<Sequence>,
+    /// At once, each by itself.
     alone: Vec<Sequence>,
 }
 
@@ -307,7 +204,7 @@ impl Engine {
         };
         if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
             // Our own earlier attempt may have put it there; the same answer once more is final.
-            again.alone.push(member);
+            again.at_once.push(member);
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
         } else {
@@ -319,7 +216,9 @@ impl Engine {
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        if entry.unanswered {
+        if broken!(self.config.defect, TakesSilenceForConsent) {
+            self.finish(member, Ending::Written);
+        } else if entry.unanswered {
             let text = "the server answered the request, but twice said nothing about this record";
             self.finish(member, Ending::Failed(text.into()));
         } else {
@@ -368,8 +267,7 @@ impl Engine {
     fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
         if !again.overloaded.is_empty() {
             self.met_fault(&again.overloaded, sent, text, false);
-            let chance = self.random.f64();
-            self.limiter.overloaded(sent, now, None, chance);
+            self.overloaded(sent, None, now);
             let rows = Batch {
                 attempts: batch.attempts,
                 probe: batch.probe,
@@ -377,7 +275,7 @@ impl Engine {
             };
             if batch.probe || self.health.is_open().is_some() {
                 self.give_up(Work::Batch(rows), text, now);
-            } else {
+            } else if !broken!(self.config.defect, ForgetsOverloadedRows) {
                 self.retry_or_give_up(Work::Batch(rows), batch.attempts, false, None, now);
                 self.consider_giving_up_the_server(now);
             }
@@ -385,6 +283,10 @@ impl Engine {
         if !again.after_error.is_empty() {
             let rows = Batch::new(batch.collection, again.after_error);
             self.retry_or_give_up(Work::Batch(rows), batch.attempts, false, None, now);
+        }
+        if !again.at_once.is_empty() {
+            self.at_once
+                .push(Work::Batch(Batch::new(batch.collection, again.at_once)));
         }
         let alone = again.alone.into_iter().rev();
         self.at_once
@@ -400,10 +302,8 @@ impl Engine {
 
     /// The server works.
     pub(super) fn recovered(&mut self, now: Time) {
-        self.authorization.refused_since = None;
-        if self.read_back.over && !self.read_back.is_busy() {
-            self.read_back = ReadBack::default();
-        }
+        self.authorization.accepted();
+        self.read_back.start_anew();
         if let Some(since) = self.health.success(now) {
             if std::mem::take(&mut self.stall_told) {
                 self.notices.push_back(format!(
@@ -432,12 +332,11 @@ impl Engine {
     fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
         let streak = self.met_fault(&batch.members, sent, &again.reason, again.may_be_its_own());
         if again.overload || streak {
-            let chance = self.random.f64();
-            self.limiter.overloaded(sent, now, again.retry_after, chance);
+            self.overloaded(sent, again.retry_after, now);
         }
         for member in &batch.members {
             if let Some(entry) = self.order.get_mut(*member) {
-                entry.unknown |= again.unknown;
+                entry.unknown |= again.unknown && !broken!(self.config.defect, ForgetsDoubts);
             }
         }
         if batch.last_attempt || batch.probe || self.health.is_open().is_some() {
@@ -483,6 +382,21 @@ impl Engine {
         batch.members.len() > 1 && faults.count >= needed && tells
     }
 
+    /// Something met an overload: fewer requests for a while, and none before a pause.
+    pub(super) fn overloaded(&mut self, sent: Time, asked: Option<Duration>, now: Time) {
+        let asked = asked.filter(|_| !broken!(self.config.defect, IgnoresRetryAfter));
+        let chance = self.random.f64();
+        self.limiter.overloaded(sent, now, asked, chance);
+    }
+
+    /// Sends both halves of a batch, the older records first.
+    fn send_halves(&mut self, first: Batch, second: Batch) {
+        if !broken!(self.config.defect, ForgetsHalf) {
+            self.at_once.push(Work::Batch(second));
+        }
+        self.at_once.push(Work::Batch(first));
+    }
+
     fn split_with_twins(&mut self, batch: Batch, again: &Again) {
         let twins = Twins::default();
         let successes_before = self.health.successes();
@@ -497,13 +411,12 @@ impl Engine {
                 successes_before,
             });
         }
-        self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+        self.send_halves(first, second);
     }
 
     fn batch_too_slow(&mut self, batch: Batch, reason: String, sent: Time, now: Time) {
         self.met_fault(&batch.members, sent, &reason, false);
-        let chance = self.random.f64();
-        self.limiter.overloaded(sent, now, None, chance);
+        self.overloaded(sent, None, now);
         for member in &batch.members {
             if let Some(entry) = self.order.get_mut(*member) {
                 entry.unknown = true;
@@ -519,7 +432,7 @@ impl Engine {
                 ..batch
             };
             if let Some((first, second)) = batch.halves() {
-                self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+                self.send_halves(first, second);
             }
         } else {
             let attempts = batch.attempts;
@@ -541,7 +454,7 @@ impl Engine {
             self.finish(*only, Ending::Failed(text.into()));
         } else if let Some((first, second)) = batch.halves() {
             self.sealing.bytes = self.sealing.bytes.min(self.largest_accepted.max(bytes / 2).max(1));
-            self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+            self.send_halves(first, second);
         }
     }
 
@@ -562,26 +475,7 @@ impl Engine {
             rest.extend(parts.iter().rev().flat_map(Work::sequences));
             self.try_three(collection, rest);
         } else if let Some((first, second)) = batch.halves() {
-            self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
-        }
-    }
-
-    /// The server does not accept the token: again for a while, then everything is given up.
-    pub(super) fn unauthorized(&mut self, work: Work, text: String, sent: Time, now: Time) {
-        if self.authorization.refused(sent, now, self.config.renewable_token) {
-            self.fail_in_doubt(&work, &text);
-            self.health.open(text);
-            self.give_everything_up(now);
-        } else if let Some(why) = self.health.is_open().map(str::to_owned) {
-            self.fail_in_doubt(&work, &why);
-        } else {
-            let text: Arc<str> = text.into();
-            for sequence in work.sequences() {
-                if let Some(entry) = self.order.get_mut(sequence) {
-                    entry.last_fault = Some(text.clone());
-                }
-            }
-            self.put_off(work, now + UNAUTHORIZED_PAUSE);
+            self.send_halves(first, second);
         }
     }
 
@@ -591,219 +485,5 @@ impl Engine {
             let ending = self.failure(sequence, why);
             self.finish(sequence, ending);
         }
-    }
-
-    pub(super) fn token_answered(&mut self, answer: Answer, now: Time) {
-        self.authorization.renewal = Renewal::None;
-        self.authorization.renewed_at = now;
-        match answer {
-            Answer::Token(Ok(())) => self.authorization.hold_until = now,
-            Answer::Token(Err(text)) => {
-                self.health.fault(now, &format!("no new token: {text}"), None);
-                self.authorization.hold_until = now + UNAUTHORIZED_PAUSE;
-            }
-            Answer::Response(_) | Answer::Fault(_) => {}
-        }
-    }
-
-    /// Sends work again after its back-off, without those of its records that are past their deadline.
-    pub(super) fn retry_or_give_up(
-        &mut self,
-        work: Work,
-        attempts: u32,
-        unknown: bool,
-        asked: Option<Duration>,
-        now: Time,
-    ) {
-        let chance = self.random.f64();
-        let wait = back_off(attempts, unknown, chance).max(asked.unwrap_or_default());
-        if let Some(work) = self.without_expired(work, now) {
-            self.put_off(work, now + wait);
-        }
-    }
-
-    /// Gives up the records that are past their deadline; the work that is left.
-    pub(super) fn without_expired(&mut self, work: Work, now: Time) -> Option<Work> {
-        match work {
-            Work::Batch(mut batch) => {
-                let (expired, members) = batch.members.into_iter().partition(|m| self.is_past_deadline(*m, now));
-                batch.members = members;
-                let expired: Vec<Sequence> = expired;
-                for member in expired {
-                    self.give_up_one(member, None, now);
-                }
-                (!batch.members.is_empty()).then_some(Work::Batch(batch))
-            }
-            work => {
-                let (expired, left): (Vec<_>, Vec<_>) = work
-                    .sequences()
-                    .into_iter()
-                    .partition(|s| self.is_past_deadline(*s, now));
-                for sequence in expired {
-                    self.give_up_one(sequence, None, now);
-                }
-                (!left.is_empty()).then_some(work)
-            }
-        }
-    }
-
-    fn is_past_deadline(&self, sequence: Sequence, now: Time) -> bool {
-        self.order
-            .get(sequence)
-            .and_then(|entry| entry.first_attempt)
-            .is_some_and(|first| now >= first + self.config.delivery_timeout)
-    }
-
-    pub(super) fn give_up(&mut self, work: Work, reason: &str, now: Time) {
-        for sequence in work.sequences() {
-            self.give_up_one(sequence, Some(reason), now);
-        }
-    }
-
-    /// The end of a record that could not be delivered in time: looked up first, where it may have been written.
-    fn give_up_one(&mut self, sequence: Sequence, reason: Option<&str>, now: Time) {
-        let Some(entry) = self.order.get(sequence) else { return };
-        let own = entry.last_fault.as_deref();
-        let reason = reason.or(own).unwrap_or_else(|| self.health.last_reason());
-        let after = entry
-            .first_attempt
-            .map_or(0, |first| now.saturating_sub(first).as_secs());
-        let text = format!(
-            "given up {after} s after the first of {} attempts: {reason}",
-            entry.attempts
-        );
-        let can_be_read = entry.kind() == Kind::Create && source_hash(entry.record.payload.bytes()).is_some();
-        if entry.unknown && can_be_read && !self.read_back.over && !self.closed {
-            self.read_back.add(sequence, text, now);
-        } else {
-            let text = with_doubt(&text, entry.unknown);
-            self.finish(sequence, Ending::Failed(text.into()));
-        }
-    }
-
-    pub(super) fn read_back_answered(&mut self, sequence: Sequence, answer: Answer, sent: Time, now: Time) {
-        let Some(entry) = self.order.get(sequence) else { return };
-        match meaning(Asked::Get, answer) {
-            Meaning::Done(body) => {
-                let there = source_hash(&body);
-                if there.is_some() && there == source_hash(entry.record.payload.bytes()) {
-                    self.read_back.reasons.remove(&sequence);
-                    self.recovered(now);
-                    self.finish(sequence, Ending::Written);
-                } else {
-                    self.end_unread(sequence);
-                }
-            }
-            Meaning::Missing(..) => {
-                let reason = self.read_back.reasons.remove(&sequence).unwrap_or_default();
-                self.finish(sequence, Ending::Failed(reason.into()));
-            }
-            other => {
-                if let Meaning::Again(again) = other {
-                    if self.health.fault(sent, &again.reason, None) || again.overload {
-                        let chance = self.random.f64();
-                        self.limiter.overloaded(sent, now, again.retry_after, chance);
-                    }
-                }
-                self.end_unread(sequence);
-                self.read_back.over = true;
-                for sequence in self.read_back.expire(now) {
-                    self.end_unread(sequence);
-                }
-            }
-        }
-    }
-
-    /// Nobody can tell whether this record was written.
-    pub(super) fn end_unread(&mut self, sequence: Sequence) {
-        let reason = self.read_back.reasons.remove(&sequence).unwrap_or_default();
-        self.finish(sequence, Ending::Failed(with_doubt(&reason, true).into()));
-    }
-
-    /// The breaker: after a full deadline without one success, nothing more is sent but a probe now and then.
-    pub(super) fn consider_giving_up_the_server(&mut self, now: Time) {
-        let Some(since) = self.health.dead_since() else {
-            return;
-        };
-        let faulty_for = now.saturating_sub(since);
-        if self.health.is_open().is_some() || faulty_for < self.config.delivery_timeout {
-            return;
-        }
-        let text = format!(
-            "the server is given up after {} s without one success: {}",
-            faulty_for.as_secs(),
-            self.health.last_reason()
-        );
-        self.notices.push_back(text.clone());
-        self.health.open(text);
-        self.give_everything_up(now);
-    }
-
-    /// Ends whatever is not in flight.
-    fn give_everything_up(&mut self, now: Time) {
-        let in_flight: Vec<Sequence> = self
-            .flights
-            .values()
-            .flat_map(|flight| flight.work.sequences())
-            .collect();
-        self.at_once.clear();
-        self.later.clear();
-        self.inquests.clear();
-        self.scouts.clear();
-        let why = self.health.is_open().unwrap_or_default().to_owned();
-        let mut all = self.order.sequences();
-        all.sort_unstable();
-        for sequence in all {
-            if in_flight.contains(&sequence) || self.read_back.reasons.contains_key(&sequence) {
-                continue;
-            }
-            let sent = self.order.get(sequence).is_some_and(|entry| entry.attempts > 0);
-            if sent {
-                self.give_up_one(sequence, Some(&why), now);
-            } else {
-                self.finish(sequence, Ending::Failed(why.as_str().into()));
-            }
-        }
-    }
-
-    /// When people are to be told that nothing is being written.
-    pub(super) fn stall_notice_at(&self) -> Option<Time> {
-        let since = self.health.faulty_since().filter(|_| !self.stall_told)?;
-        Some(since + TELL_AFTER)
-    }
-
-    pub(super) fn tell_of_stall(&mut self, now: Time) {
-        let Some(at) = self.stall_notice_at() else { return };
-        if now < at || self.counts.pending == 0 {
-            self.stall_told |= now >= at;
-            return;
-        }
-        self.stall_told = true;
-        self.notices.push_back(format!(
-            "nothing could be written for {} s; {} records wait; {}; each record is tried for {} s from its first attempt",
-            now.saturating_sub(at - TELL_AFTER).as_secs(),
-            self.counts.pending,
-            self.health.last_reason(),
-            self.config.delivery_timeout.as_secs(),
-        ));
-    }
-}
-
-/// A reason, and what it leaves open.
-pub(super) fn with_doubt(reason: &str, may_be_written: bool) -> String {
-    if may_be_written {
-        format!("{reason}; the server may have written it")
-    } else {
-        reason.to_owned()
-    }
-}
-
-fn source_hash(body: &[u8]) -> Option<String> {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Object(mut fields)) => match fields.remove("sourceHash") {
-            Some(Value::String(hash)) if !hash.is_empty() => Some(hash),
-            _ => None,
-        },
-        _ => None,
     }
 }

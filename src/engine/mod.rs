@@ -20,17 +20,23 @@
 //! | `order.rs` | which record waits for which (E1, E3), parking |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
 //! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
-//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8, E9) |
+//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8) |
+//! | `giving_up.rs` | the deadline, unknown results, the breaker (E9) |
+//! | `authorization.rs` | a token that the server refuses (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
 //! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
+//! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `waits.rs` | who waits for what |
 
 mod answer;
+mod authorization;
 mod batch;
+pub mod defects;
 mod delivery;
+mod giving_up;
 mod inquest;
 mod lifecycle;
 mod limiter;
@@ -52,8 +58,11 @@ pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Reco
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
 pub use waits::{Scope, WaitId};
 
+use authorization::Authorization;
 use batch::{Batch, InquestId, Sealing};
-use delivery::{Authorization, ReadBack, WrittenLately};
+use defects::broken;
+use delivery::WrittenLately;
+use giving_up::{with_doubt, ReadBack};
 use inquest::Inquest;
 use lifecycle::Patch;
 use limiter::Limiter;
@@ -87,6 +96,9 @@ pub struct Config {
     pub renewable_token: bool,
     /// Seed of the jitter.
     pub seed: u64,
+    /// What is broken on purpose.
+    #[cfg(feature = "defects")]
+    pub defect: Option<defects::Defect>,
 }
 
 /// Whether a life cycle rides in the create request of its entity while that is unsent, and what becomes of its `sourceHash`.
@@ -114,6 +126,8 @@ impl Default for Config {
             embed: Embed::Never,
             renewable_token: false,
             seed: 0,
+            #[cfg(feature = "defects")]
+            defect: None,
         }
     }
 }
@@ -230,10 +244,13 @@ impl Engine {
                 bytes: config.batch_bytes,
                 linger: config.linger,
             },
+            #[cfg(not(feature = "defects"))]
+            order: Order::default(),
+            #[cfg(feature = "defects")]
+            order: Order::with(config.defect),
             limiter: Limiter::new(config.workers),
             random: fastrand::Rng::with_seed(config.seed),
             config,
-            order: Order::default(),
             waits: Waits::default(),
             largest_accepted: 0,
             health: Health::default(),
@@ -320,7 +337,8 @@ impl Engine {
             _ => {
                 let wanted = self.in_scope(scope);
                 (!wanted.is_empty()).then(|| {
-                    let id = self.waits.for_records(wanted.len());
+                    let early = broken!(self.config.defect, WaitsEndEarly);
+                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
                     for sequence in wanted {
                         if let Some(entry) = self.order.get_mut(sequence) {
                             entry.waits.push(id);
@@ -380,7 +398,9 @@ impl Engine {
 
     /// Nobody waits for this any more.
     pub fn cancel(&mut self, wait: WaitId) {
-        self.waits.cancel(wait);
+        if !broken!(self.config.defect, CancelsNothing) {
+            self.waits.cancel(wait);
+        }
     }
 
     /// Starts the end: a final drain that is bounded by the delivery time-out plus one attempt. Whoever closes waits for
@@ -413,7 +433,7 @@ impl Engine {
         self.read_back = ReadBack::default();
         for entry in self.order.take_all() {
             let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
-            let reason = delivery::with_doubt(reason, may_be_written);
+            let reason = with_doubt(reason, may_be_written);
             self.conclude(entry, &Ending::Failed(reason.into()));
         }
         if self.counts.pending != 0 {
@@ -531,7 +551,7 @@ impl Engine {
                 break;
             }
         }
-        if self.waits.wants_room() {
+        if self.waits.wants_room() && !broken!(self.config.defect, GivesNoRoom) {
             let mut waits = std::mem::take(&mut self.waits);
             waits.give_room(|bytes, place| self.has_room(bytes, place));
             self.waits = waits;
@@ -565,6 +585,11 @@ impl Engine {
                                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
                                 todo.push((parked, self.failure(parked, &text)));
                             }
+                        } else {
+                            // The server may have the entity all the same; its life cycles keep their order.
+                            for patch in self.order.parked_patches(&entry) {
+                                self.order.unpark(patch);
+                            }
                         }
                         todo.extend(self.patches_without_entity(&entry, reason));
                     }
@@ -584,7 +609,7 @@ impl Engine {
     /// The failure of a record, with the doubt that its attempts leave.
     fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
         let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-        Ending::Failed(delivery::with_doubt(reason, unknown).into())
+        Ending::Failed(with_doubt(reason, unknown).into())
     }
 
     /// Counts a record that ended, and those that share its outcome.
@@ -596,7 +621,8 @@ impl Engine {
             fqn: entry.record.fqn.clone(),
             body: entry.record.payload.bytes().clone(),
         };
-        for record in std::iter::once(own).chain(entry.sharers) {
+        let keeps = usize::from(!broken!(self.config.defect, ForgetsSharers)) * entry.sharers.len();
+        for record in std::iter::once(own).chain(entry.sharers.into_iter().take(keeps)) {
             let count = match ending {
                 Ending::Written => &mut self.counts.written,
                 Ending::Failed(_) => &mut self.counts.failed,

@@ -1,7 +1,11 @@
-//! Which record must wait for which: entries, edges, ready sets and parking (E1, E3, the parking half of E8).
+//! Which record must wait for which: entries, edges, chains and ready sets (E1, E3).
 //!
 //! Edges always point to an earlier record, so there are no cycles. All writers of one entity (create requests and life cycle
-//! patches) form a chain in which each waits for the one before. This file knows no requests, no answers and no time-outs.
+//! patches) form a chain in which each waits for the one before. Records that are set aside are in `order/parking.rs`, ready ones in
+//! `order/ready.rs`. Nothing here knows requests, answers or time-outs.
+
+mod parking;
+mod ready;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -9,6 +13,11 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use parking::forget_parked;
+use ready::ready_set;
+pub(super) use ready::Ready;
+
+use super::defects::broken;
 use super::record::{Fqn, Kind, Missing, Record, Sequence};
 use super::waits::WaitId;
 use super::Time;
@@ -94,6 +103,10 @@ impl Entry {
         self.record.payload.bytes().len()
     }
 
+    fn is_patch_of(&self, entity: &Self) -> bool {
+        self.kind() == Kind::LifeCycle && self.collection == entity.collection && self.key == entity.key
+    }
+
     /// Whether a wait goes past it.
     pub fn is_parked(&self) -> bool {
         self.state == State::Parked || self.behind
@@ -106,55 +119,6 @@ impl Entry {
     /// Whether no request has carried it and none is about to.
     fn is_unsent(&self) -> bool {
         self.attempts == 0 && matches!(self.state, State::Blocked | State::Ready)
-    }
-}
-
-/// The ready records of one collection.
-#[derive(Debug, Default)]
-pub(super) struct Ready {
-    plain: BTreeSet<Sequence>,
-    urgent: BTreeSet<Sequence>,
-    bytes: usize,
-}
-
-impl Ready {
-    pub fn len(&self) -> usize {
-        self.plain.len() + self.urgent.len()
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub fn oldest(&self) -> Option<Sequence> {
-        match (self.plain.first(), self.urgent.first()) {
-            (Some(plain), Some(urgent)) => Some(*plain.min(urgent)),
-            (plain, urgent) => plain.or(urgent).copied(),
-        }
-    }
-
-    pub fn oldest_urgent(&self) -> Option<Sequence> {
-        self.urgent.first().copied()
-    }
-
-    pub fn urgent_len(&self) -> usize {
-        self.urgent.len()
-    }
-
-    /// All of them, oldest first; with `urgent_only`, those that somebody waits for.
-    pub fn iter(&self, urgent_only: bool) -> impl Iterator<Item = Sequence> + '_ {
-        let mut plain = self.plain.iter().copied().peekable();
-        let mut urgent = self.urgent.iter().copied().peekable();
-        std::iter::from_fn(move || {
-            if urgent_only {
-                return urgent.next();
-            }
-            match (plain.peek(), urgent.peek()) {
-                (Some(p), Some(u)) if p < u => plain.next(),
-                (_, Some(_)) => urgent.next(),
-                _ => plain.next(),
-            }
-        })
     }
 }
 
@@ -174,12 +138,22 @@ pub(super) struct Order {
     last: Sequence,
     places: usize,
     bytes: usize,
+    #[cfg(feature = "defects")]
+    defect: Option<super::defects::Defect>,
 }
 
 /// The server lower-cases these names.
 const FOLDED: &str = "users";
 
 impl Order {
+    #[cfg(feature = "defects")]
+    pub fn with(defect: Option<super::defects::Defect>) -> Self {
+        Self {
+            defect,
+            ..Self::default()
+        }
+    }
+
     /// The number of a collection; the same for the same path.
     pub fn collection(&mut self, path: &Arc<str>) -> CollectionId {
         let at = self
@@ -298,6 +272,11 @@ impl Order {
         let mut parents = Vec::new();
         let named = record.parent.iter().map(|fqn| (fqn, Edge::Parent));
         for (fqn, edge) in named.chain(record.needs.iter().map(|fqn| (fqn, Edge::Need))) {
+            let forgets_parents = broken!(self.defect, ForgetsParents);
+            let forgets_needs = broken!(self.defect, ForgetsNeeds);
+            if (forgets_parents && edge == Edge::Parent) || (forgets_needs && edge == Edge::Need) {
+                continue;
+            }
             for blocker in self.creates_of(fqn) {
                 let Some(entry) = self.entries.get_mut(&blocker) else {
                     continue;
@@ -473,6 +452,9 @@ impl Order {
     /// Somebody waits for this record: it goes first, and so does all that it waits for.
     pub fn hurry(&mut self, sequence: Sequence) {
         let mut stack = vec![sequence];
+        if broken!(self.defect, HurriesNobody) {
+            stack.clear();
+        }
         while let Some(sequence) = stack.pop() {
             let Some(entry) = self.entries.get_mut(&sequence) else {
                 continue;
@@ -491,112 +473,6 @@ impl Order {
                 }
             }
         }
-    }
-
-    /// Sets a taken record aside until `missing` ends. Records that name it stop waiting for it; writers of its own entity do not,
-    /// and count as parked with it. A parked patch blocks nobody.
-    pub fn park(&mut self, sequence: Sequence, missing: Missing) {
-        let Some(entry) = self.entries.get_mut(&sequence) else {
-            return;
-        };
-        self.places -= usize::from(entry.has_place());
-        entry.state = State::Parked;
-        entry.urgent = false;
-        entry.parked_for = Some(missing.clone());
-        self.settled.append(&mut entry.waits);
-        let slot = (entry.key.clone(), entry.collection);
-        let is_patch = entry.kind() == Kind::LifeCycle;
-        self.parked.insert(sequence);
-        self.parked_for.entry(missing.fqn).or_default().insert(sequence);
-        if is_patch {
-            self.leave_chain(&slot, sequence);
-            self.release_dependants(sequence, |_| true);
-            return;
-        }
-        self.release_dependants(sequence, |edge| edge != Edge::Writer);
-        let followers: Vec<Sequence> = self
-            .chains
-            .get(&slot)
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(|s| *s != sequence)
-            .collect();
-        for follower in followers {
-            self.set_behind(follower, true);
-            self.release_dependants(follower, |edge| edge != Edge::Writer);
-        }
-    }
-
-    /// The parked records that wait for this entity, oldest first.
-    pub fn parked_for(&self, entity: &Entry) -> Vec<Sequence> {
-        let waits_for_it = |sequence: &Sequence| {
-            self.get(*sequence)
-                .and_then(|parked| parked.parked_for.as_ref())
-                .is_some_and(|missing| missing.is_in(&entity.record.collection))
-        };
-        let named = self.parked_for.get(&entity.key).into_iter().flatten();
-        named.copied().filter(waits_for_it).collect()
-    }
-
-    /// Whether a life cycle of this entity is pending.
-    pub fn has_patch(&self, entity: &Entry) -> bool {
-        let is_its_patch = |sequence: Sequence| {
-            self.get(sequence).is_some_and(|other| {
-                other.kind() == Kind::LifeCycle && other.collection == entity.collection && other.key == entity.key
-            })
-        };
-        let chain = self.chain(&entity.key, entity.collection);
-        let parked = self.parked_for(entity);
-        chain.into_iter().flatten().copied().chain(parked).any(is_its_patch)
-    }
-
-    /// Those of the parked records that do not wait for another parked record, oldest first; all of them if each waits for another.
-    pub fn parked_roots(&self) -> Vec<Sequence> {
-        let waits_for_parked = |sequence: &Sequence| {
-            self.get(*sequence)
-                .and_then(|entry| entry.parked_for.as_ref())
-                .is_some_and(|missing| self.is_pending(missing, *sequence))
-        };
-        let roots: Vec<Sequence> = self.parked.iter().copied().filter(|s| !waits_for_parked(s)).collect();
-        if roots.is_empty() {
-            self.parked.iter().copied().take(1).collect()
-        } else {
-            roots
-        }
-    }
-
-    /// Puts a parked record back into the queues.
-    pub fn unpark(&mut self, sequence: Sequence) {
-        if !self.parked.remove(&sequence) {
-            return;
-        }
-        let Some(entry) = self.entries.get_mut(&sequence) else {
-            return;
-        };
-        if let Some(missing) = entry.parked_for.take() {
-            forget_parked(&mut self.parked_for, &missing.fqn, sequence);
-        }
-        entry.state = State::Blocked;
-        entry.first_attempt = None;
-        self.places += usize::from(entry.has_place());
-        let slot = (entry.key.clone(), entry.collection);
-        if entry.kind() == Kind::LifeCycle {
-            self.join_chain(sequence);
-        } else {
-            let followers: Vec<Sequence> = self
-                .chains
-                .get(&slot)
-                .into_iter()
-                .flatten()
-                .copied()
-                .filter(|s| *s != sequence)
-                .collect();
-            for follower in followers {
-                self.set_behind(follower, false);
-            }
-        }
-        self.make_ready_if_free(sequence);
     }
 
     /// Ends a record: whatever waits for it goes on. The entry, for its outcome.
@@ -627,9 +503,11 @@ impl Order {
         Some(entry)
     }
 
-    /// The next writer of an entity after one of its records ended.
+    /// The next writer of an entity after one of its records ended, if it was not taken before.
     pub fn next_writer(&self, entry: &Entry) -> Option<Sequence> {
-        self.chain(&entry.key, entry.collection)?.front().copied()
+        let next = self.chain(&entry.key, entry.collection)?.front().copied()?;
+        let is_taken = self.get(next).is_some_and(|entry| entry.state == State::Taken);
+        (!is_taken).then_some(next)
     }
 
     fn chain(&self, key: &Fqn, collection: CollectionId) -> Option<&VecDeque<Sequence>> {
@@ -664,15 +542,16 @@ impl Order {
         };
         let waits = |entry: &Entry| matches!(entry.state, State::Blocked | State::Ready);
         let chain = self.chains.entry(slot).or_default();
+        let goes_last = broken!(self.defect, ParkedLifeCyclesGoLast);
         let at = chain
             .iter()
-            .position(|other| *other > sequence && self.entries.get(other).is_some_and(waits))
+            .position(|other| *other > sequence && !goes_last && self.entries.get(other).is_some_and(waits))
             .unwrap_or(chain.len());
         let first = chain.front().copied();
         let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
         let after = chain.get(at).copied();
         chain.insert(at, sequence);
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| !broken!(self.defect, ForgetsWriters)) {
             self.add_edge(before, sequence, Edge::Writer);
         }
         if let Some(after) = after {
@@ -705,21 +584,6 @@ impl Order {
             if chain.is_empty() {
                 self.chains.remove(slot);
             }
-        }
-    }
-
-    fn set_behind(&mut self, sequence: Sequence, behind: bool) {
-        let Some(entry) = self.entries.get_mut(&sequence) else {
-            return;
-        };
-        if entry.behind == behind {
-            return;
-        }
-        self.places -= usize::from(entry.has_place());
-        entry.behind = behind;
-        self.places += usize::from(entry.has_place());
-        if behind {
-            self.settled.append(&mut entry.waits);
         }
     }
 
@@ -766,27 +630,6 @@ impl Order {
             if ready.plain.remove(&sequence) || ready.urgent.remove(&sequence) {
                 ready.bytes = ready.bytes.saturating_sub(size);
             }
-        }
-    }
-}
-
-fn ready_set<'a>(
-    ready: &'a mut [Ready],
-    patches: &'a mut Ready,
-    collection: CollectionId,
-    kind: Kind,
-) -> Option<&'a mut Ready> {
-    match kind {
-        Kind::Create => ready.get_mut(usize::from(collection.0)),
-        Kind::LifeCycle => Some(patches),
-    }
-}
-
-fn forget_parked(parked_for: &mut FxHashMap<Fqn, BTreeSet<Sequence>>, missing: &Fqn, sequence: Sequence) {
-    if let Some(set) = parked_for.get_mut(missing) {
-        set.remove(&sequence);
-        if set.is_empty() {
-            parked_for.remove(missing);
         }
     }
 }

@@ -170,9 +170,9 @@ impl Missing {
     }
 
     /// Whether it is an entity of that collection: a `databaseSchema` is one of `databaseSchemas`, a `dashboardDataModel` one of
-    /// `dashboard/datamodels`.
+    /// `dashboard/datamodels`. Without a word it may be in any.
     pub fn is_in(&self, collection: &str) -> bool {
-        self.word.ends_with(&singular(collection))
+        self.word.is_empty() || self.word.ends_with(&singular(collection))
     }
 }
 

@@ -208,11 +208,13 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
-/// The X of "<type> instance for X not found".
+/// The X of "<type> instance for X not found"; the type may be missing.
 pub(super) fn missing_reference(text: &str) -> Option<Missing> {
-    let (before, after) = text.split_once(" instance for ")?;
+    const WORDS: &str = "instance for ";
+    let at = text.to_ascii_lowercase().find(WORDS)?;
+    let (before, after) = (text.get(..at)?, text.get(at + WORDS.len()..)?);
     let (name, _) = after.split_once(" not found")?;
-    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
     (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name.trim())))
 }
 
@@ -231,18 +233,34 @@ pub(super) enum RowMeaning {
     Refused,
 }
 
+/// What a row's text says when not the row was at fault but the server's database: locks, a pool without a free connection, a
+/// database that restarts or fails over (MySQL and PostgreSQL, through their drivers). Such rows come with status 400.
+const TROUBLE: &[&str] = &[
+    "system overloaded",
+    "deadlock",
+    "lock wait timeout",
+    "could not serialize access",
+    "connection is not available",
+    "unable to acquire jdbc connection",
+    "too many connections",
+    "too many clients already",
+    "remaining connection slots are reserved",
+    "communications link failure",
+    "connection has been closed",
+    "connection attempt failed",
+    "no operations allowed after connection closed",
+    "i/o error occurred while sending to the backend",
+    "terminating connection due to administrator command",
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is in recovery mode",
+];
+
 /// The meaning of a refused row's status and text.
 pub(super) fn row_meaning(status: Option<u16>, text: &str) -> RowMeaning {
     let lower = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if matches!(status, Some(429 | 503))
-        || says(&[
-            "deadlock",
-            "lock wait timeout",
-            "system overloaded",
-            "connection is not available",
-        ])
-    {
+    if matches!(status, Some(429 | 503)) || says(TROUBLE) {
         RowMeaning::Overload
     } else if let Some(missing) = missing_reference(text) {
         RowMeaning::Missing(missing)
@@ -332,7 +350,9 @@ impl Health {
         let sent = sent.max(self.last_success);
         let earlier = |since: Option<Time>| since.map_or(sent, |since| since.min(sent));
         self.faulty_since = Some(earlier(self.faulty_since));
-        let its_own = suspect.is_some_and(|suspect| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS);
+        let few = |suspect: Sequence| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS;
+        // A server that has not done anything yet is not known to work at all.
+        let its_own = self.successes > 0 && suspect.is_some_and(few);
         self.breaks_on_many |= suspect.is_some() && !its_own;
         if its_own && !self.breaks_on_many {
             self.suspects
@@ -484,6 +504,8 @@ mod tests {
             Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"
         ));
         assert_eq!(missing_reference("not found"), None);
+        let untyped = missing_reference("Instance for a.b not found");
+        assert!(untyped.is_some_and(|missing| missing.fqn.as_str() == "a.b" && missing.is_in("tables")));
     }
 
     #[test]
@@ -493,6 +515,8 @@ mod tests {
             row_meaning(Some(400), "Deadlock found when trying to get lock"),
             RowMeaning::Overload
         );
+        let failover = "java.sql.SQLException: FATAL: the database system is starting up";
+        assert_eq!(row_meaning(Some(400), failover), RowMeaning::Overload);
         assert_eq!(row_meaning(Some(400), "Entity already exists"), RowMeaning::Duplicate);
         assert_eq!(row_meaning(Some(500), "boom"), RowMeaning::ServerError);
         assert_eq!(row_meaning(None, "name must not be null"), RowMeaning::Refused);
@@ -528,6 +552,7 @@ mod tests {
     fn a_few_records_that_meet_faults_alone_do_not_make_the_server_dead() {
         let s = Time::from_secs;
         let mut health = Health::default();
+        health.success(s(0));
         for second in 0..300 {
             health.fault(s(second), "500", Some(second % 3));
         }

@@ -1,10 +1,10 @@
 //! What is sent next (E2, E4, E6, the priorities of E10), and when to look again.
 
 use super::batch::Batch;
-use super::delivery::with_doubt;
+use super::defects::broken;
 use super::inquest::Inquest;
 use super::order::CollectionId;
-use super::record::{Ending, Kind, Sequence};
+use super::record::{Ending, Sequence};
 use super::request::{Call, Request, RequestId};
 use super::{Engine, Flight, Time, Waiting, Work};
 
@@ -107,7 +107,10 @@ impl Engine {
         if now < held_until {
             return Step::Rest(Some(held_until));
         }
-        let idle = self.limiter.limit().saturating_sub(self.in_flight());
+        let mut idle = self.limiter.limit().saturating_sub(self.in_flight());
+        if broken!(self.config.defect, IgnoresTheLimit) {
+            idle = 1;
+        }
         if idle == 0 {
             return Step::Rest(None);
         }
@@ -196,7 +199,10 @@ impl Engine {
             return Step::Rest(None);
         };
         let draining = self.waits.is_draining() || self.closing.is_some();
-        let lingered_at = self.sealing.lingered_at(ready, &self.order).unwrap_or(now);
+        let mut lingered_at = self.sealing.lingered_at(ready, &self.order).unwrap_or(now);
+        if broken!(self.config.defect, LingersForEver) {
+            lingered_at += Time::from_secs(3600);
+        }
         if draining || lingered_at <= now || self.waits.wants_room() {
             let rows = if draining {
                 self.sealing.share(ready.len(), idle)
@@ -267,6 +273,7 @@ impl Engine {
             }
         }
         if !matches!(work, Work::RenewToken) {
+            self.authorization.one_more(now);
             self.counts.requests += 1;
             let again = match &mut work {
                 Work::Batch(batch) => {
@@ -332,48 +339,6 @@ impl Engine {
         self.later.insert((at, number), Waiting { work, deadline });
     }
 
-    /// Ends what is past its deadline while it waits.
-    pub(super) fn expire(&mut self, now: Time) {
-        let expired: Vec<(Time, u64)> = self
-            .later
-            .iter()
-            .filter(|(_, waiting)| waiting.deadline.is_some_and(|deadline| deadline <= now))
-            .map(|(key, _)| *key)
-            .collect();
-        let any = !expired.is_empty();
-        for key in expired {
-            let Some(waiting) = self.later.remove(&key) else {
-                continue;
-            };
-            if let Some(work) = self.without_expired(waiting.work, now) {
-                self.put_off(work, key.0);
-            }
-        }
-        if any {
-            self.consider_giving_up_the_server(now);
-        }
-        for sequence in self.read_back.expire(now) {
-            self.end_unread(sequence);
-        }
-        if self.read_back.is_over() {
-            let unread: Vec<RequestId> = self
-                .flights
-                .iter()
-                .filter(|(_, flight)| matches!(flight.work, Work::ReadBack(_)))
-                .map(|(id, _)| *id)
-                .collect();
-            for id in unread {
-                if let Some(Flight {
-                    work: Work::ReadBack(sequence),
-                    ..
-                }) = self.flights.remove(&id)
-                {
-                    self.end_unread(sequence);
-                }
-            }
-        }
-    }
-
     /// Parked records hold nothing up for ever: once nothing else is left to do, in a final drain or for a submit that waits for
     /// room, they are sent once more and whatever comes then is final. Whether any were.
     pub(super) fn give_last_chances(&mut self, now: Time) -> bool {
@@ -389,7 +354,11 @@ impl Engine {
                 .values()
                 .all(|flight| matches!(flight.work, Work::RenewToken))
             && self.inquests.is_empty();
-        if self.closed || !stuck || !(draining || self.waits.wants_room()) {
+        if broken!(self.config.defect, GivesNoLastChance)
+            || self.closed
+            || !stuck
+            || !(draining || self.waits.wants_room())
+        {
             return false;
         }
         let chances = if draining { usize::MAX } else { self.sealing.rows };
@@ -408,32 +377,5 @@ impl Engine {
             self.order.hurry(sequence);
         }
         true
-    }
-
-    /// While the server is given up, one new record a pause is sent to see whether it is back; the others fail at once.
-    pub(super) fn admit_while_given_up(&mut self, sequence: Sequence, now: Time) {
-        if self.closed {
-            self.finish(sequence, Ending::Failed("submitted after close".into()));
-            return;
-        }
-        let Some(why) = self.health.is_open().map(str::to_owned) else {
-            return;
-        };
-        let Some(entry) = self.order.get(sequence) else { return };
-        let collection = entry.collection;
-        let is_ready = self
-            .order
-            .ready_in(collection)
-            .is_some_and(|ready| ready.oldest() == Some(sequence));
-        let quiet = self.flights.is_empty() && self.at_once.is_empty() && now >= self.limiter.pause_until();
-        if entry.kind() == Kind::Create && is_ready && quiet {
-            self.order.take(&[sequence]);
-            self.at_once.push(Work::Batch(Batch {
-                probe: true,
-                ..Batch::new(collection, vec![sequence])
-            }));
-        } else {
-            self.finish(sequence, Ending::Failed(with_doubt(&why, false).into()));
-        }
     }
 }

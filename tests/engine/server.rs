@@ -10,8 +10,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use openmetadata_bulksink::engine::{Answer, Call, Fault, Kind, Request, RequestId, Response, Sequence};
 
+use rustc_hash::FxHashMap;
+
 use crate::stream::{Stream, Temper};
 use crate::weather::{Garbled, Trouble, Weather, Work};
+
+/// What a firewall answers to a body that it dislikes.
+pub const FIREWALL: &str = "the firewall objects";
 
 /// How the server is made and how fast it is.
 #[derive(Debug, Clone)]
@@ -45,6 +50,8 @@ pub struct Profile {
     pub reports_duplicates: bool,
     /// Refused rows are echoed as whole objects.
     pub echoes: bool,
+    /// Chance that somebody else deletes an entity that a request has just written.
+    pub vanish: f64,
     /// A server that takes and writes all rows answers by counters alone.
     pub counts_only: bool,
 }
@@ -75,6 +82,7 @@ impl Default for Profile {
             refuses_all: None,
             reports_duplicates: false,
             echoes: false,
+            vanish: 0.0,
             counts_only: false,
         }
     }
@@ -224,7 +232,11 @@ pub struct Server {
     pub bulk_requests: u64,
     pub rows: u64,
     pub renewed: Option<Duration>,
+    /// Source hashes that are not those of the submitted bodies.
+    pub hashes: FxHashMap<usize, String>,
     token_failures: u32,
+    /// Entities that somebody else has deleted once.
+    pub vanished: Vec<bool>,
     /// An attempt committed after a later one was answered, for these entities: the last body may be an older one.
     pub overtaken: Vec<bool>,
 }
@@ -258,7 +270,9 @@ impl Server {
             bulk_requests: 0,
             rows: 0,
             renewed: None,
+            hashes: FxHashMap::default(),
             token_failures: weather.token_failures,
+            vanished: vec![false; stream.entities.len()],
             overtaken: vec![false; stream.entities.len()],
         }
     }
@@ -411,8 +425,8 @@ impl Server {
             return Some(error(400, "this collection takes nothing today", None));
         }
         let temper = |wanted| rows.iter().find(|row| stream.specs[row.spec].temper == wanted);
-        if let Some(row) = temper(Temper::Offensive) {
-            return Some(error(400, &format!("firewall objects to {}", row.spec), None));
+        if temper(Temper::Offensive).is_some() {
+            return Some(error(400, FIREWALL, None));
         }
         if temper(Temper::Toxic).is_some() {
             return Some(error(500, "UnhandledServerException: toxic row", None));
@@ -489,6 +503,13 @@ impl Server {
                 self.bulk_reply(&rows, &verdicts, stream, rng)
             }
         };
+        if rng.f64() < self.profile.vanish {
+            if let Some(row) = rng.choice(flight.sent.rows()) {
+                let entity = stream.specs[row.spec].entity;
+                self.stored[entity].there = false;
+                self.vanished[entity] = true;
+            }
+        }
         flight.reply = Some(reply);
         Ok(())
     }
@@ -515,9 +536,10 @@ impl Server {
             reply.missing.extend(for_patch.then_some((0, entity)));
             return reply;
         }
+        let hash = |spec: usize| self.hashes.get(&spec).cloned().unwrap_or_else(|| format!("h{spec}"));
         let hash = self.stored[entity]
             .spec
-            .map(|spec| format!(",\"sourceHash\":\"h{spec}\""));
+            .map(|spec| format!(",\"sourceHash\":\"{}\"", hash(spec)));
         Reply::well(format!("{{\"id\":\"id-{entity}\"{}}}", hash.unwrap_or_default()))
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use openmetadata_bulksink::engine::{Fqn, Kind, Payload, Record};
 use rustc_hash::FxHashMap;
+use serde_json::Value;
 
 /// What the server makes of a body, whatever the weather.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -222,9 +223,21 @@ pub fn number_of(body: &[u8]) -> Option<usize> {
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
-/// The number of the life cycle that rides in a create request.
-pub fn embedded_number(body: &[u8]) -> Option<usize> {
-    const MARK: &[u8] = b"\"lifeCycle\":";
-    let at = body.windows(MARK.len()).rposition(|window| window == MARK)?;
-    number_of(&body[at + MARK.len()..])
+/// What a create request holds beside what was submitted.
+pub struct Embedded {
+    /// The number of the create request.
+    pub number: usize,
+    pub life_cycle: usize,
+    pub hash: Option<String>,
+}
+
+/// Reads a create request in which a life cycle rides.
+pub fn embedded(body: &[u8]) -> Option<Embedded> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let number = |value: &Value| value.get("n")?.as_u64().and_then(|number| usize::try_from(number).ok());
+    Some(Embedded {
+        number: number(&body)?,
+        life_cycle: number(body.get("lifeCycle")?)?,
+        hash: body.get("sourceHash").and_then(Value::as_str).map(str::to_owned),
+    })
 }

@@ -11,8 +11,8 @@ use openmetadata_bulksink::engine::{
 
 use crate::books::{Books, Rules, Tolerance, Verdicts};
 use crate::server::{Flight, Profile, Row, Sent, Server};
-use crate::stream::{embedded_number, number_of, Stream};
-use crate::weather::Weather;
+use crate::stream::{embedded, number_of, Stream};
+use crate::weather::{Trouble, Weather};
 
 /// What one thread of the application does next.
 #[derive(Debug, Clone)]
@@ -347,7 +347,11 @@ impl World {
         while let Some(wait) = self.engine.poll_wait() {
             fruitful = true;
             self.say(|| format!("  {wait:?} ended"));
-            self.books.wait_ended(wait, &self.setup.stream)?;
+            if let Some(Scope::Room { bytes, place }) = self.books.wait_ended(wait, &self.setup.stream)? {
+                if !self.engine.has_room(bytes, place) {
+                    return Err(format!("{wait:?} for room for {bytes} bytes ended, and there is none"));
+                }
+            }
             let now = self.now;
             let Some(thread) = self.threads.iter().position(|t| t.blocked == Some(wait)) else {
                 return Err(format!("{wait:?} ended, and no thread waits for it"));
@@ -442,26 +446,32 @@ impl World {
         Ok(())
     }
 
-    fn row(&self, spec: usize, body: &[u8]) -> Result<Row, String> {
-        let own = &self.setup.stream.specs[spec].body;
-        let sequence = self.books.record_of(spec, &self.setup.stream)?;
-        let embedded = if own.len() == body.len() {
+    fn row(&mut self, body: &[u8]) -> Result<Row, String> {
+        let rides = if number_of(body).is_some() {
             None
         } else {
-            embedded_number(body)
+            embedded(body)
         };
-        if own.len() != body.len() && embedded.is_none() {
+        let spec = match &rides {
+            Some(rides) => rides.number,
+            None => number_of(body).ok_or_else(|| format!("unknown body {}", String::from_utf8_lossy(body)))?,
+        };
+        let sequence = self.books.record_of(spec, &self.setup.stream)?;
+        if rides.is_none() && self.setup.stream.specs[spec].body != body {
             return Err(format!("the body of record {sequence} was changed"));
         }
-        Ok(Row {
+        let row = Row {
             sequence,
             spec,
-            embedded,
-        })
+            embedded: rides.as_ref().map(|rides| rides.life_cycle),
+        };
+        if let Some(hash) = rides.and_then(|rides| rides.hash) {
+            self.server.hashes.insert(spec, hash);
+        }
+        Ok(row)
     }
 
     fn send(&mut self, request: &Request) -> Checked {
-        let known = |body: &[u8]| number_of(body).ok_or_else(|| format!("unknown body {body:?}"));
         let sent = match &request.call {
             Call::PutBulk { collection, rows } => {
                 let bytes: usize = rows.iter().map(bytes::Bytes::len).sum();
@@ -472,7 +482,7 @@ impl World {
                     return Err(format!("a batch of {bytes} bytes"));
                 }
                 self.report.batches.push(rows.len());
-                let rows: Result<Vec<Row>, String> = rows.iter().map(|body| self.row(known(body)?, body)).collect();
+                let rows: Result<Vec<Row>, String> = rows.iter().map(|body| self.row(body)).collect();
                 let rows = rows?;
                 let of_another = |row: &&Row| {
                     let spec = &self.setup.stream.specs[row.spec];
@@ -483,9 +493,9 @@ impl World {
                 }
                 Sent::Bulk(rows)
             }
-            Call::PutOne { row, .. } => Sent::One(self.row(known(row)?, row)?),
+            Call::PutOne { row, .. } => Sent::One(self.row(row)?),
             Call::PatchLifeCycle { entity, life_cycle, .. } => {
-                let row = self.row(known(life_cycle)?, life_cycle)?;
+                let row = self.row(life_cycle)?;
                 match entity {
                     Target::Name(_) => Sent::PatchByName(row),
                     Target::Id(_) => Sent::PatchById(row),
@@ -591,7 +601,7 @@ impl World {
         }
         self.books.answered(&flight, &reply, self.now);
         if !flight.worked && flight.plan.work_at.is_some() {
-            let gateway_goes_on = matches!(flight.plan.trouble, Some(crate::weather::Trouble::Gateway { .. }));
+            let gateway_goes_on = matches!(flight.plan.trouble, Some(Trouble::Gateway { .. }));
             if self.setup.profile.stops_with_connection && !gateway_goes_on {
                 flight.worked = true;
             }
@@ -666,6 +676,14 @@ impl World {
             )
         });
         self.books.submitted(sequence, spec, &self.setup.stream, self.now)?;
+        let stats = self.engine.stats(self.now);
+        let (most, embedded) = (self.setup.config.budget_bytes, 100 * self.books.accounts.len());
+        if stats.pending > 1 && stats.pending_bytes > most + embedded {
+            return Err(format!(
+                "{} bytes are pending, and {most} are allowed",
+                stats.pending_bytes
+            ));
+        }
         self.told()
     }
 
@@ -719,8 +737,15 @@ impl World {
             return Err(format!("{} waits never ended", self.books.open_waits()));
         }
         self.check_nothing_is_kept()?;
+        // Whatever is redirected, or has no route, fails or is split at once: that is no storm of repetitions.
+        let repeats = !self
+            .setup
+            .weather
+            .outages
+            .iter()
+            .any(|outage| matches!(outage.trouble, Trouble::Misdirected(_) | Trouble::Status(404)));
         let most = 150 + self.down_for.as_secs();
-        if self.report.requests_while_down > most {
+        if repeats && self.report.requests_while_down > most {
             return Err(format!(
                 "{} requests while the server was down for {:?}",
                 self.report.requests_while_down, self.down_for

@@ -1,8 +1,9 @@
 """The differences between two normalised states of the reference server.
 
-Equal means: the same collections, FQNs and entities. One thing may differ, and is named here: where a table has
-foreign keys, they may have come with the table or in a patch behind it; then the order of its constraints, its
-`sourceHash`, and the `ordinalPosition` of its columns (upstream's patch numbers them) tell nothing.
+Equal means: the same collections, FQNs and entities, with one exception. A foreign key may have come with its table,
+or in upstream's patch behind it, which puts it last, numbers the columns and leaves `sourceHash` as it was. So where
+a table has foreign keys on both sides, the order of its constraints, its `sourceHash`, and a column's number that
+only repeats its place, do not count.
 """
 
 from __future__ import annotations
@@ -33,8 +34,15 @@ class Difference:
         return f"{place}: {self.first} | {self.second}"
 
 
-def compare(first: State, second: State, *, ignore: Iterable[str] = ()) -> list[Difference]:
-    """All differences, in the order of collections and FQNs. ignore: top-level keys of entities that do not count."""
+def compare(
+    first: State, second: State, *, ignore: Iterable[str] = (), first_loses_keys: bool = False
+) -> list[Difference]:
+    """All differences, in the order of collections and FQNs.
+
+    ignore: top-level keys of entities that do not count. first_loses_keys: the first state is one of upstream up to
+    1.13, whose sink loses foreign keys of tables that are still in its buffer, and all other constraints of a table
+    that it patches a key into: there the second may have more constraints, if foreign keys are among them.
+    """
     ignored = frozenset(ignore)
     found = []
     for collection in sorted({*first, *second}):
@@ -44,8 +52,8 @@ def compare(first: State, second: State, *, ignore: Iterable[str] = ()) -> list[
             if one is None or other is None:
                 found.append(Difference(collection, fqn, "", _presence(one), _presence(other)))
                 continue
-            one, other = _comparable(one, ignored), _comparable(other, ignored)
-            for path, left, right in _differences("", one, other):
+            pair = _comparable(one, other, ignored, first_loses_keys=first_loses_keys)
+            for path, left, right in _differences("", *pair):
                 found.append(Difference(collection, fqn, path, _short(left), _short(right)))
     return found
 
@@ -64,17 +72,36 @@ def describe(differences: list[Difference], most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _comparable(entity: Any, ignored: frozenset[str]) -> Any:
-    if not isinstance(entity, Mapping):
-        return entity
-    kept = {key: value for key, value in entity.items() if key not in ignored}
-    constraints = kept.get("tableConstraints") or []
-    if any(constraint.get("constraintType") == "FOREIGN_KEY" for constraint in constraints):
-        kept["tableConstraints"] = sorted(constraints, key=lambda constraint: json.dumps(constraint, sort_keys=True))
-        kept.pop("sourceHash", None)
-        columns = kept.get("columns") or []
-        kept["columns"] = [{key: column[key] for key in column if key != "ordinalPosition"} for column in columns]
-    return kept
+def _comparable(one: Any, other: Any, ignored: frozenset[str], *, first_loses_keys: bool) -> tuple[Any, Any]:
+    """Two entities without what does not count."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return one, other
+    pair = [{key: value for key, value in entity.items() if key not in ignored} for entity in (one, other)]
+    with_keys = [_has_foreign_key(entity) for entity in pair]
+    if not with_keys[1] or not (with_keys[0] or first_loses_keys):
+        return pair[0], pair[1]
+    for entity in pair:
+        entity["tableConstraints"] = sorted(entity.get("tableConstraints") or [], key=_as_text)
+        entity["columns"] = [_unnumbered(column, place) for place, column in enumerate(entity["columns"], 1)]
+        entity.pop("sourceHash", None)
+    if first_loses_keys:
+        known = {_as_text(constraint) for constraint in pair[1]["tableConstraints"]}
+        if all(_as_text(constraint) in known for constraint in pair[0]["tableConstraints"]):
+            pair[0]["tableConstraints"] = pair[1]["tableConstraints"]
+    return pair[0], pair[1]
+
+
+def _has_foreign_key(entity: Entity) -> bool:
+    constraints = entity.get("tableConstraints") or []
+    return any(constraint.get("constraintType") == "FOREIGN_KEY" for constraint in constraints)
+
+
+def _unnumbered(column: Mapping[str, Any], place: int) -> dict[str, Any]:
+    return {key: value for key, value in column.items() if (key, value) != ("ordinalPosition", place)}
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _differences(path: str, first: Any, second: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -23,6 +23,11 @@ CHILD = Path(__file__).resolve().parent / "child.py"
 _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "http_proxy", "HTTP_PROXY")
 
 
+# Upstream makes lists from sets of names (columns of constraints, for one); two runs are comparable only if the order
+# of a set is the same in both.
+_SAME_IN_ALL_RUNS = {"PYTHONHASHSEED": "0"}
+
+
 class RunFailed(Exception):
     """The child process died or did not answer; the text holds the end of its output."""
 
@@ -108,7 +113,7 @@ class Session:
                     stderr=log,
                     pass_fds=[writer],
                     cwd=self._folder.name,
-                    env={**inherited, **(variables or {})},
+                    env={**inherited, **_SAME_IN_ALL_RUNS, **(variables or {})},
                     text=True,
                 )
         finally:

@@ -59,5 +59,27 @@ def test_foreign_keys_may_have_come_later() -> None:
     assert compare(first, _state(tableConstraints=constraints[:1]))
 
 
+def test_columns_may_be_numbered_by_their_place_where_keys_came_later() -> None:
+    key = [{"constraintType": "FOREIGN_KEY", "columns": ["a"], "referredColumns": ["s.d.p.u.a"]}]
+    plain, numbered, misnumbered = (
+        [{"name": "a", **place}] for place in ({}, {"ordinalPosition": 1}, {"ordinalPosition": 2})
+    )
+    first = _state(tableConstraints=key, columns=plain)
+    assert compare(first, _state(tableConstraints=key, columns=numbered)) == []
+    assert compare(first, _state(tableConstraints=key, columns=misnumbered))
+    assert compare(_state(columns=plain), _state(columns=numbered))
+
+
+def test_upstream_up_to_1_13_may_have_lost_keys() -> None:
+    primary = {"constraintType": "PRIMARY_KEY", "columns": ["a"]}
+    foreign = {"constraintType": "FOREIGN_KEY", "columns": ["b"], "referredColumns": ["s.d.p.u.a"]}
+    whole = _state(tableConstraints=[primary, foreign])
+    for lossy in (_state(tableConstraints=[primary], sourceHash="2"), _state(tableConstraints=[foreign])):
+        assert compare(lossy, whole, first_loses_keys=True) == []
+        assert compare(lossy, whole)
+        assert compare(whole, lossy, first_loses_keys=True)
+    assert compare(_state(), _state(tableConstraints=[primary]), first_loses_keys=True)
+
+
 def test_ignored_keys_do_not_count() -> None:
     assert compare(_state(), _state(sourceHash="2"), ignore=["sourceHash"]) == []

@@ -395,7 +395,6 @@ pub static ON_REQUEST: &[&str] = &[
     "policies",
     "parents",
     "defaultRoles",
-    "testSuite",
     "testSuites",
     "tests",
     "testCaseResult",

@@ -76,6 +76,8 @@ pub struct Switches {
     pub refuse_unknown_properties: bool,
     /// How long a connection may idle before it is closed, in seconds.
     pub idle_timeout_s: f64,
+    /// What `GET /v1/system/version` answers, where that is not the profile's version.
+    pub version: Option<String>,
     /// The only token that the bot may use now; another one is what it was before a rotation.
     pub bot_token: String,
 }
@@ -95,6 +97,7 @@ impl Default for Switches {
             stop_when_client_leaves: false,
             refuse_unknown_properties: true,
             idle_timeout_s: 60.0,
+            version: None,
             bot_token: crate::auth::bot_token(),
         }
     }

@@ -6,11 +6,14 @@ use std::collections::HashSet;
 use serde_json::{json, Value};
 
 use crate::catalogue::{COMMON_LINKS, KINDS, ON_REQUEST};
+use crate::config::Profile;
 use crate::entity::{Attributes, Entity, Id};
 use crate::fqn;
 use crate::kinds::{self, Form, KindId, Link, Naming};
+use crate::mapping;
 use crate::reply::Refusal;
 use crate::store::{Include, Store};
+use crate::write;
 
 /// What `fields=` asks for.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +95,21 @@ pub fn expand(store: &Store, kind: KindId, name: &str, entity: &Entity, fields: 
         }
         "dataQuality/testCases" => {
             out.insert("entityFQN".into(), json!(fqn::parent(name)));
+            let link = out.get("entityLink").and_then(Value::as_str).unwrap_or_default();
+            let suite = mapping::link_parts(link)
+                .map(|(_, table, _)| write::basic_suite(table))
+                .unwrap_or_default();
+            let suites = kinds::at("dataQuality/testSuites");
+            if let Some(entity) = store.entity(suites, &suite) {
+                out.insert("testSuite".into(), store.reference(suites, &suite, entity));
+            }
+        }
+        "glossaryTerms" if store.line >= Profile::V1_13 => {
+            if let Some(Value::Array(terms)) = out.get_mut("relatedTerms") {
+                terms
+                    .iter_mut()
+                    .for_each(|term| *term = json!({"relationType": "relatedTo", "term": term}));
+            }
         }
         _ => {}
     }
@@ -134,7 +152,7 @@ fn default_lists(kind: KindId, fields: &Fields, out: &mut Attributes) {
         "dataModels",
         "dashboards",
     ] {
-        if fields.has(field) && kinds::may_show(kind, field) {
+        if fields.has(field) && kinds::may_create(kind, field) {
             out.entry(field).or_insert_with(|| json!([]));
         }
     }
@@ -284,6 +302,9 @@ pub fn contract(store: &Store, kind: KindId, patched: Value) -> Result<Attribute
     if let Some(Value::Array(columns)) = out.get_mut("columns") {
         columns.iter_mut().for_each(unname_column);
     }
+    if entry.path == "dataQuality/testCases" {
+        out.remove("testSuite");
+    }
     out.retain(|_, value| !value.is_null());
     Ok(out)
 }
@@ -306,6 +327,8 @@ fn unname_column(column: &mut Value) {
 
 /// A reference in the form that its link keeps; what it names must exist.
 fn from_reference(store: &Store, link: &Link, value: &Value) -> Result<Value, Refusal> {
+    // From 1.13 on a related term is wrapped with the kind of its relation.
+    let value = value.get("term").unwrap_or(value);
     let Some(object) = value.as_object() else {
         return Ok(value.clone());
     };

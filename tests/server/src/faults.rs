@@ -42,7 +42,7 @@ pub struct Match {
     pub fqn: Option<String>,
     /// Only bodies larger than this.
     pub body_over: Option<usize>,
-    /// Only while more requests than this are in work, this one included.
+    /// Only while more requests than this are in work, this one included; of its class, where `class` is given.
     pub in_work_over: Option<usize>,
 }
 
@@ -292,6 +292,8 @@ pub struct Facts<'a> {
     pub body: usize,
     /// Requests in work.
     pub in_work: usize,
+    /// Those of this class.
+    pub in_work_of_class: usize,
     /// The FQNs that the request writes or names; nothing before the body is read.
     pub fqns: Option<&'a [String]>,
 }
@@ -357,6 +359,14 @@ impl Plan {
 }
 
 impl Match {
+    fn in_work(&self, facts: &Facts<'_>) -> usize {
+        if self.class.is_some() {
+            facts.in_work_of_class
+        } else {
+            facts.in_work
+        }
+    }
+
     fn holds(&self, facts: &Facts<'_>) -> bool {
         self.method.as_deref().is_none_or(|method| method == facts.method)
             && self.class.is_none_or(|class| class == facts.class)
@@ -367,6 +377,7 @@ impl Match {
             && self.path.as_deref().is_none_or(|part| facts.path.contains(part))
             && self.body_over.is_none_or(|bytes| facts.body > bytes)
             && self.in_work_over.is_none_or(|number| facts.in_work > number)
+            && self.in_work_over.is_none_or(|number| self.in_work(facts) > number)
             && self
                 .fqn
                 .as_deref()
@@ -448,6 +459,7 @@ mod tests {
             collection: "tables",
             body: 100,
             in_work: 1,
+            in_work_of_class: 1,
             fqns,
         }
     }

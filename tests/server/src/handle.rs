@@ -59,10 +59,14 @@ impl Parsed {
 
 /// Finds out who sends a request and what is in it.
 pub fn parse(shared: &Shared, call: &Call, authorization: Option<&str>) -> Parsed {
-    if call.target == Target::Service(vec!["system".into(), "version".into()]) {
-        return Parsed::answered(system::version(call.profile));
-    }
     let switches = shared.switches();
+    if call.target == Target::Service(vec!["system".into(), "version".into()]) {
+        let version = switches.version.as_deref().unwrap_or(call.profile.version());
+        return Parsed::answered(system::version(version));
+    }
+    if call.target == Target::Page {
+        return Parsed::answered(system::page(&call.method));
+    }
     let who = match auth::authenticate(authorization, &switches, &shared.store()) {
         Ok(who) => who,
         Err(refusal) => return Parsed::answered(refusal.into()),
@@ -245,7 +249,7 @@ fn work(shared: &Shared, call: &Call, row: Option<&Row>, who: &Principal) -> Res
             let reply = system::handle(&mut store, call, words, who)?;
             Ok(reply.unwrap_or_else(system::unknown))
         }
-        (Target::Unknown, _, _) => Ok(system::unknown()),
+        (Target::Unknown | Target::Page, _, _) => Ok(system::unknown()),
         _ => not_allowed(),
     }
 }

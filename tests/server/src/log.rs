@@ -50,7 +50,7 @@ pub struct Log {
     /// Numbers given.
     pub given: u64,
     /// Requests in work.
-    pub in_work: usize,
+    in_work: usize,
     /// The most there ever were.
     pub max_in_work: usize,
     /// The same by class.
@@ -89,6 +89,11 @@ impl Log {
         *now += 1;
         *most = (*most).max(*now);
         self.given
+    }
+
+    /// How many requests are in work, and how many of a class.
+    pub fn in_work(&self, class: Class) -> (usize, usize) {
+        (self.in_work, self.by_class.get(&class).map_or(0, |(now, _)| *now))
     }
 
     /// A request turns out to be of another class.

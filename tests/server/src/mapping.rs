@@ -141,23 +141,21 @@ pub fn type_of(reference: &Reference) -> Result<KindId, Refusal> {
     kinds::by_type(name).ok_or_else(|| Refusal::new(404, format!("Entity type {name} not found")))
 }
 
+/// The parts of an entity link, `<#E::table::s.d.s.t::columns::c>`: type, FQN, and column if there is one.
+pub fn link_parts(link: &str) -> Option<(&str, &str, Option<&str>)> {
+    let mut parts = link.strip_prefix("<#E::")?.strip_suffix('>')?.split("::");
+    let (entity_type, name) = (parts.next()?, parts.next()?);
+    let column = (parts.next() == Some("columns")).then(|| parts.next()).flatten();
+    Some((entity_type, name, column))
+}
+
 /// The FQN that the entity link of a test case points to.
 fn linked(store: &Store, row: &Row) -> Result<String, Refusal> {
     let link = row.string("entityLink")?.unwrap_or_default();
-    let parts: Vec<&str> = link
-        .trim_start_matches("<#E::")
-        .trim_end_matches('>')
-        .split("::")
-        .collect();
-    let [entity_type, name, rest @ ..] = &parts[..] else {
-        return Err(Refusal::bad(format!("Invalid entity link {link}")));
-    };
-    let kind = kinds::by_type(entity_type).ok_or_else(|| Refusal::bad(format!("Invalid entity link {link}")))?;
-    let fqn = by_name(store, kind, name)?;
-    Ok(match rest {
-        ["columns", column, ..] => fqn::child(&fqn, column),
-        _ => fqn,
-    })
+    let invalid = || Refusal::bad(format!("Invalid entity link {link}"));
+    let (entity_type, name, column) = link_parts(&link).ok_or_else(invalid)?;
+    let fqn = by_name(store, kinds::by_type(entity_type).ok_or_else(invalid)?, name)?;
+    Ok(column.map_or_else(|| fqn.clone(), |column| fqn::child(&fqn, column)))
 }
 
 fn check_link(store: &Store, link: &Link, row: &Row) -> Result<(), Refusal> {

@@ -63,6 +63,8 @@ pub enum Target {
     Search(Vec<String>),
     /// Anything else below `/v1/` that this server knows (`system.rs`, `pipelines.rs`).
     Service(Vec<String>),
+    /// Outside of `/api`: the web interface.
+    Page,
     /// Nothing that this server knows.
     Unknown,
 }
@@ -92,7 +94,8 @@ pub fn target(path: &str) -> Target {
     let words = words(path);
     let rest = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["api", "v1", ..] => &words[2..],
-        _ => return Target::Unknown,
+        ["api", ..] => return Target::Unknown,
+        _ => return Target::Page,
     };
     let Some(first) = rest.first() else {
         return Target::Unknown;
@@ -174,7 +177,7 @@ impl Target {
             Target::Lineage(_) => "lineage",
             Target::Search(_) => "search",
             Target::Service(words) => words.first().map_or("", String::as_str),
-            Target::Unknown => "",
+            Target::Page | Target::Unknown => "",
         }
     }
 }
@@ -226,7 +229,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_unknown() {
-        assert_eq!(target("/tables"), Target::Unknown);
+        assert_eq!(target("/v1/tables"), Target::Page);
+        assert_eq!(target("/api/v2/tables"), Target::Unknown);
         assert_eq!(target("/api/v1/nonsense"), Target::Unknown);
         assert_eq!(target("/api/v1/tables/nonsense"), Target::Unknown);
     }

@@ -90,7 +90,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         status: 0,
         connection,
         fault: None,
-        unknown: target == Target::Unknown,
+        unknown: matches!(target, Target::Unknown | Target::Page),
         body: None,
     };
     let mut noted = Noted {
@@ -99,7 +99,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         entry: Some(entry),
         place: 0,
     };
-    let in_work = shared.log().in_work;
+    let (in_work, in_work_of_class) = shared.log().in_work(class);
     let early = shared.pick_fault(&Facts {
         method: &head.method,
         path,
@@ -110,6 +110,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
             .and_then(|text| text.parse().ok())
             .unwrap_or(0),
         in_work,
+        in_work_of_class,
         fqns: None,
     });
     if let Some((name, _)) = early {
@@ -157,7 +158,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         Some(reply) => Parsed::answered(reply),
     };
     noted.entry().rows = parsed.rows.len();
-    let in_work = shared.log().in_work;
+    let (in_work, in_work_of_class) = shared.log().in_work(class);
     let fault = shared.pick_fault(&Facts {
         method: &call.method,
         path: &call.path,
@@ -165,6 +166,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         collection: call.target.collection(),
         body: noted.entry().bytes,
         in_work,
+        in_work_of_class,
         fqns: Some(&parsed.fqns),
     });
     noted.entry().fault = fault.as_ref().map(|(name, _)| name.clone());

@@ -58,6 +58,8 @@ impl Shared {
             closed_until: None,
             stopped: false,
         };
+        let mut store = Store::new(config.keep_bodies, config.seed);
+        store.line = config.profile;
         Arc::new(Shared {
             seed: config.seed,
             log_bodies: config.log_bodies,
@@ -65,7 +67,7 @@ impl Shared {
             keep_bodies: config.keep_bodies,
             initial_latency: config.latency.clone(),
             started: Instant::now(),
-            store: Mutex::new(Store::new(config.keep_bodies, config.seed)),
+            store: Mutex::new(store),
             log: Mutex::default(),
             order: Mutex::default(),
             plan: Mutex::default(),
@@ -124,6 +126,7 @@ impl Shared {
     /// Another release line.
     pub fn set_profile(&self, profile: Profile) {
         *lock(&self.profile) = profile;
+        self.store().line = profile;
     }
 
     /// The fixed search index.
@@ -170,7 +173,9 @@ impl Shared {
 
     /// Everything as it was at the start, except profile and switches.
     pub fn reset(&self) {
-        *self.store() = Store::new(self.keep_bodies, self.seed);
+        let mut fresh = Store::new(self.keep_bodies, self.seed);
+        fresh.line = self.profile();
+        *self.store() = fresh;
         self.log().reset();
         *self.order() = OrderChecker::default();
         self.set_rules(Vec::new());

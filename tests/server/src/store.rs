@@ -10,6 +10,7 @@ use md5::{Digest, Md5};
 use serde_json::{json, Value};
 
 use crate::catalogue::KINDS;
+use crate::config::Profile;
 use crate::entity::{Content, Entity, Id, Version};
 use crate::fqn;
 use crate::kinds::{self, KindId};
@@ -81,6 +82,8 @@ pub struct Store {
     pub settings: BTreeMap<String, Value>,
     /// Earlier versions, by collection and FQN, oldest first.
     pub history: HashMap<Node, Vec<Value>>,
+    /// The release line, where the form of an answer depends on it.
+    pub line: Profile,
     keep_bodies: bool,
     principals: Vec<Arc<str>>,
     ids_given: u64,
@@ -116,6 +119,7 @@ impl Store {
             custom_properties: BTreeMap::new(),
             settings: BTreeMap::new(),
             history: HashMap::new(),
+            line: Profile::default(),
             keep_bodies,
             principals: Vec::new(),
             ids_given: 0,

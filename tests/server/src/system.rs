@@ -20,8 +20,18 @@ pub fn unknown() -> Reply {
 }
 
 /// `GET /v1/system/version`, which needs no token.
-pub fn version(profile: Profile) -> Reply {
-    Reply::ok(&json!({"version": profile.version(), "revision": "reference", "timestamp": now_ms()}))
+pub fn version(version: &str) -> Reply {
+    Reply::ok(&json!({"version": version, "revision": "reference", "timestamp": now_ms()}))
+}
+
+/// What lies outside of `/api` is the web interface: a page for whatever is asked.
+pub fn page(method: &str) -> Reply {
+    let status = if method == "GET" { 200 } else { 405 };
+    Reply::text(
+        status,
+        "text/html",
+        "<!DOCTYPE html><html><head><title>OpenMetadata</title></head><body></body></html>",
+    )
 }
 
 /// Everything else. Nothing: the route is not known.
@@ -113,9 +123,8 @@ fn reports(
     if call.method == "GET" {
         if let Some(run) = run {
             let found = held.into_iter().find(|report| report["runId"] == *run);
-            return found
-                .map(|report| Reply::ok(&report))
-                .ok_or_else(|| Refusal::not_found("pipelineStatus", run));
+            // A run that was never reported is nothing, not an error: the client takes it for a new one.
+            return Ok(found.map_or_else(|| Reply::empty(204), |report| Reply::ok(&report)));
         }
         let total = held.len();
         return Ok(Reply::ok(&json!({"data": held, "paging": {"total": total}})));

@@ -332,13 +332,16 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Unreadable> {
 
 fn render_head(reply: &Reply, keep_alive: bool, length: usize) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status, reason(reply.status));
-    if !reply.body.is_empty() || !reply.content_type.is_empty() {
+    let has_body = reply.status != 204;
+    if has_body && !reply.content_type.is_empty() {
         head.push_str(&format!("Content-Type: {}\r\n", reply.content_type));
     }
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    head.push_str(&format!("Content-Length: {length}\r\n"));
+    if has_body {
+        head.push_str(&format!("Content-Length: {length}\r\n"));
+    }
     if !keep_alive {
         head.push_str("Connection: close\r\n");
     }

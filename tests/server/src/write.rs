@@ -12,7 +12,7 @@ use crate::entity::{Content, Entity, Version};
 use crate::expand::{expand, Fields};
 use crate::fqn;
 use crate::kinds::{self, KindId};
-use crate::mapping::Draft;
+use crate::mapping::{self, Draft};
 use crate::merge::{self, Rules};
 use crate::reply::Refusal;
 use crate::row::Row;
@@ -71,7 +71,29 @@ pub fn write(
         deleted: false,
     };
     store.insert(kind, draft.fqn.clone(), entity);
+    if KINDS[kind].path == "dataQuality/testCases" {
+        add_basic_suite(store, row)?;
+    }
     Ok(Written::Created)
+}
+
+/// The first test case of a table brings the table's own test suite.
+fn add_basic_suite(store: &mut Store, row: &Row) -> Result<(), Refusal> {
+    let link = row.string("entityLink")?.unwrap_or_default();
+    let Some((_, table, _)) = mapping::link_parts(&link) else {
+        return Ok(());
+    };
+    let (suites, name) = (kinds::at("dataQuality/testSuites"), basic_suite(table));
+    if store.entity(suites, &name).is_none() {
+        let attributes = json!({"name": name, "basic": true, "basicEntityReference": table});
+        store.insert_system("dataQuality/testSuites", &name, attributes);
+    }
+    Ok(())
+}
+
+/// The name of a table's own test suite.
+pub fn basic_suite(table: &str) -> String {
+    format!("{table}.testSuite")
 }
 
 /// The text of a query is unique over all services. Returns whether the row is to be taken as written already.

@@ -192,8 +192,17 @@ fn pipeline_reports() {
             json!({"runId": "r", "pipelineState": state}),
         )
     };
+    assert_eq!(
+        api.get("services/ingestionPipelines/svc.p/pipelineStatus/r").status,
+        204
+    );
     report("running");
     assert_eq!(report("success")["fullyQualifiedName"], "svc.p");
+    let state = api.control("GET", "/state?normalized=1", Value::Null);
+    assert_eq!(
+        state["attachments"]["services/ingestionPipelines/svc.p/pipelineStatus"],
+        json!(["success"])
+    );
     let all = api
         .get("services/ingestionPipelines/svc.p/pipelineStatus?startTs=0&endTs=1")
         .body;
@@ -259,6 +268,27 @@ fn a_route_that_is_not_known_is_404_in_the_servers_form_and_noted() {
     assert_eq!((answer.status, &answer.body["code"]), (404, &json!(404)));
     let summary = api.control("GET", "/summary", Value::Null);
     assert_eq!(summary["unknown_routes"], json!(["GET /api/v1/no/such/route"]));
+}
+
+#[test]
+fn outside_of_the_api_is_the_web_interface() {
+    let api = Api::start();
+    let host = api.server.url.trim_end_matches("/api").to_string();
+    let ask = |request: reqwest::blocking::RequestBuilder| request.send().expect("an answer");
+    let page = ask(api.http.get(format!("{host}/v1/system/version")));
+    assert_eq!(page.status().as_u16(), 200);
+    assert!(page.text().expect("text").starts_with("<!DOCTYPE html>"));
+    assert_eq!(
+        ask(api.http.put(format!("{host}/v1/tables/bulk"))).status().as_u16(),
+        405
+    );
+}
+
+#[test]
+fn an_older_version_may_be_claimed() {
+    let api = Api::start();
+    api.switch(json!({"version": "1.10.14", "bulk": false}));
+    assert_eq!(api.get("system/version").body["version"], "1.10.14");
 }
 
 #[test]

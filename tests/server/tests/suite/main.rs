@@ -18,4 +18,5 @@ mod faults;
 mod latency;
 mod memory;
 mod order;
+mod program;
 mod tls;

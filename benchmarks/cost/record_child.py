@@ -1,0 +1,157 @@
+"""Feeds tables to our sink as upstream's workflow would, and says what that cost its thread.
+
+Runs in an environment of upstream with our wheel. Chunks are small enough that the sink never has to wait for room; the
+time between them is not counted. What comes later is: outcomes are accounted for in the next record's call, and the
+last ones in `get_status`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from benchmarks.designs.connection import Connection
+from benchmarks.designs.records import Entity
+from benchmarks.report import workload
+from benchmarks.report.frameworks import Framework, converter, warm_up
+
+# Fewer than the four batches of four workers at which a sink waits for the server.
+CHUNK = 400
+
+Convert = Any
+
+
+def main(descriptor: int) -> None:
+    """One job: {"url", "token", "columns": [...], "records", "series", "callgrind"}."""
+    with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
+        job = json.loads(sys.stdin.readline())
+        answers.write(json.dumps({"result": run(job)}) + "\n")
+
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """A list of series for each number of columns."""
+    convert = converter()
+    warm_up(convert)
+    connection = Connection(job["url"] + "/v1", job["token"])
+    lost = connection.put_one(Entity("services/databaseServices", workload.SERVICE, workload.service_request()))
+    connection.close()
+    if lost:
+        raise SystemExit(f"the database service could not be made: {lost[0].reason}")
+    framework = Framework(job["url"], job["token"])
+    framework.write(convert(Entity("databases", workload.DATABASE, {"name": "dev", "service": workload.SERVICE})))
+    found: dict[str, Any] = {}
+    for columns in job["columns"]:
+        for number in range(job["series"]):
+            schema = f"{workload.DATABASE}.columns_{columns}_{number}"
+            body = {"name": schema.rsplit(".", 1)[1], "database": workload.DATABASE}
+            framework.write(convert(Entity("databaseSchemas", schema, body)))
+            tables = [convert(workload.table(schema, index, columns)) for index in range(job["records"])]
+            measure = _counted_series if job.get("callgrind") else _series
+            found.setdefault(str(columns), []).append(measure(framework, tables))
+    framework.close()
+    if framework.failures or framework.native is None:
+        raise SystemExit(f"the native sink wrote: {framework.native}; lost: {framework.failures[:3]}")
+    return found
+
+
+def _series(framework: Framework, tables: Sequence[Any]) -> dict[str, float]:
+    """Microseconds of this thread for one record: to serialise it, and in the sink."""
+    gc.collect()
+    gc.disable()
+    serialised = _serialise(tables)
+    clock = time.thread_time_ns
+    in_sink = 0
+    fastest: list[int] = []
+    for first in range(0, len(tables), CHUNK):
+        time.sleep(0.3)
+        walls = []
+        for table in tables[first : first + CHUNK]:
+            before, wall = clock(), time.perf_counter_ns()
+            framework.write(table)
+            walls.append(time.perf_counter_ns() - wall)
+            in_sink += clock() - before
+        fastest.append(sorted(walls)[len(walls) // 2])
+    time.sleep(0.3)
+    before = clock()
+    framework.settle()
+    in_sink += clock() - before
+    # Reading the two clocks is no work of the sink.
+    clocks = _cost_of_clocks(len(tables))
+    gc.enable()
+    return {
+        "to_json_us": serialised,
+        "run_us": (in_sink - clocks) / len(tables) / 1000,
+        "run_wall_us": min(fastest) / 1000,
+        "bytes": sum(len(_body(table)) for table in tables) / len(tables),
+    }
+
+
+def _body(table: Any) -> bytes:
+    serializer = type(table).__pydantic_serializer__
+    body: bytes = serializer.to_json(table, exclude_unset=True, exclude_none=True, by_alias=False, warnings=False)
+    return body
+
+
+def _serialise(tables: Sequence[Any]) -> float:
+    best = None
+    for _ in range(3):
+        before = time.thread_time_ns()
+        for table in tables:
+            _body(table)
+        spent = (time.thread_time_ns() - before) / len(tables) / 1000
+        best = spent if best is None else min(best, spent)
+    return best or 0.0
+
+
+def _cost_of_clocks(times: int) -> int:
+    clock, wall = time.thread_time_ns, time.perf_counter_ns
+    spent = 0
+    for _ in range(times):
+        before, other = clock(), wall()
+        _ = wall() - other
+        spent += clock() - before
+    return spent
+
+
+def _counted_series(framework: Framework, tables: Sequence[Any]) -> dict[str, float]:
+    """The same work once, for callgrind: it leaves one file for each block. The empty one is what counting costs."""
+    gc.collect()
+    gc.disable()
+    for table in tables:
+        _body(table)
+    with _counting():
+        pass
+    with _counting():
+        for table in tables:
+            _body(table)
+    with _counting():
+        for table in tables:
+            framework.write(table)
+        framework.settle()
+    gc.enable()
+    return {"records": len(tables)}
+
+
+@contextlib.contextmanager
+def _counting() -> Iterator[None]:
+    """Callgrind, which this process runs under, counts within the block and writes what it counted behind it."""
+    _tell_callgrind("--instr=on")
+    yield
+    _tell_callgrind("--instr=off")
+    _tell_callgrind("--dump")
+
+
+def _tell_callgrind(what: str) -> None:
+    command = ["callgrind_control", what, str(os.getpid())]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

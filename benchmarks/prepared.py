@@ -1,0 +1,37 @@
+"""What `__main__.py` prepared: environments and programs. The run gets it through an environment variable."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+VARIABLE = "BULKSINK_BENCH_PREPARED"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """upstream: its version. plain: upstream's environment as its users have it. with_sink: the same and our wheel."""
+
+    upstream: str
+    plain: Path
+    with_sink: Path
+    server: Path
+    postgres: Path | None = None
+
+    def to_text(self) -> str:
+        """For the variable."""
+        return json.dumps({name: None if value is None else str(value) for name, value in asdict(self).items()})
+
+
+def from_environment() -> Prepared:
+    """What the variable says. Raises SystemExit where a run was not started by `python3 -m benchmarks`."""
+    text = os.environ.get(VARIABLE)
+    if not text:
+        raise SystemExit("start this with `python3 -m benchmarks` (or make): it prepares what the run needs")
+    values = json.loads(text)
+    postgres = values.pop("postgres")
+    upstream = values.pop("upstream")
+    paths = {name: Path(value) for name, value in values.items()}
+    return Prepared(upstream=upstream, postgres=Path(postgres) if postgres else None, **paths)

@@ -1,0 +1,109 @@
+"""Upstream's sink, or ours in its place: the same class, imported from where a workflow imports it.
+
+Imports upstream with the first use; runs in an environment of upstream, with our wheel in it or without.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.designs.records import Entity, Failure, LifeCycle, Record
+
+
+class Framework:
+    """A sink of upstream's class, fed with upstream's objects."""
+
+    def __init__(self, url: str, token: str) -> None:
+        from metadata.generated.schema.entity.services.connections.metadata.openMetadataConnection import (
+            OpenMetadataConnection,
+        )
+        from metadata.ingestion.ometa.ometa_api import OpenMetadata
+        from metadata.ingestion.sink.metadata_rest import MetadataRestSink
+
+        self._lines = _start_lines()
+        connection = {
+            "hostPort": url,
+            "authProvider": "openmetadata",
+            "securityConfig": {"jwtToken": token},
+        }
+        metadata = OpenMetadata(OpenMetadataConnection.model_validate(connection))
+        self._sink = MetadataRestSink.create({}, metadata)
+
+    def write(self, record: Any) -> None:
+        """As the workflow's loop does it."""
+        self._sink.run(record)
+
+    def settle(self) -> None:
+        """As the workflow's end begins: what is left is written, and every outcome is in the status."""
+        self._sink.get_status()
+
+    def close(self) -> None:
+        """As the workflow's end does it: the status first, then the sink."""
+        self.settle()
+        self._sink.close()
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What the sink reports as failed."""
+        return [Failure("record", str(failure.name), str(failure.error)) for failure in self._sink.status.failures]
+
+    @property
+    def native(self) -> str | None:
+        """The line with which our sink says that it writes; None where upstream's own wrote."""
+        active = [line for line in self._lines if " writes to " in line]
+        return active[0] if active else None
+
+    @property
+    def said(self) -> list[str]:
+        """Every line of our sink."""
+        return list(self._lines)
+
+
+def _start_lines() -> list[str]:
+    lines: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger = logging.getLogger("metadata.BulkSink")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(Collect())
+    return lines
+
+
+def converter() -> Callable[[Record], Any]:
+    """From plain records to upstream's objects, validated as a source's own are."""
+    from metadata.generated.schema.api.data.createDatabase import CreateDatabaseRequest
+    from metadata.generated.schema.api.data.createDatabaseSchema import CreateDatabaseSchemaRequest
+    from metadata.generated.schema.api.data.createTable import CreateTableRequest
+    from metadata.generated.schema.entity.data.table import Table
+    from metadata.generated.schema.type.lifeCycle import LifeCycle as UpstreamLifeCycle
+    from metadata.ingestion.models.life_cycle import OMetaLifeCycleData
+
+    classes = {
+        "databases": CreateDatabaseRequest,
+        "databaseSchemas": CreateDatabaseSchemaRequest,
+        "tables": CreateTableRequest,
+    }
+
+    def convert(record: Record) -> Any:
+        if isinstance(record, LifeCycle):
+            return OMetaLifeCycleData(
+                entity=Table, entity_fqn=record.fqn, life_cycle=UpstreamLifeCycle.model_validate(record.life_cycle)
+            )
+        return classes[record.collection].model_validate(record.body)
+
+    return convert
+
+
+def warm_up(convert: Callable[[Record], Any]) -> None:
+    """Models build their validators at their first use; that is a cost of the process, not of the first table."""
+    from benchmarks.report import workload
+
+    convert(Entity("databases", workload.DATABASE, {"name": "dev", "service": workload.SERVICE}))
+    convert(Entity("databaseSchemas", "x", {"name": "x", "database": workload.DATABASE}))
+    convert(workload.table("x", 0))
+    convert(LifeCycle("x", {"created": {"timestamp": 0}}))

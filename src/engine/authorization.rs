@@ -1,0 +1,103 @@
+//! Whether the server accepts the token (E7, 401): again for a while, with a new one if there is one, then everything is given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::request::Answer;
+use super::{Engine, Time, Work};
+
+/// A rejected token gets so long to be accepted again.
+const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
+const UNAUTHORIZED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether the server accepts the token.
+#[derive(Debug, Default)]
+pub(super) struct Authorization {
+    refused_since: Option<Time>,
+    hold_until: Time,
+    renewal: Renewal,
+    renewed_at: Time,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Renewal {
+    #[default]
+    None,
+    Wanted,
+    Running,
+}
+
+impl Authorization {
+    pub fn wants_renewal(&self) -> bool {
+        self.renewal == Renewal::Wanted
+    }
+
+    pub fn is_renewing(&self) -> bool {
+        self.renewal == Renewal::Running
+    }
+
+    pub fn start_renewal(&mut self) {
+        self.renewal = Renewal::Running;
+    }
+
+    /// A request leaves. While the token is refused, one each pause tells whether it is accepted again.
+    pub fn one_more(&mut self, now: Time) {
+        if self.refused_since.is_some() {
+            self.hold_until = now + UNAUTHORIZED_PAUSE;
+        }
+    }
+
+    pub fn accepted(&mut self) {
+        if self.refused_since.take().is_some() {
+            self.hold_until = Time::ZERO;
+        }
+    }
+
+    pub fn hold_until(&self) -> Time {
+        self.hold_until
+    }
+
+    /// A request sent at `sent` was refused for its token. Whether it has been refused for too long.
+    fn refused(&mut self, sent: Time, now: Time, renewable: bool) -> bool {
+        let since = *self.refused_since.get_or_insert(now);
+        if renewable && sent >= self.renewed_at && self.renewal == Renewal::None {
+            self.renewal = Renewal::Wanted;
+        }
+        self.hold_until = now + UNAUTHORIZED_PAUSE;
+        now.saturating_sub(since) >= UNAUTHORIZED_FOR
+    }
+}
+
+impl Engine {
+    /// The server does not accept the token: again for a while, then everything is given up.
+    pub(super) fn unauthorized(&mut self, work: Work, text: String, sent: Time, now: Time) {
+        if self.authorization.refused(sent, now, self.config.renewable_token) {
+            self.fail_in_doubt(&work, &text);
+            self.health.open(text);
+            self.give_everything_up(now);
+        } else if let Some(why) = self.health.is_open().map(str::to_owned) {
+            self.fail_in_doubt(&work, &why);
+        } else {
+            let text: Arc<str> = text.into();
+            for sequence in work.sequences() {
+                if let Some(entry) = self.order.get_mut(sequence) {
+                    entry.last_fault = Some(text.clone());
+                }
+            }
+            self.put_off(work, now + UNAUTHORIZED_PAUSE);
+        }
+    }
+
+    pub(super) fn token_answered(&mut self, answer: Answer, now: Time) {
+        self.authorization.renewal = Renewal::None;
+        self.authorization.renewed_at = now;
+        match answer {
+            Answer::Token(Ok(())) => self.authorization.hold_until = now,
+            Answer::Token(Err(text)) => {
+                self.health.fault(now, &format!("no new token: {text}"), None);
+                self.authorization.hold_until = now + UNAUTHORIZED_PAUSE;
+            }
+            Answer::Response(_) | Answer::Fault(_) => {}
+        }
+    }
+}

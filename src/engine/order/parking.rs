@@ -1,0 +1,146 @@
+//! Records that were refused because something that they name is not there: set aside until it is (the parking half of E8).
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+
+use super::{Edge, Entry, Order, State};
+use crate::engine::defects::broken;
+use crate::engine::record::{Fqn, Kind, Missing, Sequence};
+
+impl Order {
+    /// Sets a taken record aside until `missing` ends. Records that name it stop waiting for it; writers of its own entity do not,
+    /// and count as parked with it. A parked patch blocks nobody.
+    pub fn park(&mut self, sequence: Sequence, missing: Missing) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        self.places -= usize::from(entry.has_place());
+        entry.state = State::Parked;
+        entry.urgent = false;
+        entry.parked_for = Some(missing.clone());
+        self.settled.append(&mut entry.waits);
+        let slot = (entry.key.clone(), entry.collection);
+        let is_patch = entry.kind() == Kind::LifeCycle;
+        self.parked.insert(sequence);
+        self.parked_for.entry(missing.fqn).or_default().insert(sequence);
+        if is_patch {
+            self.leave_chain(&slot, sequence);
+            self.release_dependants(sequence, |_| true);
+            return;
+        }
+        if !broken!(self.defect, ParkingHoldsDependants) {
+            self.release_dependants(sequence, |edge| edge != Edge::Writer);
+        }
+        let followers: Vec<Sequence> = self
+            .chains
+            .get(&slot)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|s| *s != sequence)
+            .collect();
+        for follower in followers {
+            self.set_behind(follower, true);
+            self.release_dependants(follower, |edge| edge != Edge::Writer);
+        }
+    }
+
+    /// Puts a parked record back into the queues.
+    pub fn unpark(&mut self, sequence: Sequence) {
+        if !self.parked.remove(&sequence) {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        if let Some(missing) = entry.parked_for.take() {
+            forget_parked(&mut self.parked_for, &missing.fqn, sequence);
+        }
+        entry.state = State::Blocked;
+        entry.first_attempt = None;
+        self.places += usize::from(entry.has_place());
+        let slot = (entry.key.clone(), entry.collection);
+        if entry.kind() == Kind::LifeCycle {
+            self.join_chain(sequence);
+        } else {
+            let followers: Vec<Sequence> = self
+                .chains
+                .get(&slot)
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(|s| *s != sequence)
+                .collect();
+            for follower in followers {
+                self.set_behind(follower, false);
+            }
+        }
+        self.make_ready_if_free(sequence);
+    }
+
+    /// The parked records that wait for this entity, oldest first.
+    pub fn parked_for(&self, entity: &Entry) -> Vec<Sequence> {
+        let waits_for_it = |sequence: &Sequence| {
+            self.get(*sequence)
+                .and_then(|parked| parked.parked_for.as_ref())
+                .is_some_and(|missing| {
+                    missing.is_in(&entity.record.collection) || broken!(self.defect, MixesUpCollections)
+                })
+        };
+        let named = self.parked_for.get(&entity.key).into_iter().flatten();
+        named.copied().filter(waits_for_it).collect()
+    }
+
+    /// The parked life cycles of this entity, oldest first.
+    pub fn parked_patches(&self, entity: &Entry) -> Vec<Sequence> {
+        let is_its_patch = |sequence: &Sequence| self.get(*sequence).is_some_and(|other| other.is_patch_of(entity));
+        self.parked_for(entity).into_iter().filter(is_its_patch).collect()
+    }
+
+    /// Whether a life cycle of this entity is pending.
+    pub fn has_patch(&self, entity: &Entry) -> bool {
+        let chain = self.chain(&entity.key, entity.collection).into_iter().flatten();
+        let is_its_patch = |sequence: &Sequence| self.get(*sequence).is_some_and(|other| other.is_patch_of(entity));
+        chain.copied().any(|sequence| is_its_patch(&sequence)) || !self.parked_patches(entity).is_empty()
+    }
+
+    /// Those of the parked records that do not wait for another parked record, oldest first; all of them if each waits for another.
+    pub fn parked_roots(&self) -> Vec<Sequence> {
+        let waits_for_parked = |sequence: &Sequence| {
+            self.get(*sequence)
+                .and_then(|entry| entry.parked_for.as_ref())
+                .is_some_and(|missing| self.is_pending(missing, *sequence))
+        };
+        let roots: Vec<Sequence> = self.parked.iter().copied().filter(|s| !waits_for_parked(s)).collect();
+        if roots.is_empty() {
+            self.parked.iter().copied().take(1).collect()
+        } else {
+            roots
+        }
+    }
+
+    pub(super) fn set_behind(&mut self, sequence: Sequence, behind: bool) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        if entry.behind == behind {
+            return;
+        }
+        self.places -= usize::from(entry.has_place());
+        entry.behind = behind;
+        self.places += usize::from(entry.has_place());
+        if behind {
+            self.settled.append(&mut entry.waits);
+        }
+    }
+}
+
+pub(super) fn forget_parked(parked_for: &mut FxHashMap<Fqn, BTreeSet<Sequence>>, missing: &Fqn, sequence: Sequence) {
+    if let Some(set) = parked_for.get_mut(missing) {
+        set.remove(&sequence);
+        if set.is_empty() {
+            parked_for.remove(missing);
+        }
+    }
+}

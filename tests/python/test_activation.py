@@ -1,0 +1,199 @@
+"""The built wheel in fresh environments: what `pip install` switches on, what switches it off, and what it leaves.
+
+`maturin develop` installs no start-up hook, so nothing here works on the source tree.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.python.conftest import prepared
+from tools import machine
+
+pytestmark = pytest.mark.wheel
+
+SERIES = ("3.10", "3.11", "3.12", "3.13")
+_HOOKED = """
+import sys
+print(sum(type(finder).__name__ == "_OneModule" for finder in sys.meta_path))
+"""
+
+
+def _interpreters() -> list[str]:
+    found = []
+    for series in SERIES:
+        try:
+            found.append(str(machine.python(series).executable))
+        except machine.Missing:
+            continue
+    return found
+
+
+class Fresh:
+    """A virtual environment with our wheel and nothing else."""
+
+    def __init__(self, folder: Path, interpreter: str, installer: str) -> None:
+        self.folder = folder
+        self._installer = installer
+        self._uv = prepared("UV")
+        if installer == "pip":
+            self._run([interpreter, "-m", "venv", str(folder)])
+        else:
+            self._run([self._uv, "venv", "--quiet", "--python", interpreter, str(folder)])
+        self.before = self.files()
+
+    def files(self) -> set[str]:
+        """Everything in it, byte code aside."""
+        return {
+            str(path.relative_to(self.folder))
+            for path in self.folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts and path.name != ".lock"  # uv's own
+        }
+
+    def install(self) -> None:
+        """Installs the wheel, without an index."""
+        wheel = prepared("WHEEL")
+        if self._installer == "pip":
+            self._run([self._python, "-m", "pip", "install", "--quiet", "--no-index", wheel])
+        else:
+            self._run([self._uv, "pip", "install", "--quiet", "--no-index", "--python", self._python, wheel])
+
+    def uninstall(self) -> None:
+        """Takes it away again."""
+        if self._installer == "pip":
+            self._run([self._python, "-m", "pip", "uninstall", "--quiet", "--yes", "openmetadata-bulksink"])
+        else:
+            self._run([self._uv, "pip", "uninstall", "--quiet", "--python", self._python, "openmetadata-bulksink"])
+
+    def python(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """One run of its interpreter."""
+        return subprocess.run(
+            [self._python, *arguments], capture_output=True, text=True, env=variables, cwd=self.folder, timeout=60
+        )
+
+    @property
+    def _python(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    def _run(self, command: list[str]) -> None:
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
+@pytest.fixture(params=_interpreters(), ids=lambda path: Path(path).name)
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Fresh]:
+    return lambda installer: Fresh(tmp_path / installer, request.param, installer)
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_installing_hooks_and_uninstalling_leaves_nothing(fresh: Callable[[str], Fresh], installer: str) -> None:
+    environment = fresh(installer)
+    environment.install()
+    hooked = environment.python("-c", _HOOKED)
+    assert (hooked.stdout, hooked.stderr, hooked.returncode) == ("1\n", "", 0)
+    imported = environment.python("-c", "import openmetadata_bulksink as b; print(b.BulkSink.__name__, b.__version__)")
+    assert imported.stdout.startswith("BulkSink 0."), imported.stderr
+    environment.uninstall()
+    assert environment.files() == environment.before
+    without = environment.python("-c", _HOOKED)
+    assert (without.stdout, without.stderr) == ("0\n", "")
+
+
+def test_each_way_to_start_python(fresh: Callable[[str], Fresh]) -> None:
+    environment = fresh("uv")
+    environment.install()
+    hooks = {
+        "isolated": environment.python("-I", "-c", _HOOKED),
+        "no environment": environment.python("-E", "-c", _HOOKED),
+        "no site": environment.python("-S", "-c", _HOOKED),
+        "switched off": environment.python("-c", _HOOKED, OM_BULKSINK="0"),
+        "twice": environment.python("-c", f"import site; site.main(){_HOOKED}"),
+    }
+    assert all(run.stderr == "" and run.returncode == 0 for run in hooks.values()), hooks
+    seen = {name: run.stdout for name, run in hooks.items()}
+    assert seen == {"isolated": "1\n", "no environment": "1\n", "no site": "0\n", "switched off": "0\n", "twice": "1\n"}
+
+
+def test_children_are_hooked_too(fresh: Callable[[str], Fresh]) -> None:
+    environment = fresh("uv")
+    environment.install()
+    script = """
+import multiprocessing, sys
+
+def hooks(queue):
+    queue.put(sum(type(finder).__name__ == "_OneModule" for finder in sys.meta_path))
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        child = context.Process(target=hooks, args=(queue,))
+        child.start()
+        print(method, queue.get(timeout=30))
+        child.join()
+"""
+    file = environment.folder / "children.py"
+    file.write_text(script)
+    ran = environment.python(str(file))
+    assert ran.stdout == "fork 1\nspawn 1\nforkserver 1\n", ran.stderr
+
+
+def test_start_up_costs_less_than_a_millisecond(fresh: Callable[[str], Fresh]) -> None:
+    """By -X importtime, which counts the boot module and whatever it might import; the best of several starts."""
+    environment = fresh("uv")
+    environment.install()
+    costs = []
+    for _ in range(7):
+        lines = environment.python("-X", "importtime", "-c", "pass").stderr.splitlines()
+        costs.append(sum(int(line.split("|")[1]) for line in lines if "openmetadata_bulksink" in line))
+        assert sum("openmetadata_bulksink" in line for line in lines) == 1
+    assert min(costs) < 1_000, costs
+
+
+def test_the_package_imports_nothing_of_upstream_and_starts_no_thread(fresh: Callable[[str], Fresh]) -> None:
+    environment = fresh("uv")
+    environment.install()
+    script = """
+import sys, threading
+import openmetadata_bulksink
+print(threading.active_count(), [name for name in sys.modules if name.split(".")[0] == "metadata"])
+"""
+    ran = environment.python("-c", script)
+    assert (ran.stdout, ran.stderr) == ("1 []\n", "")
+
+
+def test_the_command_is_installed(fresh: Callable[[str], Fresh]) -> None:
+    environment = fresh("uv")
+    environment.install()
+    ran = subprocess.run(
+        [environment.folder / "bin" / "openmetadata-bulksink", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "doctor" in ran.stdout
+
+
+@pytest.mark.upstream
+def test_the_class_is_replaced_where_upstream_looks_for_it(sink_environment: Path) -> None:
+    """In a process that knows nothing of us: the class that the workflow gets, and the traces that the hook leaves."""
+    script = """
+import sys
+from metadata.utils.importer import import_sink_class
+sink = import_sink_class("metadata-rest")
+import metadata.ingestion.sink.metadata_rest as module
+print(sink.__module__, sink.__qualname__, [c.__qualname__ for c in sink.__mro__].count("MetadataRestSink"))
+print([type(finder).__name__ for finder in sys.meta_path if type(finder).__name__ == "_OneModule"])
+print(type(module.__loader__).__name__, type(module.__spec__.loader).__name__, vars(module.__spec__.loader).keys())
+native = import_sink_class("native-rest")
+print(native is sink)
+"""
+    python = sink_environment / "bin" / "python"
+    ran = subprocess.run([python, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120)
+    lines = ran.stdout.splitlines()
+    assert ran.returncode == 0, ran.stderr
+    assert lines[0] == "metadata.ingestion.sink.metadata_rest MetadataRestSink 2"
+    assert lines[1] == "[]"
+    assert lines[2] == "SourceFileLoader SourceFileLoader dict_keys(['name', 'path'])"
+    assert lines[3] == "True"
