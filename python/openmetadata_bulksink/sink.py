@@ -29,6 +29,9 @@ _OURS = frozenset({"Barrier", "OMetaLifeCycleData"})
 #: First server release with `/bulk`.
 _FIRST_SERVER = (1, 11)
 
+#: How often both clients are asked before the native one counts as unable to reach the server.
+_TRIES = 3
+
 
 class NativeSink(UpstreamSink):
     """What is mixed in before upstream's class (`sink_class`).
@@ -233,16 +236,7 @@ class NativeSink(UpstreamSink):
             raise _NotNative(str(reason)) from None
         how = settings.writing(self._users_config, self._tuning)
         engine = self._engine(how, connected)
-        try:
-            version = engine.server_version()
-        except _native.TransportError as error:
-            if _answers(self.metadata.client):
-                engine.close()
-                raise _NotNative(
-                    f"upstream's client reaches the server and the native one does not ({error})"
-                ) from None
-            # The server is away for both: that is what the engine's retries are for.
-            version = "not reached yet"
+        version = self._version(engine)
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
         if len(numbers) == 2 and numbers < _FIRST_SERVER:
             engine.close()
@@ -263,6 +257,24 @@ class NativeSink(UpstreamSink):
             f" (stepped aside: {'; '.join(aside)})" if aside else "",
         )
         return writer
+
+    def _version(self, engine: BulkSink) -> str:
+        """The server's version, asked natively. A fault that comes and goes is no reason against native writing: only
+        where upstream's client gets an answer each time and the native one never does, the two differ.
+        """
+        from openmetadata_bulksink import _native
+
+        problem = None
+        for _ in range(_TRIES):
+            try:
+                return engine.server_version()
+            except _native.TransportError as error:
+                problem = error
+            if not _answers(self.metadata.client):
+                # The server is away for both: that is what the engine's retries are for.
+                return "not reached yet"
+        engine.close()
+        raise _NotNative(f"upstream's client reaches the server and the native one does not ({problem})")
 
     def _engine(self, how: settings.Writing, connected: dict[str, Any]) -> BulkSink:
         from openmetadata_bulksink import _native

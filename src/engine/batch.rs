@@ -119,6 +119,26 @@ impl Sealing {
         chosen
     }
 
+    /// These records in batches of allowed size, in the same order.
+    pub fn cut(&self, members: &[Sequence], order: &Order) -> Vec<Vec<Sequence>> {
+        let mut batches: Vec<Vec<Sequence>> = Vec::new();
+        let mut bytes = 0;
+        for &member in members {
+            let size = order.get(member).map_or(0, super::order::Entry::size);
+            match batches.last_mut() {
+                Some(batch) if batch.len() < self.rows && bytes + size <= self.bytes => {
+                    batch.push(member);
+                    bytes += size;
+                }
+                _ => {
+                    batches.push(vec![member]);
+                    bytes = size;
+                }
+            }
+        }
+        batches
+    }
+
     /// How many of `waiting` records one of `idle` workers takes.
     pub fn share(&self, waiting: usize, idle: usize) -> usize {
         waiting.div_ceil(idle.max(1)).max(SMALLEST_SHARE).min(self.rows.max(1))

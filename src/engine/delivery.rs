@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::answer::{BulkAnswer, SentRow, Verdict};
 use super::batch::{Batch, Faults, Twins};
+use super::defects::broken;
 use super::lifecycle::Patch;
 use super::order::CollectionId;
 use super::record::{Ending, Fqn, Kind, Missing, Sequence};
@@ -214,7 +216,9 @@ impl Engine {
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        if entry.unanswered {
+        if broken!(self.config.defect, TakesSilenceForConsent) {
+            self.finish(member, Ending::Written);
+        } else if entry.unanswered {
             let text = "the server answered the request, but twice said nothing about this record";
             self.finish(member, Ending::Failed(text.into()));
         } else {
@@ -263,8 +267,7 @@ impl Engine {
     fn send_again(&mut self, batch: &Batch, again: SentAgain, text: &str, sent: Time, now: Time) {
         if !again.overloaded.is_empty() {
             self.met_fault(&again.overloaded, sent, text, false);
-            let chance = self.random.f64();
-            self.limiter.overloaded(sent, now, None, chance);
+            self.overloaded(sent, None, now);
             let rows = Batch {
                 attempts: batch.attempts,
                 probe: batch.probe,
@@ -272,7 +275,7 @@ impl Engine {
             };
             if batch.probe || self.health.is_open().is_some() {
                 self.give_up(Work::Batch(rows), text, now);
-            } else {
+            } else if !broken!(self.config.defect, ForgetsOverloadedRows) {
                 self.retry_or_give_up(Work::Batch(rows), batch.attempts, false, None, now);
                 self.consider_giving_up_the_server(now);
             }
@@ -329,12 +332,11 @@ impl Engine {
     fn batch_again(&mut self, mut batch: Batch, again: Again, sent: Time, now: Time) {
         let streak = self.met_fault(&batch.members, sent, &again.reason, again.may_be_its_own());
         if again.overload || streak {
-            let chance = self.random.f64();
-            self.limiter.overloaded(sent, now, again.retry_after, chance);
+            self.overloaded(sent, again.retry_after, now);
         }
         for member in &batch.members {
             if let Some(entry) = self.order.get_mut(*member) {
-                entry.unknown |= again.unknown;
+                entry.unknown |= again.unknown && !broken!(self.config.defect, ForgetsDoubts);
             }
         }
         if batch.last_attempt || batch.probe || self.health.is_open().is_some() {
@@ -380,6 +382,21 @@ impl Engine {
         batch.members.len() > 1 && faults.count >= needed && tells
     }
 
+    /// Something met an overload: fewer requests for a while, and none before a pause.
+    pub(super) fn overloaded(&mut self, sent: Time, asked: Option<Duration>, now: Time) {
+        let asked = asked.filter(|_| !broken!(self.config.defect, IgnoresRetryAfter));
+        let chance = self.random.f64();
+        self.limiter.overloaded(sent, now, asked, chance);
+    }
+
+    /// Sends both halves of a batch, the older records first.
+    fn send_halves(&mut self, first: Batch, second: Batch) {
+        if !broken!(self.config.defect, ForgetsHalf) {
+            self.at_once.push(Work::Batch(second));
+        }
+        self.at_once.push(Work::Batch(first));
+    }
+
     fn split_with_twins(&mut self, batch: Batch, again: &Again) {
         let twins = Twins::default();
         let successes_before = self.health.successes();
@@ -394,13 +411,12 @@ impl Engine {
                 successes_before,
             });
         }
-        self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+        self.send_halves(first, second);
     }
 
     fn batch_too_slow(&mut self, batch: Batch, reason: String, sent: Time, now: Time) {
         self.met_fault(&batch.members, sent, &reason, false);
-        let chance = self.random.f64();
-        self.limiter.overloaded(sent, now, None, chance);
+        self.overloaded(sent, None, now);
         for member in &batch.members {
             if let Some(entry) = self.order.get_mut(*member) {
                 entry.unknown = true;
@@ -416,7 +432,7 @@ impl Engine {
                 ..batch
             };
             if let Some((first, second)) = batch.halves() {
-                self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+                self.send_halves(first, second);
             }
         } else {
             let attempts = batch.attempts;
@@ -438,7 +454,7 @@ impl Engine {
             self.finish(*only, Ending::Failed(text.into()));
         } else if let Some((first, second)) = batch.halves() {
             self.sealing.bytes = self.sealing.bytes.min(self.largest_accepted.max(bytes / 2).max(1));
-            self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+            self.send_halves(first, second);
         }
     }
 
@@ -459,7 +475,7 @@ impl Engine {
             rest.extend(parts.iter().rev().flat_map(Work::sequences));
             self.try_three(collection, rest);
         } else if let Some((first, second)) = batch.halves() {
-            self.at_once.extend([Work::Batch(second), Work::Batch(first)]);
+            self.send_halves(first, second);
         }
     }
 

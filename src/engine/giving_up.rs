@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::batch::Batch;
+use super::defects::broken;
 use super::record::{Ending, Kind, Sequence};
 use super::request::{Answer, RequestId};
 use super::retry::{back_off, meaning, Asked, Meaning};
@@ -121,10 +122,13 @@ impl Engine {
     }
 
     pub(super) fn is_past_deadline(&self, sequence: Sequence, now: Time) -> bool {
-        self.order
-            .get(sequence)
-            .and_then(|entry| entry.first_attempt)
-            .is_some_and(|first| now >= first + self.config.delivery_timeout)
+        let first = self.order.get(sequence).and_then(|entry| entry.first_attempt);
+        let patience = if broken!(self.config.defect, GivesUpEarly) {
+            self.config.delivery_timeout / 20
+        } else {
+            self.config.delivery_timeout
+        };
+        first.is_some_and(|first| now >= first + patience)
     }
 
     pub(super) fn give_up(&mut self, work: Work, reason: &str, now: Time) {
@@ -159,7 +163,8 @@ impl Engine {
         match meaning(Asked::Get, answer) {
             Meaning::Done(body) => {
                 let there = source_hash(&body);
-                if there.is_some() && there == source_hash(entry.record.payload.bytes()) {
+                let same = there == source_hash(entry.record.payload.bytes());
+                if there.is_some() && (same || broken!(self.config.defect, ReadsBackCarelessly)) {
                     self.read_back.reasons.remove(&sequence);
                     self.recovered(now);
                     self.finish(sequence, Ending::Written);
@@ -174,8 +179,7 @@ impl Engine {
             other => {
                 if let Meaning::Again(again) = other {
                     if self.health.fault(sent, &again.reason, None) || again.overload {
-                        let chance = self.random.f64();
-                        self.limiter.overloaded(sent, now, again.retry_after, chance);
+                        self.overloaded(sent, again.retry_after, now);
                     }
                 }
                 self.end_unread(sequence);

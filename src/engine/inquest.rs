@@ -4,6 +4,7 @@
 //! fails with that text, and the next batch tries one record first.
 
 use super::batch::{Batch, InquestId};
+use super::defects::broken;
 use super::order::CollectionId;
 use super::record::{Ending, Sequence};
 use super::{Engine, Work};
@@ -90,8 +91,12 @@ impl Engine {
         let refusals = &mut self.routes.entry(inquest.collection).or_default().refusals;
         if inquest.differs {
             refusals.accepted();
-            self.at_once
-                .push(Work::Batch(Batch::new(inquest.collection, inquest.rest)));
+            if !broken!(self.config.defect, ForgetsTheInquest) {
+                // The rest of several batches may have come together.
+                let batches = self.sealing.cut(&inquest.rest, &self.order).into_iter().rev();
+                self.at_once
+                    .extend(batches.map(|members| Work::Batch(Batch::new(inquest.collection, members))));
+            }
         } else if inquest.wary {
             self.try_three(inquest.collection, inquest.rest);
         } else if let Ending::Failed(reason) = ending {

@@ -99,15 +99,13 @@ impl Engine {
             Meaning::Again(again) => {
                 let streak = self.met_fault(&[patch.sequence], sent, &again.reason, again.may_be_its_own());
                 if again.overload || streak {
-                    let chance = self.random.f64();
-                    self.limiter.overloaded(sent, now, again.retry_after, chance);
+                    self.overloaded(sent, again.retry_after, now);
                 }
                 self.patch_again(patch, &again.reason, again.unknown, again.retry_after, now);
             }
             Meaning::TooSlow(reason) => {
                 self.met_fault(&[patch.sequence], sent, &reason, false);
-                let chance = self.random.f64();
-                self.limiter.overloaded(sent, now, None, chance);
+                self.overloaded(sent, None, now);
                 self.patch_again(patch, &reason, true, None, now);
             }
             Meaning::Unauthorized(text) => self.unauthorized(Work::Patch(patch), text, sent, now),

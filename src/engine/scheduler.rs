@@ -1,7 +1,7 @@
 //! What is sent next (E2, E4, E6, the priorities of E10), and when to look again.
 
 use super::batch::Batch;
-
+use super::defects::broken;
 use super::inquest::Inquest;
 use super::order::CollectionId;
 use super::record::{Ending, Sequence};
@@ -107,7 +107,10 @@ impl Engine {
         if now < held_until {
             return Step::Rest(Some(held_until));
         }
-        let idle = self.limiter.limit().saturating_sub(self.in_flight());
+        let mut idle = self.limiter.limit().saturating_sub(self.in_flight());
+        if broken!(self.config.defect, IgnoresTheLimit) {
+            idle = 1;
+        }
         if idle == 0 {
             return Step::Rest(None);
         }
@@ -196,7 +199,10 @@ impl Engine {
             return Step::Rest(None);
         };
         let draining = self.waits.is_draining() || self.closing.is_some();
-        let lingered_at = self.sealing.lingered_at(ready, &self.order).unwrap_or(now);
+        let mut lingered_at = self.sealing.lingered_at(ready, &self.order).unwrap_or(now);
+        if broken!(self.config.defect, LingersForEver) {
+            lingered_at += Time::from_secs(3600);
+        }
         if draining || lingered_at <= now || self.waits.wants_room() {
             let rows = if draining {
                 self.sealing.share(ready.len(), idle)
@@ -348,7 +354,11 @@ impl Engine {
                 .values()
                 .all(|flight| matches!(flight.work, Work::RenewToken))
             && self.inquests.is_empty();
-        if self.closed || !stuck || !(draining || self.waits.wants_room()) {
+        if broken!(self.config.defect, GivesNoLastChance)
+            || self.closed
+            || !stuck
+            || !(draining || self.waits.wants_room())
+        {
             return false;
         }
         let chances = if draining { usize::MAX } else { self.sealing.rows };

@@ -9,8 +9,8 @@ use std::time::Duration;
 use openmetadata_bulksink::engine::{Ending, Fqn, Kind, Outcome, Scope, Sequence, WaitId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::server::{Flight, Reply, Row, Sent, Server};
-use crate::stream::Stream;
+use crate::server::{Flight, Reply, Row, Sent, Server, FIREWALL};
+use crate::stream::{Stream, Temper};
 
 /// One record.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ struct OpenWait {
     others: Vec<Sequence>,
     opened: u64,
     is_final: bool,
-    is_room: bool,
+    room: Option<Scope>,
 }
 
 /// What was promised, and what became of it.
@@ -323,9 +323,16 @@ impl Books {
                 if reason.is_empty() {
                     return Err(format!("{who} failed without a reason"));
                 }
-                let says_so = ["may have written", "said nothing", "already exists", "refused it"];
+                let says_so = [
+                    "may have written",
+                    "the server answered 404",
+                    "said nothing",
+                    "already exists",
+                    "refused it",
+                ];
                 let leaves_open = says_so.iter().any(|text| reason.contains(text));
-                if server.was_applied(outcome.sequence) && !leaves_open {
+                let is_there = server.was_applied(outcome.sequence) && !server.vanished[account.entity];
+                if is_there && !leaves_open {
                     return Err(format!(
                         "{who} is on the server, and its failure does not say that it may be: {reason}"
                     ));
@@ -437,14 +444,15 @@ impl Books {
             others,
             opened: self.step,
             is_final: matches!(scope, Scope::FinalDrain),
-            is_room,
+            room: is_room.then(|| scope.clone()),
         };
         self.waits.insert(id, wait);
         Ok(())
     }
 
     /// A wait has ended: its promise must hold now.
-    pub fn wait_ended(&mut self, id: WaitId, stream: &Stream) -> Checked {
+    /// The room that it was for.
+    pub fn wait_ended(&mut self, id: WaitId, stream: &Stream) -> Result<Option<Scope>, String> {
         let Some(wait) = self.waits.remove(&id) else {
             return Err(format!("{id:?} ended, and nobody has it"));
         };
@@ -469,7 +477,7 @@ impl Books {
                 ));
             }
         }
-        Ok(())
+        Ok(wait.room)
     }
 
     pub fn wait_cancelled(&mut self, id: WaitId) {
@@ -484,7 +492,7 @@ impl Books {
     pub fn waits_are_prompt(&self, has_room: impl Fn() -> bool) -> Checked {
         for wait in self.waits.values() {
             let open = |sequence: &Sequence| self.is_pending(*sequence);
-            let due = if wait.is_room {
+            let due = if wait.room.is_some() {
                 // Rooms are first come first served, and their sizes differ.
                 self.pending.is_empty() && has_room()
             } else if wait.is_final {
@@ -536,7 +544,7 @@ impl Books {
     pub fn nothing_idles(&self, rules: &Rules, stream: &Stream, now: Duration) -> Checked {
         let called = self.called_for();
         let draining = rules.closing || self.waits.values().any(|wait| wait.is_final);
-        let blocked_on_room = self.waits.values().any(|wait| wait.is_room);
+        let blocked_on_room = self.waits.values().any(|wait| wait.room.is_some());
         let mut ready: FxHashMap<&str, Vec<Sequence>> = FxHashMap::default();
         let mut with_children: FxHashSet<Sequence> = FxHashSet::default();
         for sequence in &self.pending {
@@ -661,9 +669,7 @@ impl Verdicts<'_> {
 
     /// Whether what happened to `told` explains why `account` failed for this reason.
     fn explains(&self, told: &Account, account: &Account, reason: &str, shares: bool) -> Checked {
-        use crate::stream::Temper::{
-            Duplicate, Offensive, Refused, RefusedAlike, RefusedMutely, RowError, Silent, Toxic,
-        };
+        use Temper::{Duplicate, Offensive, Refused, RefusedAlike, RefusedMutely, RowError, Silent, Toxic};
         if reason.contains("which this needs: ") || reason.starts_with("its entity ") {
             return self.needed_something_that_failed(told, reason);
         }
@@ -679,15 +685,16 @@ impl Verdicts<'_> {
             Refused | RefusedAlike | RowError | Offensive | Toxic | Duplicate => own,
             _ => false,
         };
-        if by_nature {
+        // After many equal refusals of whole requests, three more condemn the rest.
+        let condemned = reason.contains(FIREWALL) && self.count(|temper| temper == Offensive) >= 15;
+        if by_nature || condemned {
             return Ok(());
         }
         // Many records on which the server breaks, or the very first ones, are not told from a server that is broken.
-        let breaks = |a: &&Account| matches!(self.stream.specs[a.spec].temper, Toxic | RowError);
-        let toxic = self.books.accounts.iter().filter(breaks).count();
+        let toxic = self.count(|temper| matches!(temper, Toxic | RowError));
         let ended = account.ended.as_ref().map(|(at, _)| *at);
         let was_known_to_work = self.books.works_since.is_some() && self.books.works_since < ended;
-        let looks_dead = (toxic > 3 || !was_known_to_work) && reason.contains("the server is given up");
+        let looks_dead = (toxic > 3 || !was_known_to_work) && reason.contains("given up");
         if self.tolerance == Tolerance::Nothing && !looks_dead {
             return Err("and nothing had to be lost".to_owned());
         }
@@ -697,6 +704,12 @@ impl Verdicts<'_> {
             return Ok(());
         }
         Err("and its reason was never told".to_owned())
+    }
+
+    /// Records of such a temper.
+    fn count(&self, is_such: impl Fn(Temper) -> bool) -> usize {
+        let accounts = self.books.accounts.iter();
+        accounts.filter(|a| is_such(self.stream.specs[a.spec].temper)).count()
     }
 
     fn needed_something_that_failed(&self, account: &Account, reason: &str) -> Checked {
@@ -741,6 +754,7 @@ impl Verdicts<'_> {
             return Ok(());
         }
         match came {
+            _ if self.server.vanished[*named] => Ok(()),
             Some(at) if at <= *when => Err("and that was there by then".to_owned()),
             Some(_) if !self.books.last_chances => Err("and that came later".to_owned()),
             _ => Ok(()),
@@ -749,7 +763,7 @@ impl Verdicts<'_> {
 
     /// The last body that was reported written is the one that the server holds.
     fn last_body_won(&self, entity: usize, sequences: &[Sequence]) -> Checked {
-        if self.server.overtaken[entity] {
+        if self.server.overtaken[entity] || self.server.vanished[entity] {
             return Ok(());
         }
         let stored = &self.server.stored[entity];

@@ -103,6 +103,8 @@ fn config(rng: &mut Rng) -> Config {
         },
         renewable_token: rng.bool(),
         seed: rng.u64(..),
+        #[cfg(feature = "defects")]
+        defect: None,
     }
 }
 
@@ -115,16 +117,28 @@ struct Source<'a> {
     left: usize,
     /// Share of bodies that the server does not like, in thousandths.
     ill: u32,
+    /// What half of all bodies are like.
+    mood: Option<Temper>,
     sizes: usize,
 }
 
 fn stream(rng: &mut Rng, most: usize) -> Stream {
     let ill = *rng.choice(&[0, 0, 10, 50, 300]).unwrap();
     let sizes = *rng.choice(&[60, 300, 2000]).unwrap();
+    let moods = [
+        Temper::Offensive,
+        Temper::Offensive,
+        Temper::RefusedAlike,
+        Temper::Shy(2),
+        Temper::Silent(1),
+    ];
+    let mood = rng.choice(moods);
+    let mood = mood.filter(|_| rng.u8(0..8) == 0);
     let mut source = Source {
         stream: Stream::default(),
         left: rng.usize(1..=most),
         ill,
+        mood,
         sizes,
         rng,
     };
@@ -165,6 +179,9 @@ impl Source<'_> {
     }
 
     fn temper(&mut self) -> Temper {
+        if let Some(mood) = self.mood.filter(|_| self.rng.bool()) {
+            return mood;
+        }
         if self.rng.u32(0..1000) >= self.ill {
             return Temper::Good;
         }
@@ -513,6 +530,7 @@ fn profile(rng: &mut Rng, season: Season, stream: &Stream) -> Profile {
         jitter: *rng.choice(&[0.0, 0.3, 3.0]).unwrap(),
         echoes: rng.bool(),
         counts_only: rng.bool(),
+        vanish: if rng.u8(0..12) == 0 { 0.05 } else { 0.0 },
         reports_duplicates: rng.u8(0..3) == 0,
         no_bulk_status: *rng.choice(&[404, 405]).unwrap(),
         ..Profile::default()

@@ -15,6 +15,9 @@ use rustc_hash::FxHashMap;
 use crate::stream::{Stream, Temper};
 use crate::weather::{Garbled, Trouble, Weather, Work};
 
+/// What a firewall answers to a body that it dislikes.
+pub const FIREWALL: &str = "the firewall objects";
+
 /// How the server is made and how fast it is.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -47,6 +50,8 @@ pub struct Profile {
     pub reports_duplicates: bool,
     /// Refused rows are echoed as whole objects.
     pub echoes: bool,
+    /// Chance that somebody else deletes an entity that a request has just written.
+    pub vanish: f64,
     /// A server that takes and writes all rows answers by counters alone.
     pub counts_only: bool,
 }
@@ -77,6 +82,7 @@ impl Default for Profile {
             refuses_all: None,
             reports_duplicates: false,
             echoes: false,
+            vanish: 0.0,
             counts_only: false,
         }
     }
@@ -229,6 +235,8 @@ pub struct Server {
     /// Source hashes that are not those of the submitted bodies.
     pub hashes: FxHashMap<usize, String>,
     token_failures: u32,
+    /// Entities that somebody else has deleted once.
+    pub vanished: Vec<bool>,
     /// An attempt committed after a later one was answered, for these entities: the last body may be an older one.
     pub overtaken: Vec<bool>,
 }
@@ -264,6 +272,7 @@ impl Server {
             renewed: None,
             hashes: FxHashMap::default(),
             token_failures: weather.token_failures,
+            vanished: vec![false; stream.entities.len()],
             overtaken: vec![false; stream.entities.len()],
         }
     }
@@ -416,8 +425,8 @@ impl Server {
             return Some(error(400, "this collection takes nothing today", None));
         }
         let temper = |wanted| rows.iter().find(|row| stream.specs[row.spec].temper == wanted);
-        if let Some(row) = temper(Temper::Offensive) {
-            return Some(error(400, &format!("firewall objects to {}", row.spec), None));
+        if temper(Temper::Offensive).is_some() {
+            return Some(error(400, FIREWALL, None));
         }
         if temper(Temper::Toxic).is_some() {
             return Some(error(500, "UnhandledServerException: toxic row", None));
@@ -494,6 +503,13 @@ impl Server {
                 self.bulk_reply(&rows, &verdicts, stream, rng)
             }
         };
+        if rng.f64() < self.profile.vanish {
+            if let Some(row) = rng.choice(flight.sent.rows()) {
+                let entity = stream.specs[row.spec].entity;
+                self.stored[entity].there = false;
+                self.vanished[entity] = true;
+            }
+        }
         flight.reply = Some(reply);
         Ok(())
     }

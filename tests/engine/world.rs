@@ -347,7 +347,11 @@ impl World {
         while let Some(wait) = self.engine.poll_wait() {
             fruitful = true;
             self.say(|| format!("  {wait:?} ended"));
-            self.books.wait_ended(wait, &self.setup.stream)?;
+            if let Some(Scope::Room { bytes, place }) = self.books.wait_ended(wait, &self.setup.stream)? {
+                if !self.engine.has_room(bytes, place) {
+                    return Err(format!("{wait:?} for room for {bytes} bytes ended, and there is none"));
+                }
+            }
             let now = self.now;
             let Some(thread) = self.threads.iter().position(|t| t.blocked == Some(wait)) else {
                 return Err(format!("{wait:?} ended, and no thread waits for it"));
@@ -672,6 +676,14 @@ impl World {
             )
         });
         self.books.submitted(sequence, spec, &self.setup.stream, self.now)?;
+        let stats = self.engine.stats(self.now);
+        let (most, embedded) = (self.setup.config.budget_bytes, 100 * self.books.accounts.len());
+        if stats.pending > 1 && stats.pending_bytes > most + embedded {
+            return Err(format!(
+                "{} bytes are pending, and {most} are allowed",
+                stats.pending_bytes
+            ));
+        }
         self.told()
     }
 

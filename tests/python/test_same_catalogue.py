@@ -31,11 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgres", "redshift"])
-def make(request: pytest.FixtureRequest, folder: Path, postgres: Postgres, warehouse: Warehouse) -> Make:
+def make(
+    request: pytest.FixtureRequest, folder: Path, postgres: Postgres, warehouse: Warehouse, upstream_version: str
+) -> Make:
     """Makes a catalogue in its first state."""
     makers: dict[str, Make] = {
         "sqlite": lambda: SqliteCatalogue(folder),
-        "postgres": lambda: PostgresCatalogue(postgres),
+        "postgres": lambda: PostgresCatalogue(postgres, foreign_keys=1 if upstream_version.startswith("1.") else 2),
         "redshift": lambda: RedshiftCatalogue(warehouse),
     }
     return makers[request.param]
