@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 else:
     UpstreamSink = object
 
+#: Records other than create requests that the native side takes itself.
+_OURS = frozenset({"Barrier", "OMetaLifeCycleData"})
+
 #: First server release with `/bulk`.
 _FIRST_SERVER = (1, 11)
 
@@ -51,6 +54,8 @@ class NativeSink(UpstreamSink):
         self._owner = threading.get_ident()
         self._routing = threading.RLock()
         self._labels_pending = False
+        #: What the engine raises for a record that it cannot take; everything else is not about the record.
+        self._refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
         self._upstream = sys.modules[type(self).__module__] if type(self) is self._exactly else None
         if self._upstream is None or settings.switched_off():
             return
@@ -66,6 +71,20 @@ class NativeSink(UpstreamSink):
         self._undecided = True
 
     # --- records ---
+
+    def run(self, record: Any) -> Any:
+        """What upstream's loop calls. Waits stand outside of upstream's `except Exception` here: an exception that a
+        signal handler raises (schedulers end tasks that way) must end the run, not become the failure of a record.
+        """
+        form = self._forms.get(type(record))
+        if form is not None:
+            left = self._write(form, record).left
+            if left is not None:
+                self.status.failed(left)
+            return None
+        if self._writer is not None:
+            self._wait_before(record)
+        return super().run(record)
 
     def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
         form = self._forms.get(type(record))
@@ -84,7 +103,7 @@ class NativeSink(UpstreamSink):
         elif name.startswith("Create"):
             return self._learn(record, *args, **kwargs)
         elif self._writer is not None:
-            self._wait_before(record)
+            self._wait_before(record)  # for callers of `_run`; behind `run` there is nothing left to wait for
         return super()._run(record, *args, **kwargs)
 
     def _learn(self, record: Any, *args: Any, **kwargs: Any) -> Any:
@@ -108,26 +127,33 @@ class NativeSink(UpstreamSink):
             made = form.record(record, body)
             if self._labels_pending:
                 made = made._replace(needs=_with_mentions(made))
-            self._writer.submit(made)  # type: ignore[union-attr]
         except Exception as error:  # noqa: BLE001
+            return self._refused(record, form, error)
+        try:
+            self._writer.submit(made)  # type: ignore[union-attr]
+        except self._refusals as error:
             return self._refused(record, form, error)
         return self._nothing
 
     def _write_life_cycle(self, record: Any) -> Any:
         try:
             collection = self.metadata.get_suffix(record.entity).strip("/")
-            self._writer.submit_life_cycle(  # type: ignore[union-attr]
-                collection, record.entity_fqn, records.life_cycle_body(record.life_cycle)
-            )
+            body = records.life_cycle_body(record.life_cycle)
         except Exception as error:  # noqa: BLE001
+            return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
+        try:
+            self._writer.submit_life_cycle(collection, record.entity_fqn, body)  # type: ignore[union-attr]
+        except self._refusals as error:
             return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
         return self._nothing
 
     def _wait_before(self, record: Any) -> None:
-        """Rule A3."""
+        """Rule A3. Create requests wait by their own request, and ours not at all."""
         scopes_of = self._scopes.get(type(record))
         if scopes_of is None:
-            scopes_of = self._scopes[type(record)] = fence.record_scopes(type(record).__name__)
+            name = type(record).__name__
+            scopes_of = fence.nothing if name in _OURS else fence.record_scopes(name)
+            self._scopes[type(record)] = scopes_of
         self._writer.wait_for(scopes_of(record), type(record).__name__)  # type: ignore[union-attr]
 
     # --- upstream's buffers ---
@@ -203,6 +229,7 @@ class NativeSink(UpstreamSink):
     def _start(self) -> Writer:
         from openmetadata_bulksink import _native
 
+        self._refusals = (ValueError, TypeError, _native.BulkSinkError)
         try:
             connected = connection.arguments(self.metadata.client)
         except connection.Unusable as reason:
@@ -268,9 +295,10 @@ class NativeSink(UpstreamSink):
         """
         writer = self._writer
         if writer is not None and not writer.closed and threading.get_ident() == self._owner and _after_the_loop():
+            known: tuple[type[Exception], ...] = (*self._refusals, RuntimeError)
             try:
                 writer.finish()
-            except Exception as error:  # noqa: BLE001
+            except known as error:
                 log.warning("The final drain ended early: %s", error)
         return super().get_status()
 
@@ -323,7 +351,12 @@ def _with_mentions(made: records.Record) -> tuple[str, ...]:
 
 
 #: Code that runs while records are still coming.
-_RUNNING: set[CodeType] = {NativeSink._run.__code__, NativeSink.close.__code__, NativeSink._flush_buffer.__code__}
+_RUNNING: set[CodeType] = {
+    NativeSink.run.__code__,
+    NativeSink._run.__code__,
+    NativeSink.close.__code__,
+    NativeSink._flush_buffer.__code__,
+}
 
 
 def _after_the_loop() -> bool:
