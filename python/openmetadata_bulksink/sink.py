@@ -122,22 +122,33 @@ class NativeSink(UpstreamSink):
         """One create request into the engine. What cannot even be submitted fails here, alone and by name."""
         if self.limit_reached and form.name in self.limit_reached:
             return self._nothing
+        writer: Writer = self._writer  # type: ignore[assignment]
+        mark = writer.engine.mark()
         try:
             body = records.body_of(form, record)
             made = form.record(record, body)
             if self._labels_pending:
                 made = made._replace(needs=_with_mentions(made))
+<<<<<<< HEAD
         except Exception as error:  # noqa: BLE001
             return self._refused(record, form, error)
         try:
             self._writer.submit(made)  # type: ignore[union-attr]
         except self._refusals as error:
             return self._refused(record, form, error)
+=======
+            writer.submit(made)
+        except BaseException as error:  # noqa: BLE001 - signals are raised here, too
+            return self._not_submitted(mark, error, _full_name(form, record), "")
+>>>>>>> faults
         return self._nothing
 
     def _write_life_cycle(self, record: Any) -> Any:
+        writer: Writer = self._writer  # type: ignore[assignment]
+        mark = writer.engine.mark()
         try:
             collection = self.metadata.get_suffix(record.entity).strip("/")
+<<<<<<< HEAD
             body = records.life_cycle_body(record.life_cycle)
         except Exception as error:  # noqa: BLE001
             return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
@@ -145,7 +156,26 @@ class NativeSink(UpstreamSink):
             self._writer.submit_life_cycle(collection, record.entity_fqn, body)  # type: ignore[union-attr]
         except self._refusals as error:
             return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
+=======
+            writer.submit_life_cycle(collection, record.entity_fqn, records.life_cycle_body(record.life_cycle))
+        except BaseException as error:  # noqa: BLE001 - signals are raised here, too
+            return self._not_submitted(mark, error, str(record.entity_fqn), "The life cycle of ")
+>>>>>>> faults
         return self._nothing
+
+    def _not_submitted(self, mark: int, error: BaseException, name: str, what: str) -> Any:
+        """What stopped a record on its way into the engine. A record that the engine has is not lost, whatever a signal
+        handler raised (Ctrl-C, the SIGTERM of a runner); one that it does not have is lost here, by name.
+        """
+        refused = isinstance(error, _refusals())
+        if not refused and self._writer.engine.mark() > mark:  # type: ignore[union-attr]
+            raise error
+        reason = str(error) or f"it was interrupted by {type(error).__name__}"
+        lost = self._left(name, f"{what}{name} cannot be sent: {reason}")
+        if isinstance(error, Exception):
+            return lost
+        self.status.failed(lost.left)
+        raise error
 
     def _wait_before(self, record: Any) -> None:
         """Rule A3. Create requests wait by their own request, and ours not at all."""
@@ -305,7 +335,13 @@ class NativeSink(UpstreamSink):
     def close(self) -> None:
         writer = self._writer
         if writer is not None and not writer.closed:
-            writer.close()
+            try:
+                writer.close()
+            except BaseException as again:
+                if not _is_leaving(again):
+                    raise
+                # The second Ctrl-C: the first is on its way out of the workflow, which must still stop its threads.
+                writer.give_up()
             while self._undo:
                 self._undo.pop()()
             log.info("openmetadata-bulksink: %s", writer.summary())
@@ -316,16 +352,36 @@ class NativeSink(UpstreamSink):
 
     # --- failures ---
 
-    def _refused(self, record: Any, form: records.Form, error: Exception) -> Any:
-        try:
-            name = form.fqn(record, form.parent(record))
-        except Exception:  # noqa: BLE001
-            name = form.name
-        return self._left(name, f"{name} cannot be sent: {error}")
-
     def _left(self, name: str, error: str) -> Any:
         upstream = self._upstream
         return upstream.Either(left=upstream.StackTraceError(name=name, error=error, stackTrace=None))  # type: ignore[union-attr]
+
+
+def _full_name(form: records.Form, record: Any) -> str:
+    try:
+        return form.fqn(record, form.parent(record))
+    except Exception:  # noqa: BLE001
+        return form.name
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What the engine raises about a record that it does not take."""
+    from openmetadata_bulksink import _native
+
+    return (_native.BulkSinkError, ValueError, TypeError)
+
+
+def _is_leaving(error: BaseException) -> bool:
+    """Whether an interruption came while another one was being handled."""
+    return not isinstance(error, Exception) and _interrupts(error.__context__)
+
+
+def _interrupts(error: BaseException | None) -> bool:
+    while error is not None:
+        if not isinstance(error, (Exception, GeneratorExit)):
+            return True
+        error = error.__context__
+    return False
 
 
 class _NotNative(Exception):
