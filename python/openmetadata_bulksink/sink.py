@@ -124,55 +124,42 @@ class NativeSink(UpstreamSink):
             return self._nothing
         writer: Writer = self._writer  # type: ignore[assignment]
         mark = writer.engine.mark()
+        made: records.Record | None = None
         try:
             body = records.body_of(form, record)
             made = form.record(record, body)
             if self._labels_pending:
                 made = made._replace(needs=_with_mentions(made))
-<<<<<<< HEAD
-        except Exception as error:  # noqa: BLE001
-            return self._refused(record, form, error)
-        try:
-            self._writer.submit(made)  # type: ignore[union-attr]
-        except self._refusals as error:
-            return self._refused(record, form, error)
-=======
             writer.submit(made)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
-            return self._not_submitted(mark, error, _full_name(form, record), "")
->>>>>>> faults
+            return self._not_submitted(mark, error, _full_name(form, record), "", sent=made is not None)
         return self._nothing
 
     def _write_life_cycle(self, record: Any) -> Any:
         writer: Writer = self._writer  # type: ignore[assignment]
         mark = writer.engine.mark()
+        body: bytes | None = None
         try:
             collection = self.metadata.get_suffix(record.entity).strip("/")
-<<<<<<< HEAD
             body = records.life_cycle_body(record.life_cycle)
-        except Exception as error:  # noqa: BLE001
-            return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
-        try:
-            self._writer.submit_life_cycle(collection, record.entity_fqn, body)  # type: ignore[union-attr]
-        except self._refusals as error:
-            return self._left(str(record.entity_fqn), f"The life cycle of {record.entity_fqn} cannot be sent: {error}")
-=======
-            writer.submit_life_cycle(collection, record.entity_fqn, records.life_cycle_body(record.life_cycle))
+            writer.submit_life_cycle(collection, record.entity_fqn, body)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
-            return self._not_submitted(mark, error, str(record.entity_fqn), "The life cycle of ")
->>>>>>> faults
+            name = str(record.entity_fqn)
+            return self._not_submitted(mark, error, name, "The life cycle of ", sent=body is not None)
         return self._nothing
 
-    def _not_submitted(self, mark: int, error: BaseException, name: str, what: str) -> Any:
-        """What stopped a record on its way into the engine. A record that the engine has is not lost, whatever a signal
-        handler raised (Ctrl-C, the SIGTERM of a runner); one that it does not have is lost here, by name.
+    def _not_submitted(self, mark: int, error: BaseException, name: str, what: str, *, sent: bool) -> Any:
+        """What stopped a record on its way into the engine; sent: it was on its way. Where the record is the cause,
+        it is
+        lost alone, by name. Whatever else was raised there, by a signal handler (Ctrl-C, the SIGTERM of a runner), ends
+        the run; a record that the engine has by then is not lost.
         """
-        refused = isinstance(error, _refusals())
-        if not refused and self._writer.engine.mark() > mark:  # type: ignore[union-attr]
+        its_own = isinstance(error, self._refusals if sent else Exception)
+        if not its_own and self._writer.engine.mark() > mark:  # type: ignore[union-attr]
             raise error
         reason = str(error) or f"it was interrupted by {type(error).__name__}"
         lost = self._left(name, f"{what}{name} cannot be sent: {reason}")
-        if isinstance(error, Exception):
+        if its_own:
             return lost
         self.status.failed(lost.left)
         raise error
@@ -362,13 +349,6 @@ def _full_name(form: records.Form, record: Any) -> str:
         return form.fqn(record, form.parent(record))
     except Exception:  # noqa: BLE001
         return form.name
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What the engine raises about a record that it does not take."""
-    from openmetadata_bulksink import _native
-
-    return (_native.BulkSinkError, ValueError, TypeError)
 
 
 def _is_leaving(error: BaseException) -> bool:

@@ -247,7 +247,9 @@ def _controls(chance: random.Random) -> list[tuple[float, str, str, Action]]:
 
 
 def _signals(chance: random.Random) -> list[tuple[float, str]]:
-    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task, today or in older releases."""
+    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task, today
+    or in older releases.
+    """
     if chance.random() < 0.5:
         return []
     return [

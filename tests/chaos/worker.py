@@ -171,12 +171,7 @@ class _Run:
                 self._closing = True
                 self._sink.get_status()
                 self._sink.close()
-<<<<<<< HEAD
-            except (KeyboardInterrupt, Terminated) as error:
-=======
-                return
             except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
->>>>>>> faults
                 self.interrupted.append(f"close {type(error).__name__}")
             else:
                 return
