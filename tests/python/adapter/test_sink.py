@@ -504,7 +504,8 @@ def test_an_exception_of_a_signal_handler_ends_the_run(
     with pytest.raises(kind):
         sink.run(table("v") if where == "submit" else DeleteEntity(entity=entity))
     setattr(engine(sink), where, kept)
-    assert sink.status.failures == []
+    # This engine had not taken the record: it is named. The real one takes it (tests/python/native/test_processes.py).
+    assert [failure.name for failure in sink.status.failures] == (["s.d.p.v"] if where == "submit" else [])
     sink.close()
     assert [row["name"] for row in server.rows("tables")] == ["t", "u"]
 
