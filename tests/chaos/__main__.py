@@ -1,4 +1,6 @@
-"""`make chaos`: runs seeds, prints a line for each, and how a failed one is repeated. `SEED=17 make chaos` runs that one."""
+"""`make chaos`: runs seeds, prints a line for each, and how a failed one is repeated. `SEED=17 make chaos` runs
+that one.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,12 @@ def main() -> int:
 
     verdicts = run(chosen.environment, chosen.server, seeds, at_once=min(chosen.at_once, len(seeds)), tell=tell)
     bad = [verdict for verdict in verdicts if verdict.problems]
-    submitted = sum(verdict.submitted for verdict in verdicts)
-    failed = sum(verdict.failed for verdict in verdicts)
+    # Where a plan has refusals for good, records must be lost.
+    fair = [verdict for verdict in verdicts if not verdict.plan.final]
+    submitted = sum(verdict.submitted for verdict in fair)
+    failed = sum(verdict.failed for verdict in fair)
     print(
-        f"{len(verdicts)} seeds, {submitted} records, {failed} reported as failed "
+        f"{len(verdicts)} seeds; {submitted} records that nothing refused for good, {failed} reported as failed "
         f"({100 * failed / max(submitted, 1):.2f} %, at most {100 * MOST_FAILED:.0f} % allowed), "
         f"{sum(verdict.retries for verdict in verdicts)} retries, "
         f"{sum(verdict.interrupted for verdict in verdicts)} interruptions, {len(bad)} bad seeds"

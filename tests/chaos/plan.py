@@ -1,6 +1,7 @@
 """From a seed to one run: what is ingested, how the sink is set, what goes wrong and when. Data only.
 
-Everything that goes wrong ends within the first seconds, well before the delivery deadline: so nothing has a reason to be
+Everything that goes wrong ends within the first seconds, well before the delivery deadline: so nothing has a reason
+to be
 lost, except where the plan says so (`final`).
 """
 
@@ -22,8 +23,10 @@ Action = dict[str, Any]
 class Plan:
     """One run; `as_job` is what the worker is given.
 
-    stream: steps for the worker. controls: requests to the server's control port, with their times. signal: when the worker's
-    main thread is interrupted, and by what. final: whether the plan has answers that are refusals for good.
+    stream: steps for the worker. controls: requests to the server's control port, with their times. signals: when the
+    worker's
+    main thread is interrupted, and by what; ends_at_signal: whether the source ends then. final: whether the plan has
+    answers that are refusals for good.
     """
 
     seed: int
@@ -36,6 +39,7 @@ class Plan:
     switches: Action
     controls: list[tuple[float, str, str, Action]] = field(default_factory=list)
     signals: list[tuple[float, str]] = field(default_factory=list)
+    ends_at_signal: bool = False
     final: bool = False
 
     def as_job(self) -> dict[str, Any]:
@@ -47,6 +51,7 @@ class Plan:
             "sink": self.sink,
             "controls": self.controls,
             "signals": self.signals,
+            "ends_at_signal": self.ends_at_signal,
             "client": {"timeout": [READ_TIMEOUT, READ_TIMEOUT], "retry_wait": 0, "ttl_cache": 0},
         }
 
@@ -71,6 +76,7 @@ def plan(seed: int) -> Plan:
         switches={"patch_by_name": chance.random() < 0.8, "bulk": chance.random() < 0.95},
         controls=_controls(chance),
         signals=_signals(chance),
+        ends_at_signal=chance.random() < 0.3,
         final=final,
     )
 
@@ -120,7 +126,7 @@ def _stream(chance: random.Random) -> list[list[Any]]:
         for schema in range(chance.randint(1, 3)):
             home = f"lake.d{database}"
             record("schema", f"s{schema}", home)
-            for table in range(chance.randint(5, 60)):
+            for table in range(chance.randint(10, 120)):
                 record("table", f"t{table}", f"{home}.s{schema}")
                 _in_between(chance, steps, known, record)
             for procedure in range(chance.randint(0, 5)):
@@ -142,8 +148,8 @@ def _in_between(chance: random.Random, steps: list[list[Any]], known: list[Any],
         steps.append(["life_cycle", f"{parent}.{name}", 1_700_000_000_000 + len(steps)])
     elif dice < 0.19 and kind == "table":
         steps.append(["read", f"{parent}.{name}"])
-    elif dice < 0.21:
-        steps.append(["sleep", chance.choice([0.01, 0.1, 0.5])])
+    elif dice < 0.26:
+        steps.append(["sleep", chance.choice([0.01, 0.1, 0.4])])
 
 
 # --- what goes wrong ---
@@ -171,7 +177,6 @@ def _passing(chance: random.Random) -> Action:
         _status(429, retry_after=chance.choice([0, 1, 2, "soon", {"date_in_s": 1}, "-5"])),
         _status(401),
         _status(413),
-        _status(400, work=True),
         {"kind": "empty", "work": chance.random() < 0.5},
         {"kind": "html", "work": chance.random() < 0.5, "status": chance.choice([200, 502])},
         {"kind": "invalid_utf8", "work": chance.random() < 0.5},
@@ -211,7 +216,7 @@ def _rules(chance: random.Random) -> tuple[list[Action], bool]:
         {"class": "single"},
         {},
     ]
-    for number in range(chance.randint(1, 5)):
+    for number in range(chance.randint(2, 6)):
         action = _final(chance) if final and number == 0 else _passing(chance)
         start = chance.uniform(0, WEATHER_SECONDS / 2)
         when: Action = {"to_s": start + chance.uniform(0.2, WEATHER_SECONDS / 2), "from_s": start}
@@ -222,7 +227,9 @@ def _rules(chance: random.Random) -> tuple[list[Action], bool]:
             when["rate"] = chance.choice([0.1, 0.3, 0.6])
         match = chance.choice(matches)
         # Refusals of single requests are final, and a rule for everything would also hit what the plan reads itself.
-        if action.get("status") in (400, 413) or action["kind"] in ("fail_rows", "drop_rows", "extra_rows"):
+        if action.get("status") == 413:
+            match = {"class": "bulk", "body_over": 2_000}
+        elif action["kind"] in ("fail_rows", "drop_rows", "extra_rows"):
             match = {"class": "bulk"}
         rules.append({"match": match, "when": when, "do": action})
     return rules, final
@@ -240,10 +247,10 @@ def _controls(chance: random.Random) -> list[tuple[float, str, str, Action]]:
 
 
 def _signals(chance: random.Random) -> list[tuple[float, str]]:
-    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task."""
-    if chance.random() < 0.6:
+    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task, today or in older releases."""
+    if chance.random() < 0.5:
         return []
     return [
-        (chance.uniform(0.01, WEATHER_SECONDS / 2), chance.choice(["SIGINT", "SIGTERM"]))
+        (chance.uniform(0.01, WEATHER_SECONDS / 2), chance.choice(["SIGINT", "SIGTERM", "SIGUSR1"]))
         for _ in range(chance.choice([1, 1, 2]))
     ]

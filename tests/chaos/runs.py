@@ -36,7 +36,9 @@ class Worker:
     def _start(self) -> None:
         reader, writer = os.pipe()
         self._answers = os.fdopen(reader, encoding="utf-8")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OM_BULKSINK", "PYTHON"))}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OM_BULKSINK", "PYTHON"))
+        }
         try:
             self._process = subprocess.Popen(
                 [self._environment / "bin" / "python", "-P", WORKER, str(writer)],

@@ -1,7 +1,9 @@
 """The program in upstream's environment: lives through one plan after another with upstream's own sink class.
 
-Runs as a script with `-P` and imports nothing of this project. One job a line on standard input, one report a line on the
-descriptor given as first argument. An interrupted step is not repeated; the stream goes on behind it or ends, as a source
+Runs as a script with `-P` and imports nothing of this project. One job a line on standard input, one report a line on
+the
+descriptor given as first argument. An interrupted step is not repeated; the stream goes on behind it or ends, as a
+source
 may do either, and the sink is closed as upstream's workflow closes it: until close returns.
 """
 
@@ -24,8 +26,12 @@ Job = dict[str, Any]
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Terminated(Exception):
+class Terminated(BaseException):
     """What Airflow's runner makes of SIGTERM."""
+
+
+class TerminatedAsError(Exception):
+    """What older ones make of it; upstream's step takes it for a failure of a record, and goes on."""
 
 
 def main(descriptor: int) -> None:
@@ -34,14 +40,17 @@ def main(descriptor: int) -> None:
     def terminate(*_: object) -> None:
         raise Terminated
 
+    def terminate_as_error(*_: object) -> None:
+        raise TerminatedAsError
+
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGUSR1, terminate_as_error)
     with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
         for line in sys.stdin:
-            signal.signal(signal.SIGTERM, terminate)
             try:
                 report = live_through(json.loads(line))
             except BaseException:  # noqa: BLE001 - the judge wants to read it
                 report = {"broken": traceback.format_exc()}
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             answers.write(json.dumps(report) + "\n")
             answers.flush()
 
@@ -83,6 +92,7 @@ def _made(job: Job) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
+
     from metadata.ingestion.sink import metadata_rest
 
     logging.getLogger("metadata").setLevel(logging.ERROR)
@@ -120,13 +130,16 @@ class _Run:
     def weather(self) -> None:
         """Control requests and signals at their times, from a thread of their own."""
         started = time.monotonic()
-        events: list[tuple[float, Any]] = [(at, (method, path, body)) for at, method, path, body in self._job["controls"]]
+        events: list[tuple[float, Any]] = [
+            (at, (method, path, body)) for at, method, path, body in self._job["controls"]
+        ]
         events += [(at, name) for at, name in self._job["signals"]]
         for at, what in sorted(events, key=lambda event: event[0]):
             if self.over.wait(max(0.0, at - (time.monotonic() - started))):
                 return
             if isinstance(what, str):
-                # Upstream's close is reached once; a second Ctrl-C in it leaves at once, which is not what is tested here.
+                # Upstream's close is reached once; a second Ctrl-C in it leaves at once, which is not what is tested
+                # here.
                 if not self._closing:
                     os.kill(os.getpid(), getattr(signal, what))
             else:
@@ -140,15 +153,15 @@ class _Run:
     # --- what we do to the sink ---
 
     def stream(self) -> None:
-        """Every step, whatever interrupts some of them; every second interruption ends the stream."""
+        """Every step, whatever interrupts some of them."""
         for number, (verb, *arguments) in enumerate(self._job["stream"]):
             try:
                 getattr(self, verb)(*arguments)
                 self.given.append(number)
-            except (KeyboardInterrupt, Terminated) as error:
+            except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
                 self.interrupted.append(f"{verb} {type(error).__name__}")
                 self.doubtful.append(number)
-                if len(self.interrupted) % 2 == self._job["seed"] % 2:
+                if self._job["ends_at_signal"]:
                     return
 
     def close(self) -> None:
@@ -158,9 +171,15 @@ class _Run:
                 self._closing = True
                 self._sink.get_status()
                 self._sink.close()
-                return
+<<<<<<< HEAD
             except (KeyboardInterrupt, Terminated) as error:
+=======
+                return
+            except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
+>>>>>>> faults
                 self.interrupted.append(f"close {type(error).__name__}")
+            else:
+                return
 
     def record(self, kind: str, name: str, parent: str, version: int) -> None:
         """A create request."""

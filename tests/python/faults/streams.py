@@ -115,10 +115,18 @@ class Fed:
         return [one for one in self.failures if is_there(one) and "may have written" not in one["error"]]
 
     def misorders(self) -> list[Any]:
-        """What the order checker saw, without second attempts that met a first one which a fault had kept at the server."""
+        """What the order checker saw, without second attempts that met a first one which a fault had kept at the
+        server.
+        """
         # What stalls is not in the log yet.
         clean = {request["n"] for request in self.requests if not request["fault"]}
-        return [seen for seen in self.violations if seen["rule"] != "same_fqn_at_once" or seen["other"] in clean]
+        return [seen for seen in self.violations if seen["rule"] == "older_after_newer" or seen["other"] in clean]
+
+    def require_written_names(self, tables: int) -> Fed:
+        """Itself. AssertionError unless the tables t0 ... were written by a sink that wrote other records, too."""
+        assert not self.failures, f"{len(self.failures)} failures: {self.failures[:3]}"
+        assert not self.lost(tables)
+        return self
 
     def require_all_written(self, tables: int, *, life_cycles: int = 0) -> Fed:
         """Itself. AssertionError unless every record was written."""
@@ -197,7 +205,9 @@ class Feeder:
         timeout: float = 280.0,
         **more: Any,
     ) -> Fed:
-        """One stream from start to end; `more` are keys of the job. url: where the sink finds the server, if not there itself."""
+        """One stream from start to end; `more` are keys of the job. url: where the sink finds the server, if not
+        there itself.
+        """
         job = {
             "url": url or server.url,
             "token": server.token,

@@ -1,4 +1,6 @@
-"""Records that the server cannot take, among many that it can: they are lost alone, by name, and without a flood of requests."""
+"""Records that the server cannot take, among many that it can: they are lost alone, by name, and without a flood of
+requests.
+"""
 
 from __future__ import annotations
 
