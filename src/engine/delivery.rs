@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::answer::{BulkAnswer, SentRow, Verdict};
 use super::batch::{Batch, Faults, Twins};
 use super::defects::broken;
+use super::inquest::SCOUTS;
 use super::lifecycle::Patch;
 use super::order::CollectionId;
 use super::record::{Ending, Fqn, Kind, Missing, Sequence};
@@ -465,15 +466,10 @@ impl Engine {
         let suspicious = self.routes.entry(collection).or_default().refusals.refused(text);
         if let [only] = batch.members.as_slice() {
             self.finish(*only, Ending::Failed(text.into()));
-        } else if suspicious {
+        } else if suspicious && self.is_worth_an_inquest(collection, batch.members.len()) {
             let mut rest = batch.members;
-            let (parts, others) = std::mem::take(&mut self.at_once).into_iter().partition(|work| {
-                matches!(work, Work::Batch(part) if part.collection == collection && part.members.iter().all(|m| !self.scouts.contains_key(m)))
-            });
-            self.at_once = others;
-            let parts: Vec<Work> = parts;
-            rest.extend(parts.iter().rev().flat_map(Work::sequences));
-            self.try_three(collection, rest);
+            rest.extend(self.take_parts(collection));
+            self.try_some(collection, rest, SCOUTS);
         } else if let Some((first, second)) = batch.halves() {
             self.send_halves(first, second);
         }
