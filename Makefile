@@ -8,7 +8,8 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build test test-rust test-python test-versions bench bench-overlap bench-redshift simulate lint fmt lock clean
+.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
+	bench bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -31,17 +32,29 @@ test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
 test-versions: test-python ## the end to end tests with all five upstream versions
 	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- -m upstream; done
 
-bench: ## the report's table: pure-Python designs, upstream and ours (10 minutes; QUICK=1: 3; FULL=1: hours)
-	@$(PYTHON) -m benchmarks report $(if $(QUICK),--quick) $(if $(FULL),--full)
+bench: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)
+	@$(PYTHON) -m benchmarks report $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(FAULTS),--faults $(FAULTS))
 
-bench-overlap: ## a real PostgreSQL ingestion: is writing hidden behind extraction?
-	@$(PYTHON) -m benchmarks overlap
+bench-overlap: ## a real PostgreSQL ingestion: is writing hidden behind extraction? (KEYS=2: with foreign keys)
+	@$(PYTHON) -m benchmarks overlap $(if $(KEYS),--foreign-keys $(KEYS))
 
 bench-redshift: ## a real Redshift ingestion with life cycles, both sinks (FULL=1: 10,000 tables)
 	@$(PYTHON) -m benchmarks redshift $(if $(FULL),--full)
 
 simulate: ## the engine in 100,000 made-up worlds (SEEDS=n for another number; SEED=n tells one of them)
 	SEEDS=$${SEEDS:-100000} cargo test --release --locked --test engine -- seeds --nocapture
+
+bench-main-thread: ## microseconds of the main thread for one record, against serialising it
+	@$(PYTHON) -m benchmarks main-thread
+
+bench-scale: ## a million tables: memory over time, and our own ceiling (QUICK=1: 200,000)
+	@$(PYTHON) -m benchmarks scale $(if $(QUICK),--tables 200000)
+
+bench-engine: ## the engine alone, with criterion
+	cargo bench --locked --bench engine
+
+bench-instructions: ## instructions for each record against the committed figures (FULL=1: the main thread too)
+	@$(PYTHON) -m benchmarks instructions $(if $(FULL),--main-thread)
 
 lint: ## formatting, clippy, ruff, mypy, stubs
 	@$(TOOLS) lint

@@ -8,11 +8,13 @@
     bounds.py          what must hold
     screen.py          the console
     request_log.py     what the reference server's log says about a run
+    children.py        one module in a process of its own
     ingestions.py      real ingestions, measured
     designs/           pure-Python sinks, one for each design of the report that this project started from
     report/            `make bench`: that report's table, with ours beside it
     overlap.py         `make bench-overlap`: PostgreSQL, is writing hidden behind extraction?
     redshift.py        `make bench-redshift`: the Redshift connector with life cycles
+    cost/              what a record costs the main thread; a million tables; instructions that CI can guard
     results/           what the last runs found
 
 No figure is written down anywhere but in `results/`; docs/benchmarks.md says what the figures mean.

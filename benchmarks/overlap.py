@@ -123,7 +123,7 @@ def _bounds(shape: PostgresShape, runs: Runs) -> list[Bound]:
     most = 1.05 * max(limit, work / WORKERS) + 1.5
     found = [
         Bound(text, of(runs["ours"], "loop_s").median, most),
-        Bound("differences between the catalogues", len(differences), 0, "of them"),
+        Bound("differences between the catalogues", len(differences), 0, "differences"),
     ]
     if shape.foreign_keys:
         ours, upstream = (float(len(runs[key][-1].log)) for key in ("ours", "upstream"))

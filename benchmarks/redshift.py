@@ -143,11 +143,11 @@ def _bounds(shape: Shape, runs: Runs) -> list[Bound]:
     expected = _expected(shape)
     for key in ("ours-fast", "ours-slow"):
         missing = sum(abs(expected[name] - count) for run in runs[key] for name, count in _arrived(run).items())
-        found.append(Bound(f"{key}: tables, columns and life cycles missing at the server", missing, 0, "of them"))
+        found.append(Bound(f"{key}: tables, columns and life cycles missing at the server", missing, 0, "things"))
     differences = compare(runs["upstream-slow"][-1].state, slow[-1].state)
     if differences:
         print(describe(differences), file=sys.stderr)
-    found.append(Bound("differences between the catalogues", len(differences), 0, "of them"))
+    found.append(Bound("differences between the catalogues", len(differences), 0, "differences"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""`make bench-cost`: microseconds of the main thread for one table, against serialising that table and nothing else.
+"""`make bench-main-thread`: microseconds of the main thread for one table, against serialising it and nothing else.
 
 The thread that extracts is the thread that everything waits for. Its CPU time is measured, so other processes matter
 little; everything that the sink does on it counts: Python, Rust, and the outcomes that come later.
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(table)
     judged = figures[BOUND_COLUMNS]
     ratio = judged["run_us"].median / judged["to_json_us"].median
-    bounds = [Bound(f"run() / to_json for a table of {BOUND_COLUMNS} columns", ratio, MOST, "")]
+    bounds = [Bound(f"run() / to_json for a table of {BOUND_COLUMNS} columns", ratio, MOST, "times")]
     chosen.output.mkdir(parents=True, exist_ok=True)
     by_columns = {
         str(columns): {name: value.as_dict() for name, value in by_name.items()} for columns, by_name in figures.items()

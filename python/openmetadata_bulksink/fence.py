@@ -85,7 +85,8 @@ def plan(method: str, path: str, data: Any = None, json: Any = None) -> Plan | N
         # Paths such as `/pipelines/{fqn}/status`; where it is a verb unknown to us, no record has that FQN.
         found = tuple(Scope(fqn=unquote(part)) for part in rest if part and not _is_uuid(part))
         return Plan(f"{route}/...", found, deep=True, marked=True)
-    return Plan(f"{route}/{{id}}", marked=True)
+    named = records.mentioned(json if json is not None else _parsed(data)) if method == "PATCH" else ()
+    return Plan(f"{route}/{{id}}", tuple(Scope(fqn=name) for name in named), marked=True)
 
 
 def _is_uuid(text: str) -> bool:
@@ -122,7 +123,9 @@ def _plan_for_body(route: str, collection: str, data: Any, json: Any) -> Plan:
     """
     body = json if json is not None else _parsed(data)
     bodies = body if isinstance(body, list) else [body]
-    names = dict.fromkeys(name for each in bodies for name in records.names_in(collection, each))
+    named = [name for each in bodies for name in records.names_in(collection, each)]
+    # Labels, too: their tags, terms and domains may be among the pending.
+    names = dict.fromkeys((*named, *records.mentioned(bodies)))
     return Plan(route, tuple(Scope(fqn=name) for name in names), marked=not names)
 
 
@@ -171,11 +174,22 @@ def _at(*path: str, below: bool = False) -> Callable[[Any], tuple[Scope, ...]]:
     return scopes
 
 
-def _nothing(_: Any) -> tuple[Scope, ...]:
+def nothing(_: Any) -> tuple[Scope, ...]:
     return ()
 
 
 def _everything(_: Any) -> tuple[Scope, ...]:
+    return (Scope(),)
+
+
+#: What sources delete by the thousand: gone from the source, so that no record of the same run names it.
+_DELETED_IN_BULK = frozenset({"Database", "DatabaseSchema", "Table", "StoredProcedure"})
+
+
+def _deletion(record: Any) -> tuple[Scope, ...]:
+    """The subtree. Anything may name a tag, a term, a chart and so on: then everything."""
+    if type(getattr(record, "entity", None)).__name__ in _DELETED_IN_BULK:
+        return _at("entity", below=True)(record)
     return (Scope(),)
 
 
@@ -238,7 +252,7 @@ def _tests(record: Any) -> tuple[Scope, ...]:
 #: body.
 _RECORDS: dict[str, Callable[[Any], tuple[Scope, ...]]] = {
     "PatchRequest": _at("original_entity"),
-    "DeleteEntity": _at("entity", below=True),
+    "DeleteEntity": _deletion,
     "AddLineageRequest": _edge,
     "OMetaFQNLineageRequest": _edge_by_fqn,
     "OMetaLineageRequest": _lineage,
@@ -247,7 +261,7 @@ _RECORDS: dict[str, Callable[[Any], tuple[Scope, ...]]] = {
     "PipelineUsage": _at("pipeline"),
     "TablePipelineObservability": _at("table"),
     "OMetaTableProfileSampleData": _at("table"),
-    "OMetaTopicSampleData": _at("entity"),
+    "OMetaTopicSampleData": _at("topic"),
     "OMetaIndexSampleData": _at("entity"),
     "SamplerResponse": _at("entity"),
     "ProfilerResponse": _at("table"),
@@ -255,18 +269,18 @@ _RECORDS: dict[str, Callable[[Any], tuple[Scope, ...]]] = {
     "OMetaPipelineStatus": _at("pipeline_fqn"),
     "OMetaBulkPipelineStatus": _at("pipeline_fqn"),
     "TestCaseResultResponse": _tests,
-    "OMetaTagAndClassification": _nothing,
-    "OMetaUserProfile": _nothing,
-    "OMetaCustomProperties": _nothing,
-    "KpiResult": _nothing,
-    "OMetaDataInsightSample": _nothing,
+    "OMetaTagAndClassification": nothing,
+    "OMetaUserProfile": nothing,
+    "OMetaCustomProperties": nothing,
+    "KpiResult": nothing,
+    "OMetaDataInsightSample": nothing,
 }
 
 
 def record_scopes(name: str) -> Callable[[Any], tuple[Scope, ...]]:
     """What a record of that class waits for before upstream writes it; everything, for a class that we do not know."""
     if name.startswith("Create"):
-        return _nothing
+        return nothing
     return _RECORDS.get(name, _everything)
 
 

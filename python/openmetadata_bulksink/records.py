@@ -287,9 +287,14 @@ def life_cycle_body(life_cycle: Any) -> bytes:
 
 
 def mentions(body: bytes) -> tuple[str, ...]:
-    """Every tag, domain and reference that a body names, wherever it stands. Costs a parse: only for runs that
-    bulk-write tags, terms, users or domains themselves, where a label's entity may still be pending.
+    """What `mentioned` finds in a body. Costs a parse: only for runs that bulk-write tags, terms, users or domains
+    themselves, where a label's entity may still be pending.
     """
+    return mentioned(json.loads(body))
+
+
+def mentioned(value: Any) -> tuple[str, ...]:
+    """Every tag, domain and reference that a JSON value names, wherever it stands."""
     found: list[str] = []
 
     def walk(value: Any) -> None:
@@ -306,7 +311,7 @@ def mentions(body: bytes) -> tuple[str, ...]:
             for inner in value:
                 walk(inner)
 
-    walk(json.loads(body))
+    walk(value)
     return tuple(dict.fromkeys(found))
 
 

@@ -28,11 +28,13 @@
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
 //! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
+//! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `waits.rs` | who waits for what |
 
 mod answer;
 mod authorization;
 mod batch;
+pub mod defects;
 mod delivery;
 mod giving_up;
 mod inquest;
@@ -43,6 +45,8 @@ mod record;
 mod request;
 mod retry;
 mod scheduler;
+#[cfg(test)]
+mod testing;
 mod waits;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,6 +62,7 @@ pub use waits::{Scope, WaitId};
 
 use authorization::Authorization;
 use batch::{Batch, InquestId, Sealing};
+use defects::broken;
 use delivery::WrittenLately;
 use giving_up::{with_doubt, ReadBack};
 use inquest::Inquest;
@@ -93,6 +98,9 @@ pub struct Config {
     pub renewable_token: bool,
     /// Seed of the jitter.
     pub seed: u64,
+    /// What is broken on purpose.
+    #[cfg(feature = "defects")]
+    pub defect: Option<defects::Defect>,
 }
 
 /// Whether a life cycle rides in the create request of its entity while that is unsent, and what becomes of its `sourceHash`.
@@ -120,6 +128,8 @@ impl Default for Config {
             embed: Embed::Never,
             renewable_token: false,
             seed: 0,
+            #[cfg(feature = "defects")]
+            defect: None,
         }
     }
 }
@@ -236,10 +246,13 @@ impl Engine {
                 bytes: config.batch_bytes,
                 linger: config.linger,
             },
+            #[cfg(not(feature = "defects"))]
+            order: Order::default(),
+            #[cfg(feature = "defects")]
+            order: Order::with(config.defect),
             limiter: Limiter::new(config.workers),
             random: fastrand::Rng::with_seed(config.seed),
             config,
-            order: Order::default(),
             waits: Waits::default(),
             largest_accepted: 0,
             health: Health::default(),
@@ -326,7 +339,8 @@ impl Engine {
             _ => {
                 let wanted = self.in_scope(scope);
                 (!wanted.is_empty()).then(|| {
-                    let id = self.waits.for_records(wanted.len());
+                    let early = broken!(self.config.defect, WaitsEndEarly);
+                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
                     for sequence in wanted {
                         if let Some(entry) = self.order.get_mut(sequence) {
                             entry.waits.push(id);
@@ -386,7 +400,9 @@ impl Engine {
 
     /// Nobody waits for this any more.
     pub fn cancel(&mut self, wait: WaitId) {
-        self.waits.cancel(wait);
+        if !broken!(self.config.defect, CancelsNothing) {
+            self.waits.cancel(wait);
+        }
     }
 
     /// Starts the end: a final drain that is bounded by the delivery time-out plus one attempt. Whoever closes waits for
@@ -537,7 +553,7 @@ impl Engine {
                 break;
             }
         }
-        if self.waits.wants_room() {
+        if self.waits.wants_room() && !broken!(self.config.defect, GivesNoRoom) {
             let mut waits = std::mem::take(&mut self.waits);
             waits.give_room(|bytes, place| self.has_room(bytes, place));
             self.waits = waits;
@@ -607,7 +623,8 @@ impl Engine {
             fqn: entry.record.fqn.clone(),
             body: entry.record.payload.bytes().clone(),
         };
-        for record in std::iter::once(own).chain(entry.sharers) {
+        let keeps = usize::from(!broken!(self.config.defect, ForgetsSharers)) * entry.sharers.len();
+        for record in std::iter::once(own).chain(entry.sharers.into_iter().take(keeps)) {
             let count = match ending {
                 Ending::Written => &mut self.counts.written,
                 Ending::Failed(_) => &mut self.counts.failed,

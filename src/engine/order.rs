@@ -17,6 +17,7 @@ use parking::forget_parked;
 use ready::ready_set;
 pub(super) use ready::Ready;
 
+use super::defects::broken;
 use super::record::{Fqn, Kind, Missing, Record, Sequence};
 use super::waits::WaitId;
 use super::Time;
@@ -137,12 +138,22 @@ pub(super) struct Order {
     last: Sequence,
     places: usize,
     bytes: usize,
+    #[cfg(feature = "defects")]
+    defect: Option<super::defects::Defect>,
 }
 
 /// The server lower-cases these names.
 const FOLDED: &str = "users";
 
 impl Order {
+    #[cfg(feature = "defects")]
+    pub fn with(defect: Option<super::defects::Defect>) -> Self {
+        Self {
+            defect,
+            ..Self::default()
+        }
+    }
+
     /// The number of a collection; the same for the same path.
     pub fn collection(&mut self, path: &Arc<str>) -> CollectionId {
         let at = self
@@ -261,6 +272,11 @@ impl Order {
         let mut parents = Vec::new();
         let named = record.parent.iter().map(|fqn| (fqn, Edge::Parent));
         for (fqn, edge) in named.chain(record.needs.iter().map(|fqn| (fqn, Edge::Need))) {
+            let forgets_parents = broken!(self.defect, ForgetsParents);
+            let forgets_needs = broken!(self.defect, ForgetsNeeds);
+            if (forgets_parents && edge == Edge::Parent) || (forgets_needs && edge == Edge::Need) {
+                continue;
+            }
             for blocker in self.creates_of(fqn) {
                 let Some(entry) = self.entries.get_mut(&blocker) else {
                     continue;
@@ -436,6 +452,9 @@ impl Order {
     /// Somebody waits for this record: it goes first, and so does all that it waits for.
     pub fn hurry(&mut self, sequence: Sequence) {
         let mut stack = vec![sequence];
+        if broken!(self.defect, HurriesNobody) {
+            stack.clear();
+        }
         while let Some(sequence) = stack.pop() {
             let Some(entry) = self.entries.get_mut(&sequence) else {
                 continue;
@@ -523,15 +542,16 @@ impl Order {
         };
         let waits = |entry: &Entry| matches!(entry.state, State::Blocked | State::Ready);
         let chain = self.chains.entry(slot).or_default();
+        let goes_last = broken!(self.defect, ParkedLifeCyclesGoLast);
         let at = chain
             .iter()
-            .position(|other| *other > sequence && self.entries.get(other).is_some_and(waits))
+            .position(|other| *other > sequence && !goes_last && self.entries.get(other).is_some_and(waits))
             .unwrap_or(chain.len());
         let first = chain.front().copied();
         let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
         let after = chain.get(at).copied();
         chain.insert(at, sequence);
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| !broken!(self.defect, ForgetsWriters)) {
             self.add_edge(before, sequence, Edge::Writer);
         }
         if let Some(after) = after {
@@ -539,6 +559,9 @@ impl Order {
             self.leave_ready(after);
             if let Some(entry) = self.entries.get_mut(&after) {
                 entry.state = State::Blocked;
+                if entry.urgent {
+                    self.hurry(sequence);
+                }
             }
         }
         if before.is_some() && first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
@@ -613,3 +636,6 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -233,18 +233,34 @@ pub(super) enum RowMeaning {
     Refused,
 }
 
+/// What a row's text says when not the row was at fault but the server's database: locks, a pool without a free connection, a
+/// database that restarts or fails over (MySQL and PostgreSQL, through their drivers). Such rows come with status 400.
+const TROUBLE: &[&str] = &[
+    "system overloaded",
+    "deadlock",
+    "lock wait timeout",
+    "could not serialize access",
+    "connection is not available",
+    "unable to acquire jdbc connection",
+    "too many connections",
+    "too many clients already",
+    "remaining connection slots are reserved",
+    "communications link failure",
+    "connection has been closed",
+    "connection attempt failed",
+    "no operations allowed after connection closed",
+    "i/o error occurred while sending to the backend",
+    "terminating connection due to administrator command",
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is in recovery mode",
+];
+
 /// The meaning of a refused row's status and text.
 pub(super) fn row_meaning(status: Option<u16>, text: &str) -> RowMeaning {
     let lower = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if matches!(status, Some(429 | 503))
-        || says(&[
-            "deadlock",
-            "lock wait timeout",
-            "system overloaded",
-            "connection is not available",
-        ])
-    {
+    if matches!(status, Some(429 | 503)) || says(TROUBLE) {
         RowMeaning::Overload
     } else if let Some(missing) = missing_reference(text) {
         RowMeaning::Missing(missing)
@@ -499,6 +515,8 @@ mod tests {
             row_meaning(Some(400), "Deadlock found when trying to get lock"),
             RowMeaning::Overload
         );
+        let failover = "java.sql.SQLException: FATAL: the database system is starting up";
+        assert_eq!(row_meaning(Some(400), failover), RowMeaning::Overload);
         assert_eq!(row_meaning(Some(400), "Entity already exists"), RowMeaning::Duplicate);
         assert_eq!(row_meaning(Some(500), "boom"), RowMeaning::ServerError);
         assert_eq!(row_meaning(None, "name must not be null"), RowMeaning::Refused);

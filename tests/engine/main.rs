@@ -3,12 +3,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `stream.rs` | entities, bodies, arrivals |
-//! | `server.rs` | the simulated server |
+//! | `server.rs`, `replies.rs` | the simulated server, and what it answers |
 //! | `weather.rs` | what goes wrong on the way |
-//! | `world.rs` | the clock, the driver, the application's threads |
-//! | `books.rs` | what was promised, checked against what happened |
-//! | `chance.rs` | one seed -> one run |
+//! | `setup.rs`, `world.rs` | what makes a run; the clock, the driver, the application's threads |
+//! | `books.rs`, `checks.rs`, `verdicts.rs` | what was promised, checked at every step, when all is quiet, at the end |
+//! | `chance.rs`, `source.rs` | one seed -> one run |
 //! | `scenarios.rs` | runs made by hand, with exact figures |
+//! | `teeth.rs` | deliberate defects, each of which must be found |
 //!
 //! `SEED=17 cargo test --test engine -- seeds --nocapture` runs one seed and tells what happens; `SEEDS=100000` runs more of them.
 
@@ -23,9 +24,16 @@
 
 mod books;
 mod chance;
+mod checks;
+mod replies;
 mod scenarios;
 mod server;
+mod setup;
+mod source;
 mod stream;
+#[cfg(feature = "defects")]
+mod teeth;
+mod verdicts;
 mod weather;
 mod world;
 
@@ -34,8 +42,8 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 const SEEDS: u64 = 1000;
 
 /// One run. The text says what was wrong with it.
-fn run(seed: u64, trace: bool) -> Result<world::Report, String> {
-    catch_unwind(AssertUnwindSafe(|| world::World::new(chance::setup(seed), trace).run())).unwrap_or_else(|panic| {
+fn run(setup: setup::Setup, trace: bool) -> Result<setup::Report, String> {
+    catch_unwind(AssertUnwindSafe(|| world::World::new(setup, trace).run())).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
@@ -55,7 +63,7 @@ fn number_from(variable: &str) -> Option<u64> {
 #[test]
 fn seeds() {
     if let Some(seed) = number_from("SEED") {
-        let report = run(seed, true).unwrap_or_else(|text| panic!("seed {seed}: {text}"));
+        let report = run(chance::setup(seed), true).unwrap_or_else(|text| panic!("seed {seed}: {text}"));
         eprintln!("{report:#?}");
         return;
     }
@@ -64,7 +72,7 @@ fn seeds() {
     let most = number_from("KEEP_GOING").unwrap_or(1);
     let mut wrong = 0;
     for seed in from..from + count {
-        if let Err(text) = run(seed, false) {
+        if let Err(text) = run(chance::setup(seed), false) {
             eprintln!(
                 "seed {seed}: {text}\n  again, step by step: SEED={seed} cargo test --test engine -- seeds --nocapture"
             );

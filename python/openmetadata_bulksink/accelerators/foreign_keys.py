@@ -4,7 +4,8 @@ For each foreign key upstream asks the server for the referred table, most often
 Two things stand in front of that here:
 
 - `let_pass`: the lookup does not wait at the fence. Waiting would cost one small PUT for each foreign key. Upstream
-  copes with "not there yet": it tries again when all tables are written.
+  copes with "not there yet": it tries again when all tables are written (and up to 1.13 loses other constraints of the
+  table then, which is mended here).
 - `install` (the accelerator): while the referred table is pending, its columns are read from the pending body, so
   that the key goes out with its table; the engine keeps the order (rule E1). Chains of pending references are cut at
   four, because each link would become a request of its own, one after the other.
@@ -29,6 +30,9 @@ _CONSTRAINTS = "metadata.utils.constraints"
 
 #: `_prepare_foreign_constraints` and what it reads the referred columns with, as text: 1.11 and 1.12; 1.13; 2.0.
 _KNOWN = frozenset({"a33adc6d3a908c0f", "44a7b156ea38473e", "ef131cbbdf4c53dd"})
+
+#: `yield_table_constraints` of 1.11 to 1.13, as text.
+_LOSSY_LAST_PASS = frozenset({"a2ac3fde133a82c4"})
 
 #: Longest chain of pending references that is answered from here.
 _LONGEST_CHAIN = 4
@@ -104,12 +108,66 @@ def let_pass() -> Callable[[], None]:
             return original(_Source(self, fence) if _Answers.on else self, *args, **kwargs)
 
     cls._prepare_foreign_constraints = prepare
+    put_last_pass_back = _repair_last_pass(cls)
 
     def undo() -> None:
+        put_last_pass_back()
         if cls.__dict__.get("_prepare_foreign_constraints") is prepare:
             cls._prepare_foreign_constraints = original
 
     return undo
+
+
+def _repair_last_pass(cls: Any) -> Callable[[], None]:
+    """Up to 1.13 the pass that adds deferred keys reads each table without its constraints, so that its patch replaces
+    those that came with the table. More is pending here than upstream ever buffers, so more keys can be deferred: the
+    pass must not cost what was written. It reads the field, as upstream does from 2.0 on.
+    """
+    original = cls.__dict__.get("yield_table_constraints")
+    try:
+        if original is None or fingerprint(original) not in _LOSSY_LAST_PASS:
+            return lambda: None
+    except StepsAside:
+        return lambda: None
+
+    @wraps(original)
+    def last_pass(self: Any) -> Any:
+        fenced = isinstance(self.metadata.client.__dict__.get("_request"), Fence)
+        return original(_SourceOfLastPass(self) if fenced else self)
+
+    cls.yield_table_constraints = last_pass
+
+    def undo() -> None:
+        if cls.__dict__.get("yield_table_constraints") is last_pass:
+            cls.yield_table_constraints = original
+
+    return undo
+
+
+class _SourceOfLastPass:
+    """Upstream's source, seen by its last pass: tables are read with their constraints."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.metadata = _WithConstraints(source.metadata)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+class _WithConstraints:
+    """Upstream's client, except that a table comes with its constraints."""
+
+    def __init__(self, metadata: Any) -> None:
+        self._metadata = metadata
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._metadata, name)
+
+    def get_by_name(self, entity: Any, fqn: Any, *args: Any, **kwargs: Any) -> Any:
+        if entity.__name__ == "Table" and not args and not kwargs:
+            kwargs["fields"] = ["tableConstraints"]
+        return self._metadata.get_by_name(entity, fqn, *args, **kwargs)
 
 
 class _Source:

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::{Edge, Entry, Order, State};
+use crate::engine::defects::broken;
 use crate::engine::record::{Fqn, Kind, Missing, Sequence};
 
 impl Order {
@@ -28,7 +29,9 @@ impl Order {
             self.release_dependants(sequence, |_| true);
             return;
         }
-        self.release_dependants(sequence, |edge| edge != Edge::Writer);
+        if !broken!(self.defect, ParkingHoldsDependants) {
+            self.release_dependants(sequence, |edge| edge != Edge::Writer);
+        }
         let followers: Vec<Sequence> = self
             .chains
             .get(&slot)
@@ -81,7 +84,9 @@ impl Order {
         let waits_for_it = |sequence: &Sequence| {
             self.get(*sequence)
                 .and_then(|parked| parked.parked_for.as_ref())
-                .is_some_and(|missing| missing.is_in(&entity.record.collection))
+                .is_some_and(|missing| {
+                    missing.is_in(&entity.record.collection) || broken!(self.defect, MixesUpCollections)
+                })
         };
         let named = self.parked_for.get(&entity.key).into_iter().flatten();
         named.copied().filter(waits_for_it).collect()
@@ -126,6 +131,8 @@ impl Order {
         entry.behind = behind;
         self.places += usize::from(entry.has_place());
         if behind {
+            // Waits go past it now; a later one must be able to hurry it, and what stands before it, once more.
+            entry.urgent = false;
             self.settled.append(&mut entry.waits);
         }
     }

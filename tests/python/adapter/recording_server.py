@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -40,6 +41,8 @@ class RecordingServer:
         self.refuse: dict[str, str] = {}
         #: (method, start of path) -> (status, body) that is answered instead.
         self.answers: dict[tuple[str, str], tuple[int, Any]] = {}
+        #: FQN -> what a GET by name shows, as a function of the path.
+        self.shown: dict[str, Callable[[str], tuple[int, Any]]] = {}
         self._lock = threading.Lock()
         server = self
 
@@ -100,6 +103,8 @@ class RecordingServer:
                 return 200, self._keep(bare.strip("/"), body)
         if request.method == "GET" and "/name/" in bare:
             collection, _, name = bare.strip("/").partition("/name/")
+            if unquote(name) in self.shown:
+                return self.shown[unquote(name)](request.path)
             found = self.entities.get(collection, {}).get(unquote(name))
             if found is not None:
                 return 200, found

@@ -272,3 +272,46 @@ def test_a_table_whose_referred_table_was_refused_is_written_without_the_key(
     last = server.rows("tables")[-1]
     assert last["tableConstraints"] == [{"constraintType": "PRIMARY_KEY", "columns": ["c"]}]
     assert "sourceHash" not in last
+
+
+def test_the_last_pass_keeps_the_other_constraints(
+    make_sink: Make, server: RecordingServer, client: Any, source_class: Any
+) -> None:
+    """Up to 1.13 upstream reads the table without them, and its patch replaces them."""
+    from metadata.generated.schema.entity.data.table import Table
+
+    key = {"constraintType": "UNIQUE", "columns": ["c"]}
+    sink = make_sink()
+    sink.run(table("u"))
+    sink.run(table("t", tableConstraints=[key]))
+    engine(sink).drain()
+    stored = server.entities["tables"]["s.d.p.t"]
+
+    def without_field(path: str) -> Any:
+        """As the real server: constraints come only when they are asked for."""
+        shown = dict(stored)
+        if "tableConstraints" not in path:
+            shown.pop("tableConstraints", None)
+        return 200, shown
+
+    server.shown["s.d.p.t"] = without_field
+    assert client.get_by_name(Table, "s.d.p.t").tableConstraints is None
+    column = {
+        "constrained_columns": ["c"],
+        "referred_schema": "p",
+        "referred_table": "u",
+        "referred_columns": ["c"],
+    }
+    deferred = SimpleNamespace(table_name="t", schema_name="p", db_name="d", column=column)
+    of = source(client)
+    of.kept.foreign_tables.append(deferred)
+    of.service_connection = SimpleNamespace()
+    of._prepare_foreign_constraints = source_class._prepare_foreign_constraints.__get__(of)
+    for either in source_class.yield_table_constraints(of):
+        assert either.left is None
+        sink.run(either.right)
+    sink.close()
+    (patch,) = [json.loads(one.body) for one in server.requests if one.method == "PATCH"]
+    touched = [change for change in patch if change["path"].startswith("/tableConstraints")]
+    assert [(change["op"], change["path"]) for change in touched] == [("add", "/tableConstraints/1")]
+    assert touched[0]["value"]["referredColumns"] == ["s.d.p.u.c"]

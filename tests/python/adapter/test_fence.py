@@ -75,6 +75,22 @@ def test_a_create_request_waits_for_all_that_it_names() -> None:
     )
 
 
+def test_a_request_waits_for_the_tags_and_domains_of_its_body() -> None:
+    labels = [{"tagFQN": "Group.one", "source": "Classification", "labelType": "Manual", "state": "Confirmed"}]
+    body = {"name": "p", "service": "air", "tags": labels, "domains": ["sales"]}
+    assert set(scopes("PUT", "/pipelines", json.dumps(body))) == {
+        Scope(fqn="air.p"),
+        Scope(fqn="air"),
+        Scope(fqn="Group.one"),
+        Scope(fqn="sales"),
+    }
+    operation = [{"op": "add", "path": "/tags/0", "value": labels[0]}]
+    found = plan("PATCH", f"/tables/{UUID}", json.dumps(operation))
+    assert found is not None
+    assert found.scopes == (Scope(fqn="Group.one"),)
+    assert found.marked
+
+
 def test_upstreams_own_bulk_request_waits_for_each_row() -> None:
     rows = [{"name": "a", "databaseSchema": "s.d.p"}, {"name": "b", "databaseSchema": "s.d.p"}]
     assert scopes("PUT", "/tables/bulk?async=false", None, rows) == (
@@ -140,7 +156,22 @@ def test_by_id_waits_for_what_was_marked(method: str, path: str) -> None:
 def test_records_that_upstream_writes() -> None:
     table = SimpleNamespace(fullyQualifiedName=SimpleNamespace(root="s.d.p.t"))
     assert record_scopes("PatchRequest")(SimpleNamespace(original_entity=table)) == (Scope(fqn="s.d.p.t"),)
-    assert record_scopes("DeleteEntity")(SimpleNamespace(entity=table)) == (Scope(fqn="s.d.p.t", below=True),)
+    topic = SimpleNamespace(fullyQualifiedName=SimpleNamespace(root="k.t"))
+    assert record_scopes("OMetaTopicSampleData")(SimpleNamespace(topic=topic)) == (Scope(fqn="k.t"),)
+
+
+class Table:
+    fullyQualifiedName = "s.d.p.t"  # noqa: N815
+
+
+class Tag:
+    fullyQualifiedName = "Group.one"  # noqa: N815
+
+
+def test_a_deletion_waits_for_whoever_may_name_what_goes() -> None:
+    """A table is gone from the source, so that nothing in it names it; a tag may be in any body."""
+    assert record_scopes("DeleteEntity")(SimpleNamespace(entity=Table())) == (Scope(fqn="s.d.p.t", below=True),)
+    assert record_scopes("DeleteEntity")(SimpleNamespace(entity=Tag())) == (Scope(),)
     assert record_scopes("OMetaTagAndClassification")(object()) == ()
     assert record_scopes("CreateTeamRequest")(object()) == ()
     assert record_scopes("SomethingNew")(object()) == (Scope(),)

@@ -1,4 +1,6 @@
-"""Processes that feed streams to upstream's sink class, and the cases of the fault table at work while others are checked."""
+"""Processes that feed streams to upstream's sink class, and the cases of the fault table at work while others are
+checked.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ from tests.python.faults.streams import Fed, Feeder, prepare
 #: Cases at work at the same time: they spend their time waiting for each other's servers.
 AT_ONCE = 12
 
-#: What is scaled down for both sinks: time-outs of 2 s for 10 and 300; upstream waits 1, 2, 3 s at a 504 for 30, 60, 90.
-CLIENT = {"timeout": (2, 2), "retry_wait": 1}
+#: What is scaled down for both sinks: time-outs of 2 s for 10 and 300; upstream waits 1, 2, 3 s at a 504 for 30, 60,
+#: 90.
+TIMEOUTS = (2, 2)
+CLIENT = {"timeout": TIMEOUTS, "retry_wait": 1}
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +48,9 @@ def lake(server: ReferenceServer) -> ReferenceServer:
 def feed_case(feeder: Feeder, program: Path, profile: str, case: Case) -> Fed:
     """One case with a server of its own."""
     with ReferenceServer(program, profile=profile) as server:
-        prepare(server, case.rules)
+        prepare(server)
+        server.ask("PUT", "/switches", dict(case.kind.switches))
+        server.set_faults(case.rules)
         variables = {
             "OM_BULKSINK_DELIVERY_TIMEOUT": str(case.delivery_timeout),
             "OM_BULKSINK_ACCELERATE": "0",

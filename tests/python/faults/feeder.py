@@ -1,6 +1,8 @@
-"""The program inside upstream's environment: feeds upstream's own sink class with a small stream and says what came of it.
+"""The program inside upstream's environment: feeds upstream's own sink class with a small stream and says what came
+of it.
 
-Runs as a script with `-P` and imports nothing of this project; whether the class is ours or upstream's is decided by the
+Runs as a script with `-P` and imports nothing of this project; whether the class is ours or upstream's is decided by
+the
 environment alone (`OM_BULKSINK`). Jobs come as JSON lines on standard input and run at the same time, each in a thread
 with a client and a sink of its own; one report a line goes to the descriptor given as first argument.
 """
@@ -83,6 +85,16 @@ class _LogsByThread(logging.Handler):
 
 def run(job: Job) -> Report:
     """One stream through one sink."""
+    # For the whole process: a job with variables of its own must be the only one.
+    os.environ.update(job.get("environment", {}))
+    try:
+        return _run(job)
+    finally:
+        for name in job.get("environment", {}):
+            os.environ.pop(name, None)
+
+
+def _run(job: Job) -> Report:
     metadata, sink = _made(job)
     feed = _Feed(job, metadata, sink)
     steps = []
@@ -154,6 +166,17 @@ class _Feed:
         for request in tables(start, count, columns):
             self.submitted += 1
             self._sink.run(request)
+
+    def parents(self) -> None:
+        """The service, the database and the schema of the tables."""
+        from metadata.generated.schema.api.data.createDatabase import CreateDatabaseRequest
+        from metadata.generated.schema.api.data.createDatabaseSchema import CreateDatabaseSchemaRequest
+        from metadata.generated.schema.api.services.createDatabaseService import CreateDatabaseServiceRequest
+
+        self._sink.run(CreateDatabaseServiceRequest(name="lake", serviceType="Postgres"))
+        self._sink.run(CreateDatabaseRequest(name="main", service="lake"))
+        self._sink.run(CreateDatabaseSchemaRequest(name="public", database="lake.main"))
+        self.submitted += 2
 
     def life_cycles(self, start: int, count: int) -> None:
         """A life cycle for each of these tables."""

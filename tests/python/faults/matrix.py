@@ -20,8 +20,10 @@ Rule = dict[str, Any]
 class Fault:
     """One way in which a request goes wrong.
 
-    What must come of it is "written", or "told": each record has one outcome, and no loss is hidden. once: when it strikes
-    once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one record at that.
+    What must come of it is "written", or "told": each record has one outcome, and no loss is hidden. once: when it
+    strikes
+    once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one record at
+    that.
     blind: it strikes before the request's body is read, so that no rule can ask for a table.
     """
 
@@ -123,42 +125,93 @@ OFTEN = {
 WAITS: dict[str, Sequence[Sequence[Any]]] = {
     "close": (),
     "status": (("status",),),
-    "fence": (("read", f"t{TABLES - 1}"),),
+    "fence": (("read", "t39"),),
     "barrier": (("barrier",), ("list",)),
 }
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of request that faults strike.
+
+    match: how the fault plan knows it; blind: the same before the body is read. switches: what the server is told so
+    that such
+    requests are sent.
+    """
+
+    name: str
+    title: str
+    match: Action
+    blind: Action
+    switches: Action
+    tables: int
+    life_cycles: int = 0
+
+
+_BULK: Action = {"class": "bulk", "collection": "tables"}
+_BY_ID: Action = {"patch_by_name": False}
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("bulk", "the bulk PUT", _BULK, _BULK, {}, TABLES),
+        Kind("single", "the single PUT", *[{"class": "single", "collection": "tables"}] * 2, {"bulk": False}, 40),
+        Kind("life_cycle", "the life cycle PATCH", {"class": "life_cycle"}, {"method": "PATCH"}, {}, 40, 40),
+        Kind("get", "the GET before a PATCH by id", *[{"class": "get", "path": "/tables/name/"}] * 2, _BY_ID, 40, 40),
+        Kind("patch_by_id", "the PATCH by id", {"class": "life_cycle"}, {"method": "PATCH"}, _BY_ID, 40, 40),
+        Kind("version", "the first GET of all", *[{"path": "/system/version"}] * 2, {}, 40),
+    )
+}
+
+
+@dataclass(frozen=True)
 class Case:
-    """One fault, so many times, while somebody waits."""
+    """One fault of one kind of request, so many times, while somebody waits."""
 
     fault: Fault
     often: str
     wait: str
+    kind: Kind = KINDS["bulk"]
 
     @property
     def name(self) -> str:
         """What the test's parameter is called."""
-        return f"{self.fault.name}-{self.often}-{self.wait}"
+        kind = "" if self.kind.name == "bulk" else f"{self.kind.name}-"
+        return f"{kind}{self.fault.name}-{self.often}-{self.wait}"
+
+    @property
+    def tables(self) -> int:
+        """How many tables the sink is fed with."""
+        return self.kind.tables
+
+    @property
+    def life_cycles(self) -> int:
+        """How many life cycles, of the first tables."""
+        return self.kind.life_cycles
 
     @property
     def stream(self) -> list[list[Any]]:
         """What the sink is fed with."""
+        if self.kind.name != "bulk":
+            life_cycles = [["life_cycles", 0, self.life_cycles]] if self.life_cycles else []
+            wait = WAITS[self.wait]
+            return [["tables", 0, self.tables], *life_cycles, *[list(step) for step in wait], ["close"]]
         strikes: list[list[Any]] = []
         if self.fault.do["kind"] == "outage":
             seconds = {"first": 0.5, "last": 0.5, "series": 2.0, "ever": 600.0}[self.often]
             strikes = [["ask", "POST", "/outage", {"seconds": seconds}]]
         early = strikes if self.often != "last" else []
         late = strikes if self.often == "last" else []
+        reads = [["read", f"t{TABLES - 1}"] if step[0] == "read" else list(step) for step in WAITS[self.wait]]
         tables = [["tables", 0, 10], *early, ["tables", 10, TABLES - 60], *late, ["tables", TABLES - 50, 50]]
-        return [*tables, *[list(step) for step in WAITS[self.wait]], ["close"]]
+        return [*tables, *reads, ["close"]]
 
     @property
     def rules(self) -> list[Rule]:
         """The server's fault plan."""
         if self.fault.do["kind"] == "outage":
             return []
-        match: dict[str, Any] = {"class": "bulk"}
+        match = dict(self.kind.blind if self.fault.blind else self.kind.match)
         when: dict[str, Any] = {"first": {"nth": [1]}, "series": {"first": 3}, "ever": {}}.get(self.often, {"nth": [1]})
         if self.often == "last":
             if self.fault.blind:
@@ -189,4 +242,36 @@ def cases() -> list[Case]:
     for number, fault in enumerate(FAULTS):
         for turn, often in enumerate(OFTEN):
             found.append(Case(fault, often, waits[(number + turn) % len(waits)]))
+    return found
+
+
+#: Faults that any kind of request may meet.
+COMMON = (
+    "reset_before_body",
+    "reset_after_work",
+    "half_an_answer",
+    "stall",
+    "restart",
+    "close_after",
+    "status_429",
+    "status_500",
+    "status_503",
+    "status_504_done",
+    "empty_done",
+    "html",
+    "status_401",
+)
+
+
+def other_cases() -> list[Case]:
+    """The common faults, at the other kinds of request."""
+    faults = [fault for fault in FAULTS if fault.name in COMMON]
+    found = []
+    waits = list(WAITS)
+    for kind in KINDS.values():
+        if kind.name == "bulk":
+            continue
+        for number, fault in enumerate(faults):
+            for turn, often in enumerate(("first", "series", "ever")):
+                found.append(Case(fault, often, waits[(number + turn) % len(waits)], kind))
     return found

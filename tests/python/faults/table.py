@@ -18,8 +18,10 @@ END = "<!-- end of the fault table -->"
 class Measured(NamedTuple):
     """What came of one case.
 
-    there: tables that the server has. lost: those that it does not have. named: the lost ones among the failures by their
-    names. wrong: failures that name a table which is there, without saying that it may be. seconds: how long the caller was
+    there: tables that the server has. lost: those that it does not have. named: the lost ones among the failures by
+    their
+    names. wrong: failures that name a table which is there, without saying that it may be. seconds: how long the
+    caller was
     held up.
     """
 
@@ -37,11 +39,7 @@ def measured(fed: Fed) -> Measured:
     # Wherever a name stands in a failure, it counts.
     told = " ".join(f"{failure['name']} {failure['error']}" for failure in fed.failures)
     named = {name for name in lost if re.search(rf"{re.escape(name)}\b", told)}
-    wrong = [
-        failure
-        for failure in fed.failures
-        if failure["name"] in fed.stored and "may have written" not in failure["error"]
-    ]
+    wrong = fed.wrongly_called_lost()
     return Measured(TABLES - len(lost), len(lost), len(named), len(wrong), len(fed.failures), fed.seconds)
 
 

@@ -1,0 +1,126 @@
+"""The parts of the benchmarks that decide what a figure means: the designs really write, and the judge really looks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import request_log
+from benchmarks.bounds import Bound
+from benchmarks.designs.asynchronous import Asynchronous
+from benchmarks.designs.connection import Connection
+from benchmarks.designs.records import Entity, LifeCycle
+from benchmarks.designs.sequential import Sequential
+from benchmarks.designs.two_phase import TwoPhase
+from benchmarks.measures import spread
+from benchmarks.report import judge, workload
+from benchmarks.report.contenders import contenders
+from tests.ingest import ReferenceServer
+
+SCALE = workload.Scale(260)
+
+
+@pytest.fixture
+def server(server_program: Path) -> Iterator[ReferenceServer]:
+    """A server with the database service, and no latency."""
+    with ReferenceServer(server_program) as running:
+        connection = Connection(running.url + "/v1", running.token)
+        service = Entity("services/databaseServices", workload.SERVICE, workload.service_request())
+        assert connection.put_one(service) == []
+        connection.close()
+        yield running
+
+
+def write(server: ReferenceServer, make: Callable[[str, str], Any]) -> judge.Verdict:
+    """Feeds the whole catalogue to a design, at once."""
+    design = make(server.url + "/v1", server.token)
+    for record in workload.records(SCALE):
+        design.write(record)
+    design.close()
+    return judge.judge(SCALE, server.state(), [vars(failure) for failure in design.failures])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Sequential, lambda url, token: TwoPhase(url, token, 2), lambda url, token: TwoPhase(url, token, 4)],
+    ids=["sequential", "two-phase-2", "two-phase-4"],
+)
+def test_designs_that_lose_nothing(server: ReferenceServer, make: Callable[[str, str], Any]) -> None:
+    verdict = write(server, make)
+    assert verdict.success == 1.0
+    assert verdict.yielded == {"databases": 1, "schemas": 1, "tables": 260, "life cycles": 10}
+    assert verdict.losses() == "nothing"
+    assert server.violations() == []
+
+
+def test_asynchronous_writing_alone_loses_life_cycles(server: ReferenceServer) -> None:
+    server.set_latency({"bulk": {"request_ms": 50}})
+    verdict = write(server, lambda url, token: Asynchronous(url, token, 2))
+    assert verdict.lost["tables"] == 0
+    assert verdict.lost["life cycles"] >= 8
+    assert verdict.reported == verdict.lost["life cycles"]
+    assert any("404" in reason for reason in verdict.reasons)
+    assert request_log.by_status(server.requests())["404"] == verdict.lost["life cycles"]
+
+
+def test_designs_try_again_what_may_succeed(server: ReferenceServer) -> None:
+    server.set_faults([{"when": {"nth": [2, 5, 9]}, "do": {"kind": "status", "status": 503}}])
+    assert write(server, lambda url, token: TwoPhase(url, token, 2)).success == 1.0
+    assert request_log.by_status(server.requests()) == {"503": 3}
+
+
+def test_designs_name_the_rows_that_were_refused(server: ReferenceServer) -> None:
+    lost = next(record for record in workload.records(SCALE) if record.fqn.endswith("fact_00042"))
+    rows = {"kind": "fail_rows", "fqns": [lost.fqn], "status": 400, "message": "no such tag"}
+    server.set_faults([{"match": {"class": "bulk"}, "do": rows}])
+    verdict = write(server, lambda url, token: TwoPhase(url, token, 2))
+    assert verdict.lost["tables"] == 1
+    assert verdict.reported == 1
+    assert "no such tag" in verdict.reasons
+
+
+def test_the_judge_looks_at_the_server_alone(server: ReferenceServer) -> None:
+    write(server, lambda url, token: TwoPhase(url, token, 2))
+    whole = server.state()
+    missing = next(record.fqn for record in workload.records(SCALE) if record.fqn.endswith("fact_00001"))
+    with_life_cycle = next(record for record in workload.records(SCALE) if isinstance(record, LifeCycle))
+    state = copy.deepcopy(whole)
+    del state["tables"][missing]
+    state["tables"][with_life_cycle.fqn]["lifeCycle"]["created"]["timestamp"] += 1
+    verdict = judge.judge(SCALE, state, [])
+    assert verdict.lost == {"databases": 0, "schemas": 0, "tables": 1, "life cycles": 1}
+    assert verdict.losses() == "1 of 260 tables, 1 of 10 life cycles; 2 of them without a word"
+    state = copy.deepcopy(whole)
+    state["tables"][missing]["columns"].pop()
+    assert judge.judge(SCALE, state, []).lost["tables"] == 1
+
+
+def test_the_whole_workload_is_the_report_s() -> None:
+    whole = workload.Scale(workload.REPORT_TABLES)
+    records = list(workload.records(whole))
+    life_cycles = [record for record in records if isinstance(record, LifeCycle)]
+    assert (whole.schemas, whole.life_cycles, len(life_cycles)) == (10, 385, 385)
+    assert len({record.fqn for record in records if isinstance(record, Entity)}) == 1 + 10 + 9_962
+    # 9,962 rows at 26 ms and 100 requests at 105 ms are the bulk of it.
+    assert 285 < workload.server_seconds(whole) < 300
+    assert len({contender.key for contender in contenders("x")}) == 9
+
+
+def test_requests_in_flight() -> None:
+    log = [{"t_start_ms": start, "t_end_ms": end} for start, end in ((0, 1000), (500, 1500), (1500, 2000))]
+    assert request_log.in_flight(log) == [(0.0, 1), (0.5, 2), (1.0, 1), (2.0, 0)]
+    assert request_log.most_in_flight(log) == 2
+    assert request_log.busy_seconds(log) == 2.5
+
+
+def test_figures_for_people() -> None:
+    assert spread([3.0, 1.0, 2.0]).text() == "2.0 s (1.0-3.0)"
+    assert spread([1.0]).text("ms", 0) == "1 ms"
+    assert Bound("x", 1.0, 1.0).holds
+    assert not Bound("x", 1.01, 1.0).holds
+    assert Bound("x", 1.01, 1.0).line() == "x: 1.01 s <= 1.00 s: MISSED"
+    assert Bound("y", 12_418, 13_000, "instructions").line() == "y: 12,418 instructions <= 13,000 instructions: holds"
