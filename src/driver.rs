@@ -142,10 +142,20 @@ impl Driver {
     /// # Errors
     /// The record itself, unchanged.
     pub fn submit(&self, record: Record) -> Result<Sequence, Record> {
+        let place = record.payload.kind() == Kind::Create;
+        let bytes = record.payload.bytes().len();
+        self.take_if(record, |engine| engine.has_room(bytes, place))
+    }
+
+    /// Takes a record whether there is room for it or not: its submitter was interrupted and will not come again.
+    pub fn submit_beyond_budget(&self, record: Record) {
+        drop(self.take_if(record, |_| true));
+    }
+
+    fn take_if(&self, record: Record, may: impl FnOnce(&Engine) -> bool) -> Result<Sequence, Record> {
         let copy = record.clone();
         let taken = self.shared.with(|state, now| {
-            let place = record.payload.kind() == Kind::Create;
-            if !state.engine.has_room(record.payload.bytes().len(), place) {
+            if !may(&state.engine) {
                 return Err(record);
             }
             Ok(match record.payload {

@@ -178,7 +178,7 @@ class BulkSink:
         fqn: str,
         body: bytes | str,
         parent: str | None = None,
-        needs: Sequence[str] = (),
+        needs: Sequence[str] | None = None,
         *,
         first_wins: bool = False,
     ) -> int:
@@ -203,7 +203,7 @@ class BulkSink:
         subtree: bool = False,
         collection: str | None = None,
         under: str | None = None,
-        except_fqns: Iterable[str] = (),
+        except_fqns: Iterable[str] | None = None,
         up_to: int | None = None,
         timeout: float | None = None,
     ) -> float:
@@ -247,7 +247,7 @@ class BulkSink:
         fqn: str,
         body: bytes | str,
         parent: str | None = None,
-        needs: Sequence[str] = (),
+        needs: Sequence[str] | None = None,
         *,
         first_wins: bool = False,
     ) -> Awaitable[int]:

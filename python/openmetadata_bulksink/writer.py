@@ -169,6 +169,14 @@ class Writer:
             return
         self.finish()
         self.engine.close()
+        self._end()
+
+    def give_up(self) -> None:
+        """End at once: what is still pending is lost, each record by name."""
+        self.engine.close(timeout=0)
+        self._end()
+
+    def _end(self) -> None:
         self.collect()
         self.closed = True
         self.fence.remove()

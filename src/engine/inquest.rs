@@ -112,3 +112,94 @@ impl Engine {
         self.report_scout(sequence, &Ending::Written);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{all_written, eager, request, requests, respond, rows, s, submit_tables};
+    use super::*;
+    use crate::engine::request::{Call, Request};
+
+    /// Answers all requests until none is left; those with a row that `is_bad` are refused. How many there were.
+    fn refuse(engine: &mut Engine, is_bad: impl Fn(&str) -> bool) -> usize {
+        let mut count = 0;
+        while let Some(sent) = engine.poll_request(s(0)) {
+            count += 1;
+            if names(&sent).iter().any(|name| is_bad(name)) {
+                respond(engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+            } else {
+                all_written(engine, &sent, s(0));
+            }
+        }
+        count
+    }
+
+    fn names(request: &Request) -> Vec<String> {
+        let Call::PutBulk { rows, .. } = &request.call else {
+            panic!("{request:?}")
+        };
+        let name = |row: &bytes::Bytes| {
+            let body: serde_json::Value = serde_json::from_slice(row).unwrap();
+            body["name"].as_str().unwrap().to_owned()
+        };
+        rows.iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_collection_that_refuses_everything_costs_few_requests() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 100, s(0));
+        assert!(refuse(&mut engine, |_| true) <= 20);
+        assert_eq!(engine.stats(s(0)).failed, 100);
+        submit_tables(&mut engine, 100, s(0));
+        assert_eq!(
+            refuse(&mut engine, |_| true),
+            4,
+            "one, and three more before the rest is condemned"
+        );
+        assert_eq!(engine.stats(s(0)).failed, 200);
+    }
+
+    #[test]
+    fn one_that_gets_through_saves_the_rest() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 100, s(0));
+        refuse(&mut engine, |name| name != "s.t99");
+        assert_eq!((engine.stats(s(0)).written, engine.stats(s(0)).failed), (1, 99));
+    }
+
+    #[test]
+    fn after_a_refusal_of_everything_one_record_goes_first_and_clears_the_others() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 50, s(0));
+        refuse(&mut engine, |_| true);
+        submit_tables(&mut engine, 50, s(0));
+        let first = request(&mut engine, s(0));
+        assert_eq!(rows(&first), 1);
+        assert_eq!(requests(&mut engine, s(0)).len(), 0);
+        all_written(&mut engine, &first, s(0));
+        assert_eq!(rows(&request(&mut engine, s(0))), 49);
+    }
+
+    #[test]
+    fn the_rest_of_two_batches_does_not_go_out_as_one_that_is_too_large() {
+        let mut engine = eager(2, 20);
+        submit_tables(&mut engine, 40, s(0));
+        let both = requests(&mut engine, s(0));
+        for sent in &both {
+            respond(&mut engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+        }
+        let mut largest = 0;
+        let mut refused = 2;
+        while let Some(sent) = engine.poll_request(s(0)) {
+            largest = largest.max(rows(&sent));
+            if refused < 12 {
+                refused += 1;
+                respond(&mut engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+            } else {
+                all_written(&mut engine, &sent, s(0));
+            }
+        }
+        assert_eq!(engine.stats(s(0)).pending, 0);
+        assert!(largest <= 20, "{largest}");
+    }
+}

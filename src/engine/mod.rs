@@ -45,6 +45,8 @@ mod record;
 mod request;
 mod retry;
 mod scheduler;
+#[cfg(test)]
+mod testing;
 mod waits;
 
 use std::collections::{BTreeMap, VecDeque};

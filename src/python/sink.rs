@@ -424,8 +424,14 @@ impl BulkSink {
                 Ok(sequence) => break sequence,
                 Err(back) => {
                     record = back;
-                    let blocked = self.block(py, &room_for(&record), Timeout::never())?;
-                    self.lock(py)?.blocked += Duration::from_secs_f64(blocked);
+                    match self.block(py, &room_for(&record), Timeout::never()) {
+                        Ok(blocked) => self.lock(py)?.blocked += Duration::from_secs_f64(blocked),
+                        Err(interrupted) => {
+                            // A signal costs no record: whoever was interrupted will not submit it again.
+                            driver.submit_beyond_budget(record);
+                            return Err(interrupted);
+                        }
+                    }
                 }
             }
         };

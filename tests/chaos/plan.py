@@ -247,10 +247,12 @@ def _controls(chance: random.Random) -> list[tuple[float, str, str, Action]]:
 
 
 def _signals(chance: random.Random) -> list[tuple[float, str]]:
-    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task."""
-    if chance.random() < 0.6:
+    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task, today
+    or in older releases.
+    """
+    if chance.random() < 0.5:
         return []
     return [
-        (chance.uniform(0.01, WEATHER_SECONDS / 2), chance.choice(["SIGINT", "SIGTERM"]))
+        (chance.uniform(0.01, WEATHER_SECONDS / 2), chance.choice(["SIGINT", "SIGTERM", "SIGUSR1"]))
         for _ in range(chance.choice([1, 1, 2]))
     ]

@@ -26,8 +26,12 @@ Job = dict[str, Any]
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Terminated(Exception):
+class Terminated(BaseException):
     """What Airflow's runner makes of SIGTERM."""
+
+
+class TerminatedAsError(Exception):
+    """What older ones make of it; upstream's step takes it for a failure of a record, and goes on."""
 
 
 def main(descriptor: int) -> None:
@@ -36,14 +40,17 @@ def main(descriptor: int) -> None:
     def terminate(*_: object) -> None:
         raise Terminated
 
+    def terminate_as_error(*_: object) -> None:
+        raise TerminatedAsError
+
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGUSR1, terminate_as_error)
     with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
         for line in sys.stdin:
-            signal.signal(signal.SIGTERM, terminate)
             try:
                 report = live_through(json.loads(line))
             except BaseException:  # noqa: BLE001 - the judge wants to read it
                 report = {"broken": traceback.format_exc()}
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             answers.write(json.dumps(report) + "\n")
             answers.flush()
 
@@ -151,7 +158,7 @@ class _Run:
             try:
                 getattr(self, verb)(*arguments)
                 self.given.append(number)
-            except (KeyboardInterrupt, Terminated) as error:
+            except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
                 self.interrupted.append(f"{verb} {type(error).__name__}")
                 self.doubtful.append(number)
                 if self._job["ends_at_signal"]:
@@ -164,7 +171,7 @@ class _Run:
                 self._closing = True
                 self._sink.get_status()
                 self._sink.close()
-            except (KeyboardInterrupt, Terminated) as error:
+            except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
                 self.interrupted.append(f"close {type(error).__name__}")
             else:
                 return
