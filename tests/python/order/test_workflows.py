@@ -17,10 +17,9 @@ from unittest.mock import MagicMock
 import pytest
 import requests
 
-from ingestions import PostgresCatalogue
 from tests.ingest import Postgres, ReferenceServer, Session, compare, describe, workflow
 from tests.ingest.reference_server import State
-from tests.ingest.sources import PostgresShape
+from tests.ingest.sources import PostgresShape, change_postgres, fill_postgres, postgres_source
 from tests.python.order.comparison import Comparison
 from tests.python.order.sides import Side
 from tests.python.order.streams import Stream
@@ -41,8 +40,7 @@ def logging_server(server_program: Path, server_profile: str) -> Iterator[Refere
 # --- what a user has edited ---
 
 
-class SmallCatalogue(PostgresCatalogue):
-    SHAPE = PostgresShape(schemas=1, tables=12, columns=8, foreign_keys=1, rich=True)
+SHAPE = PostgresShape(schemas=1, tables=12, columns=8, foreign_keys=1, rich=True)
 
 
 @pytest.mark.postgres
@@ -60,13 +58,13 @@ def test_an_edit_of_a_user_ends_as_with_upstreams_sink(
     service = f"edited_{override}".lower()
     for session in (upstream, sink):
         server.reset()
-        catalogue = SmallCatalogue(postgres, "edited")
-        source = catalogue.source(service)
-        source["sourceConfig"]["config"]["overrideMetadata"] = override
+        postgres.drop_database("edited")
+        fill_postgres(postgres, "edited", SHAPE)
+        source = postgres_source(postgres, "edited", service=service, options={"overrideMetadata": override})
         config = workflow(source=source, server_url=server.url, token=server.token)
         session.run(config).require_success()
         edit_as_admin(server, server_program, f"{service}.edited.area_000.table_00003", "by hand")
-        catalogue.change()
+        change_postgres(postgres, "edited")
         session.run(config).require_success()
         states.append(server.state())
     assert server.violations() == []
@@ -74,6 +72,7 @@ def test_an_edit_of_a_user_ends_as_with_upstreams_sink(
     assert not differences, describe(differences)
     kept = states[1]["tables"][f"{service}.edited.area_000.table_00003"]["description"]
     assert kept == ("Another comment" if override else "by hand")
+    postgres.drop_database("edited")
 
 
 def edit_as_admin(server: ReferenceServer, program: Path, table: str, description: str) -> None:
