@@ -10,7 +10,7 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability differential \
-	bench bench-barrier bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
+	bench bench-barrier bench-foreign-keys bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -79,5 +79,8 @@ reliability: ## measure the fault table of docs/reliability.md again, with both 
 differential: ## 5,000 streams through both sinks (STREAMS=n for another number; SEED=n shows one of them, shortened)
 	@STREAMS=$(or $(STREAMS),5000) SEED=$(SEED) $(TOOLS) pytest -- tests/python/order/test_differential.py
 
-bench-barrier: ## barriers, threads and foreign keys at full size: what they cost the source loop (10 minutes)
-	@FULL=1 $(TOOLS) pytest -- -s tests/python/order/test_overlap.py
+bench-barrier: ## what barriers and threads cost the source loop, at full size (5 minutes)
+	@FULL=1 $(TOOLS) pytest -- -s tests/python/order/test_overlap.py -k "barrier or threads"
+
+bench-foreign-keys: ## what 2,000 foreign keys cost the source loop, beside upstream (10 minutes)
+	@FULL=1 $(TOOLS) pytest -- -s tests/python/order/test_overlap.py -k foreign_keys

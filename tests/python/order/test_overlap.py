@@ -1,6 +1,7 @@
 """Order and visibility cost no overlap: real workflows against a slow server, scaled down here.
 
-`FULL=1` runs the sizes that the bounds are meant for, and prints what they were (`make bench-barrier`).
+`FULL=1` runs the sizes that the bounds are meant for, and prints the times (`make bench-barrier`, `make
+bench-foreign-keys`).
 """
 
 from __future__ import annotations
