@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import sys
 import threading
 import time
@@ -218,6 +219,10 @@ class _Feed:
     def sleep(self, seconds: float) -> None:
         """The source takes its time."""
         time.sleep(seconds)
+
+    def remove(self, folder: str) -> None:
+        """Somebody tidies up in the middle of the run."""
+        shutil.rmtree(folder)
 
     def ask(self, method: str, path: str, body: Any = None) -> None:
         """One request to the server's control port, in the middle of the stream."""
