@@ -1,6 +1,6 @@
 //! Whether a collection refuses one record or everything (E7): a batch-wide refusal must not cost a request for each record.
 //!
-//! After many equal refusals without one success, five records spread over the rest are tried alone. All refused alike: the rest
+//! After many equal refusals without one success, four records spread over the rest are tried alone. All refused alike: the rest
 //! fails with that text, and the next batch tries one record first, then three.
 
 use rustc_hash::FxHashSet;
@@ -12,7 +12,7 @@ use super::record::{Ending, Sequence};
 use super::{Engine, Work};
 
 /// Records that are tried alone before the rest of a collection's batch is condemned, and where it was condemned just before.
-pub(super) const SCOUTS: usize = 5;
+pub(super) const SCOUTS: usize = 4;
 const SCOUTS_WHEN_WARY: usize = 3;
 /// Fewer records than this are never condemned together.
 const LEAST_REST: usize = 40;
