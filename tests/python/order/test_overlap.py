@@ -178,8 +178,8 @@ def test_foreign_keys_cost_no_overlap(
     differences = [one for one in compare(their_state, our_state) if "ordinalPosition" not in one.path]
     assert not differences, describe(differences)
     assert ours < theirs
-    # Not reached with a hundred tables: the keys that are mended at the end wait for the last tables, some three seconds
-    # whatever the size. The bound is for the full size (`make bench-foreign-keys`).
+    # Not reached with a hundred tables: the keys that are mended at the end wait for the last tables, about three
+    # seconds. The bound is for the full size (`make bench-foreign-keys`).
     if FULL:
         assert ours <= 1.05 * max(limit, served / 4) + 1.5
     assert our_requests <= their_requests
