@@ -56,6 +56,7 @@ pub(super) struct Sharer {
     pub kind: Kind,
     pub fqn: Arc<str>,
     pub body: bytes::Bytes,
+    pub label: Option<Arc<str>>,
 }
 
 /// One pending record.
@@ -84,6 +85,10 @@ pub(super) struct Entry {
     /// What it was refused for already.
     pub refused_for: Vec<Missing>,
     pub sharers: Vec<Sharer>,
+    /// Records that must not be sent before this one is written.
+    pub seconds: Vec<Sequence>,
+    /// The record of which this is a second.
+    first: Option<Sequence>,
     pub waits: Vec<WaitId>,
     state: State,
     /// An earlier writer of this entity is parked, so this one is as good as parked.
@@ -264,8 +269,8 @@ impl Order {
         self.last
     }
 
-    /// Makes a record pending, behind the earlier records that it names.
-    pub fn insert(&mut self, record: Record, key: Fqn, now: Time) -> Sequence {
+    /// Makes a record pending, behind the earlier records that it names. first: the pending record that must be written before.
+    pub fn insert(&mut self, record: Record, key: Fqn, first: Option<Sequence>, now: Time) -> Sequence {
         let sequence = self.number();
         let collection = self.collection(&record.collection);
         let mut edges: Vec<(Sequence, Edge)> = Vec::new();
@@ -292,6 +297,17 @@ impl Order {
                 }
             }
         }
+        let mut aside = None;
+        if let Some((first, entry)) = first.and_then(|first| Some((first, self.entries.get_mut(&first)?))) {
+            entry.seconds.push(sequence);
+            if entry.is_parked() {
+                aside = Some(Missing::of(&entry.record.collection, entry.key.clone()));
+            } else if edges.iter().all(|(known, _)| *known != first) {
+                entry.dependants.push((sequence, Edge::Parent));
+                edges.push((first, Edge::Parent));
+                parents.push(first);
+            }
+        }
         self.bytes += record.payload.bytes().len();
         let entry = Entry {
             sequence,
@@ -309,6 +325,8 @@ impl Order {
             last_fault: None,
             refused_for: Vec::new(),
             sharers: Vec::new(),
+            seconds: Vec::new(),
+            first,
             waits: Vec::new(),
             state: State::Blocked,
             behind: false,
@@ -321,6 +339,9 @@ impl Order {
         self.entries.insert(sequence, entry);
         self.join_chain(sequence);
         self.make_ready_if_free(sequence);
+        if let Some(missing) = aside {
+            self.set_aside(sequence, missing);
+        }
         for parent in parents {
             self.hurry(parent);
         }
@@ -328,8 +349,8 @@ impl Order {
     }
 
     /// The pending record whose outcome a new one can share, and the share: a repeat of the last unsent record byte for byte, or,
-    /// with `first_wins`, any pending create request of that entity.
-    pub fn leader(&self, record: &Record, key: &Fqn) -> Option<Sequence> {
+    /// with `first_wins`, any pending create request of that entity. Records that wait for different firsts do not share.
+    pub fn leader(&self, record: &Record, key: &Fqn, first: Option<Sequence>) -> Option<Sequence> {
         let collection = self.known_collection(&record.collection)?;
         let chain = self.chain(key, collection)?;
         if record.first_wins {
@@ -341,7 +362,17 @@ impl Order {
         let last = *chain.back()?;
         let entry = self.get(last)?;
         let same = entry.kind() == record.payload.kind() && entry.record.payload.bytes() == record.payload.bytes();
-        (same && entry.is_unsent()).then_some(last)
+        (same && entry.is_unsent() && self.pending_first(entry) == first).then_some(last)
+    }
+
+    /// The record that must be written before this one and is not yet.
+    fn pending_first(&self, entry: &Entry) -> Option<Sequence> {
+        entry.first.filter(|first| self.entries.contains_key(first))
+    }
+
+    /// Whether anything of an entity is pending.
+    pub fn has_writers(&self, collection: CollectionId, key: &Fqn) -> bool {
+        self.chain(key, collection).is_some()
     }
 
     /// The last create request of an entity, if it is the entity's last writer and unsent: its body may still be changed.

@@ -212,6 +212,9 @@ impl Stream {
             needs: spec.needs.clone(),
             payload,
             first_wins: spec.first_wins,
+            once: false,
+            first: None,
+            label: None,
         }
     }
 }

@@ -29,6 +29,7 @@ impl Order {
             self.release_dependants(sequence, |_| true);
             return;
         }
+        self.set_seconds_aside(sequence);
         if !broken!(self.defect, ParkingHoldsDependants) {
             self.release_dependants(sequence, |edge| edge != Edge::Writer);
         }
@@ -42,13 +43,33 @@ impl Order {
             .collect();
         for follower in followers {
             self.set_behind(follower, true);
+            self.set_seconds_aside(follower);
             self.release_dependants(follower, |edge| edge != Edge::Writer);
         }
     }
 
-    /// Puts a parked record back into the queues.
+    /// Parks a record that no batch has taken yet.
+    pub(super) fn set_aside(&mut self, sequence: Sequence, missing: Missing) {
+        self.leave_ready(sequence);
+        self.park(sequence, missing);
+    }
+
+    /// Where a record is parked, those that must not be sent before it is written are, too.
+    fn set_seconds_aside(&mut self, first: Sequence) {
+        let Some(entry) = self.get(first) else { return };
+        let missing = Missing::of(&entry.record.collection, entry.key.clone());
+        let waits = |second: &Sequence| self.get(*second).is_some_and(|entry| entry.state != State::Parked);
+        let seconds: Vec<Sequence> = entry.seconds.iter().copied().filter(waits).collect();
+        for second in seconds {
+            self.set_aside(second, missing.clone());
+        }
+    }
+
+    /// Puts a parked record back into the queues, unless what must be written first is parked itself.
     pub fn unpark(&mut self, sequence: Sequence) {
-        if !self.parked.remove(&sequence) {
+        let first = self.get(sequence).and_then(|entry| self.pending_first(entry));
+        let first_is_parked = first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked);
+        if first_is_parked || !self.parked.remove(&sequence) {
             return;
         }
         let Some(entry) = self.entries.get_mut(&sequence) else {
@@ -59,9 +80,14 @@ impl Order {
         }
         entry.state = State::Blocked;
         entry.first_attempt = None;
+        let waits_for_first = first.filter(|first| entry.edges.iter().all(|(known, _)| known != first));
         self.places += usize::from(entry.has_place());
         let slot = (entry.key.clone(), entry.collection);
-        if entry.kind() == Kind::LifeCycle {
+        let is_patch = entry.kind() == Kind::LifeCycle;
+        if let Some(first) = waits_for_first {
+            self.add_edge(first, sequence, Edge::Parent);
+        }
+        if is_patch {
             self.join_chain(sequence);
         } else {
             let followers: Vec<Sequence> = self

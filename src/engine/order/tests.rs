@@ -11,12 +11,12 @@ fn submit(order: &mut Order, collection: &str, fqn: &str, parent: Option<&str>, 
         needs: needs.iter().map(|need| Fqn::canonical(need)).collect(),
         ..Record::bare(collection.into(), fqn.into(), Payload::Create(fqn.to_owned().into()))
     };
-    order.insert(record, Order::key(collection, fqn), Time::ZERO)
+    order.insert(record, Order::key(collection, fqn), None, Time::ZERO)
 }
 
 fn patch(order: &mut Order, fqn: &str) -> Sequence {
     let record = Record::bare("tables".into(), fqn.into(), Payload::LifeCycle("{}".into()));
-    order.insert(record, Order::key("tables", fqn), Time::ZERO)
+    order.insert(record, Order::key("tables", fqn), None, Time::ZERO)
 }
 
 fn ready(order: &Order) -> Vec<Sequence> {
@@ -196,16 +196,24 @@ fn a_repeat_shares_only_with_the_last_unsent_record() {
         ..Record::bare("tables".into(), "s.t".into(), Payload::Create(body.into()))
     };
     let key = Order::key("tables", "s.t");
-    let first = order.insert(record("a", false), key.clone(), Time::ZERO);
-    assert_eq!(order.leader(&record("a", false), &key), Some(first));
-    let second = order.insert(record("b", false), key.clone(), Time::ZERO);
-    assert_eq!(order.leader(&record("a", false), &key), None, "a, b, a is not a, b");
-    assert_eq!(order.leader(&record("c", true), &key), Some(first), "the first wins");
+    let first = order.insert(record("a", false), key.clone(), None, Time::ZERO);
+    assert_eq!(order.leader(&record("a", false), &key, None), Some(first));
+    let second = order.insert(record("b", false), key.clone(), None, Time::ZERO);
+    assert_eq!(
+        order.leader(&record("a", false), &key, None),
+        None,
+        "a, b, a is not a, b"
+    );
+    assert_eq!(
+        order.leader(&record("c", true), &key, None),
+        Some(first),
+        "the first wins"
+    );
     order.end(first);
     order.take(&[second]);
     order.get_mut(second).unwrap().attempts = 1;
     assert_eq!(
-        order.leader(&record("b", false), &key),
+        order.leader(&record("b", false), &key, None),
         None,
         "it may be refused for what is mended by now"
     );
