@@ -302,12 +302,16 @@ impl Engine {
     /// Takes one create request, and the one that must come first, if there is one, which gets the number before. There should be
     /// room for it ([`Engine::has_room`]); it is taken all the same.
     pub fn submit(&mut self, mut record: Record, now: Time) -> Sequence {
-        let first = record.first.take().map(|first| self.admit(*first, None, now));
+        let first = record.first.take().map(|first| {
+            let fqn = first.fqn.clone();
+            (fqn, self.admit(*first, None, now).1)
+        });
         let (sequence, _) = match first {
-            Some((_, Admitted::Ended(Ending::Failed(reason)))) => {
+            Some((fqn, Admitted::Ended(Ending::Failed(reason)))) => {
                 self.counts.submitted += 1;
                 self.counts.pending += 1;
-                self.end_at_once(record, Ending::Failed(reason))
+                let text = format!("{fqn} failed, which must be written first: {reason}");
+                self.end_at_once(record, Ending::Failed(text.into()))
             }
             Some((_, Admitted::Pending(first))) if !broken!(self.config.defect, ForgetsFirsts) => {
                 self.admit(record, Some(first), now)
@@ -324,7 +328,7 @@ impl Engine {
         self.counts.pending += 1;
         let key = Order::key(&record.collection, &record.fqn);
         let collection = self.order.collection(&record.collection);
-        if record.once && !self.order.has_writers(collection, &key) {
+        if record.once && first.is_none() && !self.order.has_writers(collection, &key) {
             let body = record.payload.bytes();
             if self.repeats.is_last(collection, &key, body) {
                 return self.end_at_once(record, Ending::Written);

@@ -509,6 +509,7 @@ impl Order {
     /// Ends a record: whatever waits for it goes on. The entry, for its outcome.
     pub fn end(&mut self, sequence: Sequence) -> Option<Entry> {
         self.leave_ready(sequence);
+        self.close_ranks(sequence);
         self.release_dependants(sequence, |_| true);
         let mut entry = self.entries.remove(&sequence)?;
         self.settled.append(&mut entry.waits);
@@ -526,12 +527,23 @@ impl Order {
             if let Some(missing) = entry.parked_for.take() {
                 forget_parked(&mut self.parked_for, &missing.fqn, sequence);
             }
-            let followers: Vec<Sequence> = self.chains.get(&slot).into_iter().flatten().copied().collect();
-            for follower in followers {
-                self.set_behind(follower, false);
-            }
+            self.see_who_is_behind(&slot);
         }
         Some(entry)
+    }
+
+    /// A record that ends before its turn: the next writer of its entity waits for the one before it.
+    fn close_ranks(&mut self, sequence: Sequence) {
+        let Some(entry) = self.get(sequence) else { return };
+        let chain = self.chain(&entry.key, entry.collection);
+        let Some((chain, at)) = chain.and_then(|chain| Some((chain, chain.iter().position(|one| *one == sequence)?)))
+        else {
+            return;
+        };
+        let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
+        if let (Some(before), Some(after)) = (before, chain.get(at + 1).copied()) {
+            self.add_edge(before, after, Edge::Writer);
+        }
     }
 
     /// The next writer of an entity after one of its records ended, if it was not taken before.
@@ -578,7 +590,6 @@ impl Order {
             .iter()
             .position(|other| *other > sequence && !goes_last && self.entries.get(other).is_some_and(waits))
             .unwrap_or(chain.len());
-        let first = chain.front().copied();
         let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
         let after = chain.get(at).copied();
         chain.insert(at, sequence);
@@ -595,7 +606,7 @@ impl Order {
                 }
             }
         }
-        if before.is_some() && first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
+        if before.and_then(|before| self.get(before)).is_some_and(Entry::is_parked) {
             self.set_behind(sequence, true);
         }
     }

@@ -281,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn a_repeat_waits_for_a_first_that_has_changed() {
+        let mut engine = eager(4, 100);
+        engine.submit(pair("G.a", "{1}"), s(0));
+        write(&mut engine, s(0));
+        let mut changed = pair("G.a", "{1}");
+        changed.first.as_mut().unwrap().payload = Payload::Create("{changed}".into());
+        engine.submit(changed, s(0));
+        assert_eq!(endings(&mut engine), "w1 w2");
+        let first = request(&mut engine, s(0));
+        refuse(&mut engine, first.id, s(0));
+        assert_eq!(endings(&mut engine), "f3 f4");
+    }
+
+    #[test]
     fn the_second_waits_for_the_first() {
         let mut engine = eager(4, 100);
         engine.submit(pair("G.a", "{1}"), s(0));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-use super::{Edge, Entry, Order, State};
+use super::{CollectionId, Edge, Entry, Order, State};
 use crate::engine::defects::broken;
 use crate::engine::record::{Fqn, Kind, Missing, Sequence};
 
@@ -33,14 +33,8 @@ impl Order {
         if !broken!(self.defect, ParkingHoldsDependants) {
             self.release_dependants(sequence, |edge| edge != Edge::Writer);
         }
-        let followers: Vec<Sequence> = self
-            .chains
-            .get(&slot)
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(|s| *s != sequence)
-            .collect();
+        let chain = self.chains.get(&slot).into_iter().flatten().copied();
+        let followers: Vec<Sequence> = chain.skip_while(|one| *one != sequence).skip(1).collect();
         for follower in followers {
             self.set_behind(follower, true);
             self.set_seconds_aside(follower);
@@ -90,17 +84,7 @@ impl Order {
         if is_patch {
             self.join_chain(sequence);
         } else {
-            let followers: Vec<Sequence> = self
-                .chains
-                .get(&slot)
-                .into_iter()
-                .flatten()
-                .copied()
-                .filter(|s| *s != sequence)
-                .collect();
-            for follower in followers {
-                self.set_behind(follower, false);
-            }
+            self.see_who_is_behind(&slot);
         }
         self.make_ready_if_free(sequence);
     }
@@ -143,6 +127,16 @@ impl Order {
             self.parked.iter().copied().take(1).collect()
         } else {
             roots
+        }
+    }
+
+    /// After a record has come back from parking, or ended: which of the writers of its entity stand behind a parked one.
+    pub(super) fn see_who_is_behind(&mut self, slot: &(Fqn, CollectionId)) {
+        let chain: Vec<Sequence> = self.chains.get(slot).into_iter().flatten().copied().collect();
+        let mut behind = false;
+        for sequence in chain {
+            self.set_behind(sequence, behind);
+            behind |= self.get(sequence).is_some_and(|entry| entry.state == State::Parked);
         }
     }
 

@@ -246,3 +246,14 @@ fn nothing_is_kept_of_what_has_ended() {
     assert_eq!((order.len(), order.bytes(), order.places()), (0, 0, 0));
     assert_eq!(ready(&order), NONE);
 }
+
+#[test]
+fn a_writer_that_ends_before_its_turn_leaves_no_gap() {
+    let mut order = Order::default();
+    let all: Vec<Sequence> = (0..3).map(|_| submit(&mut order, "tags", "G.a", None, &[])).collect();
+    order.take(&[all[0]]);
+    order.end(all[1]);
+    assert_eq!(ready(&order), NONE, "the first is still in flight");
+    order.end(all[0]);
+    assert_eq!(ready(&order), [all[2]]);
+}
