@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
 
-QUOTE = '"'
+_QUOTE = '"'
 
 #: The class of upstream's records, and the collections that they are about.
 RECORD = "OMetaTagAndClassification"
@@ -64,9 +65,18 @@ def is_nameless(record: Any) -> bool:
 
 
 def written(fqn: str) -> str:
-    """What upstream's status holds of a tag that was written."""
+    """What upstream's status holds of a tag that was written: its name as the server's answer is read."""
     name = records.split_fqn(fqn)[-1]
-    return f"Tag [{name[1:-1] if len(name) > 1 and name[0] == name[-1] == QUOTE else name}]"
+    if len(name) > 1 and name[0] == name[-1] == _QUOTE:
+        name = name[1:-1]
+    if "__reserved__" in name:
+        name = _upstreams_encoding().revert_separators(name)
+    return f"Tag [{name}]"
+
+
+def _upstreams_encoding() -> Any:
+    """Upstream's module that encodes names when a request is made, and decodes them when an answer is read."""
+    return import_module("metadata.ingestion.models.custom_basemodel_validation")
 
 
 def labels_in(body: bytes) -> list[str]:
