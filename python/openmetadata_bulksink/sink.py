@@ -171,7 +171,7 @@ class NativeSink(UpstreamSink):
             tagging = self._tag_forms.tagging(record)
             if self._labels_pending:
                 tagging = tagging._replace(tag=tagging.tag._replace(needs=_with_mentions(tagging.tag)))
-            writer.submit_tag(tagging)
+            writer.submit_tag(tagging, mark)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
             return self._not_submitted(mark, error, tags.label_of(record), "", sent=tagging is not None)
         return self._nothing

@@ -16,6 +16,9 @@ from openmetadata_bulksink import records
 
 _QUOTE = '"'
 
+#: Pairs of bodies that are known by heart.
+_MOST_KNOWN = 4_096
+
 #: The class of upstream's records, and the collections that they are about.
 RECORD = "OMetaTagAndClassification"
 TAGS = "tags"
@@ -39,18 +42,27 @@ class Forms:
     def __init__(self, record: Any) -> None:
         self._classification = records.form_of(type(record.classification_request), CLASSIFICATIONS)
         self._tag = records.form_of(type(record.tag_request), TAGS)
+        #: What was found in both bodies; the same few come again and again.
+        self._known: dict[tuple[bytes, bytes], tuple[records.Record, records.Record]] = {}
 
     def tagging(self, record: Any) -> Tagging:
         group, tag = record.classification_request, record.tag_request
-        classification = self._classification.record(group, records.body_of(self._classification, group))
+        bodies = records.body_of(self._classification, group), records.body_of(self._tag, tag)
+        known = self._known.get(bodies)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[bodies] = self._read(group, tag, bodies)
+        return Tagging(*known, label_of(record))
+
+    def _read(self, group: Any, tag: Any, bodies: tuple[bytes, bytes]) -> tuple[records.Record, records.Record]:
+        classification = self._classification.record(group, bodies[0])
         parent = self._tag.parent(tag)
         if parent is not None and parent == records.text_of(group.name):
             # A plain name, which is not quoted as the FQN is.
             parent = classification.fqn
         fqn = self._tag.fqn(tag, parent)
-        body = records.body_of(self._tag, tag)
-        made = records.Record(TAGS, fqn, body, parent, (), first_wins=False)
-        return Tagging(classification, made, label_of(record))
+        return classification, records.Record(TAGS, fqn, bodies[1], parent, (), first_wins=False)
 
 
 def label_of(record: Any) -> str:
@@ -60,8 +72,8 @@ def label_of(record: Any) -> str:
 
 def is_nameless(record: Any) -> bool:
     """Upstream skips a tag without a name, with a warning."""
-    name = records.text_of(record.tag_request.name)
-    return name is None or not name.strip()
+    name = record.tag_request.name
+    return not str(getattr(name, "root", name)).strip()
 
 
 def written(fqn: str) -> str:

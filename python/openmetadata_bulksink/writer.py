@@ -67,10 +67,9 @@ class Writer:
             record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
         )
 
-    def submit_tag(self, tagging: tags.Tagging) -> None:
-        """A classification and its tag: one entry of the status for both, as upstream has it."""
+    def submit_tag(self, tagging: tags.Tagging, mark: int) -> None:
+        """A classification and its tag: one entry of the status for both, as upstream has it. mark: the engine's."""
         group, tag, label = tagging
-        before = self.engine.mark()
         with self._lock:
             self.tags_pending += 1
         try:
@@ -85,7 +84,7 @@ class Writer:
                 label=label,
             )
         except BaseException:
-            if self.engine.mark() == before:
+            if self.engine.mark() == mark:
                 with self._lock:
                     self.tags_pending -= 1
             raise
