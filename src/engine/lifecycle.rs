@@ -191,8 +191,8 @@ fn with_life_cycle(body: &[u8], life_cycle: &[u8], new_hash: bool) -> Option<Byt
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        all_written, create, eager, endings, fault, is_patch, life_cycle, outcomes, request, respond, s, some_refused,
-        submit_tables,
+        all_written, create, eager, endings, fault, is_patch, life_cycle, outcomes, request, requests, respond, s,
+        some_refused, submit_tables,
     };
     use super::*;
     use crate::engine::request::Fault;
@@ -301,14 +301,15 @@ mod tests {
             life_cycle(&mut engine, &format!("s.t{number}"), 1, now);
         }
         while engine.stats(now).pending > 0 {
-            match engine.poll_request(now) {
-                Some(sent) if matches!(sent.call, Call::Get { .. }) => {
-                    respond(&mut engine, sent.id, 200, r#"{"id":"17"}"#, now);
-                }
-                Some(sent) => fault(&mut engine, sent.id, Fault::Broken("reset".into()), now),
-                None => {
-                    now = engine.poll_timeout(now).unwrap().max(now);
-                    engine.handle_timeout(now);
+            let sent = requests(&mut engine, now);
+            if sent.is_empty() {
+                now = engine.poll_timeout(now).unwrap().max(now);
+                engine.handle_timeout(now);
+            }
+            for request in sent {
+                match request.call {
+                    Call::Get { .. } => respond(&mut engine, request.id, 200, r#"{"id":"17"}"#, now),
+                    _ => fault(&mut engine, request.id, Fault::Broken("reset".into()), now),
                 }
             }
         }
