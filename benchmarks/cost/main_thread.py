@@ -71,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ratio = judged["run_us"].median / judged["to_json_us"].median
     life_cycle, fence = _figures(found["life_cycle"])["life_cycle_us"], _figures(found["fence"])
     behind = fence["fence_behind_barrier_us"]
-    console.print(f"A request through the fence behind a Barrier, with others pending: {behind.text('us')}", highlight=False)
+    told = f"A request through the fence behind a Barrier, with others pending: {behind.text('us')}"
+    console.print(told, highlight=False)
     bounds = [
         Bound(f"run() / to_json for a table of {BOUND_COLUMNS} columns", ratio, MOST, "times"),
         Bound("run() for a life cycle", life_cycle.median, MOST_US_OF_A_LIFE_CYCLE, "us"),

@@ -57,7 +57,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             found.setdefault(str(columns), []).append(measure(framework, tables))
             if columns == job["columns"][0] and not job.get("callgrind"):
                 names = [f"{schema}.{table.name.root}" for table in tables]
-                found.setdefault("life_cycle", []).append(_life_cycles(framework, [convert(_life_cycle(n)) for n in names]))
+                life_cycles = [convert(_life_cycle(name)) for name in names]
+                found.setdefault("life_cycle", []).append(_life_cycles(framework, life_cycles))
                 found.setdefault("fence", []).append(_fences(framework, tables[:60], names[60:]))
     framework.close()
     if framework.failures or framework.native is None:
