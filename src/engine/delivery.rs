@@ -243,7 +243,10 @@ impl Engine {
         let final_text = if !coming && !there_by_now && (entry.last_chance || entry.refused_for.contains(&missing)) {
             Some(reason.to_owned())
         } else if has_failed && !pending && !there_by_now {
-            Some(format!("{reason}; {} failed in this run", missing.fqn))
+            Some(match &entry.entity_failed {
+                Some(why) => format!("its entity {} failed: {why}", missing.fqn),
+                None => format!("{reason}; {} failed in this run", missing.fqn),
+            })
         } else {
             None
         };
@@ -466,6 +469,8 @@ impl Engine {
         let suspicious = self.routes.entry(collection).or_default().refusals.refused(text);
         if let [only] = batch.members.as_slice() {
             self.finish(*only, Ending::Failed(text.into()));
+        } else if suspicious && self.is_under_inquest(collection) {
+            self.join_inquest(collection, batch.members);
         } else if suspicious && self.is_worth_an_inquest(collection, batch.members.len()) {
             let mut rest = batch.members;
             rest.extend(self.take_parts(collection));

@@ -671,7 +671,7 @@ impl Engine {
                                 self.order.unpark(patch);
                             }
                         }
-                        todo.extend(self.patches_without_entity(&entry, reason));
+                        self.tell_patch_of_failure(&entry, reason);
                         for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
                             let text = format!("{} failed, which must be written first: {reason}", entry.record.fqn);
                             todo.push((*second, Ending::Failed(text.into())));

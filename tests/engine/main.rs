@@ -39,7 +39,7 @@ mod world;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 2000;
 
 /// One run. The text says what was wrong with it.
 fn run(setup: setup::Setup, trace: bool) -> Result<setup::Report, String> {
