@@ -1,4 +1,4 @@
-"""`make bench-tags`: what do tag records cost? Tables that bear nine labels each, of 40 distinct tags, at 5 ms a request.
+"""`make bench-tags`: what do tag records cost? Nine labels on each table, of 40 distinct tags, at 5 ms a request.
 
 Upstream PUTs a classification and a tag for each record. The same source runs with tag records and, against a server
 that has the tags already, without them; the difference is what they add to the run.
@@ -74,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Contender("upstream", ours=False, tags=True, tables=few),
     ]
     console.print(
-        f"[bold]Tags[/]: {chosen.tables:,} tables, {chosen.tables * TAGS_OF_A_TABLE:,} tag records of {DISTINCT} tags in "
-        f"{GROUPS} classifications; {chosen.extract_ms:g} ms to extract a table, {REQUEST_MS:g} ms a request; upstream with "
-        f"{few:,} tables",
+        f"[bold]Tags[/]: {chosen.tables:,} tables, {chosen.tables * TAGS_OF_A_TABLE:,} tag records of {DISTINCT} tags "
+        f"in {GROUPS} classifications; {chosen.extract_ms:g} ms to extract a table, {REQUEST_MS:g} ms a request; "
+        f"upstream with {few:,} tables",
         highlight=False,
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
@@ -117,8 +117,8 @@ def _measure(contender: Contender, ready: prepared.Prepared, extract_ms: float) 
 
 
 def _added(with_tags: Sequence[Run], without: Sequence[Run]) -> Spread:
-    """Per cent that tag records add, round by round. Not from the runs as a whole: the source sleeps, and by how much it
-    oversleeps differs more from run to run than what is looked for.
+    """Per cent that tag records add, round by round. Not from the runs as a whole: the source sleeps, and by how much
+    it oversleeps differs more from run to run than what is looked for.
     """
     pairs = zip(with_tags, without, strict=True)
     return spread(100 * (one.held_s - other.held_s) / other.total_s for one, other in pairs)
@@ -156,7 +156,9 @@ def _judge(
         highlight=False,
     )
     bounds = [
-        Bound("requests for tags and classifications", max(run.tag_requests for run in runs["ours"]), MOST_REQUESTS, ""),
+        Bound(
+            "requests for tags and classifications", max(run.tag_requests for run in runs["ours"]), MOST_REQUESTS, ""
+        ),
         Bound("time that tag records add to the run", ours.median, MOST_ADDED_PERCENT, "%"),
     ]
     chosen.output.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Tag records in the adapter: what becomes of one, what waits for it, how it is counted, and what makes it known again."""
+"""Tag records in the adapter: what becomes of one, what waits for it, how it is counted, what is forgotten."""
 
 from __future__ import annotations
 
