@@ -8,7 +8,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
+.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \ chaos reliability memory
 	bench bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
 
 help: ## show this list
@@ -61,6 +61,15 @@ lint: ## formatting, clippy, ruff, mypy, stubs
 
 fmt: ## format Rust and Python
 	@$(TOOLS) fmt
+
+chaos: ## 200 seeded runs of the real sink class in bad weather; SEED=n repeats one
+	@$(PYTHON) -m tests.chaos --environment "$$($(TOOLS) upstream 2.0.7.0 --with-sink)" --server "$$($(TOOLS) server)"
+
+reliability: ## measure the fault table of docs/reliability.md with upstream's sink and with ours
+	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
+
+memory: ## a million tables from a source that outruns the server
+	@BULKSINK_TEST_TABLES=1000000 $(TOOLS) pytest --upstream 2.0.7.0 -- -s tests/python/faults/test_memory.py -k flat
 
 lock: ## resolve the pinned Python requirements again
 	@$(TOOLS) lock

@@ -1,0 +1,131 @@
+"""How long faults may last, and what then (rule E9), on real sockets; times are a twentieth of the real ones.
+
+300 s of delivery time-out are 15 here, outages of 5, 60 and 240 s are 0.25, 3 and 12. `BulkSink` by itself: the time of
+extraction plays no part.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.ingest import ReferenceServer
+from tests.python.faults.streams import SCHEMA, prepare
+
+pytestmark = [pytest.mark.wheel]
+
+DEADLINE = 15.0
+
+
+@pytest.fixture
+def lake(server: ReferenceServer) -> ReferenceServer:
+    prepare(server)
+    return server
+
+
+class Written:
+    """One sink from its first record to its end."""
+
+    def __init__(self, server: ReferenceServer, tables: int, *, after: Any = None, **settings: Any) -> None:
+        from openmetadata_bulksink import BulkSink
+
+        self.notices: list[str] = []
+        chosen: dict[str, Any] = {"delivery_timeout": DEADLINE, "connect_timeout": 1.0, "read_timeout": 2.0, **settings}
+        with BulkSink(f"{server.url}/v1", token=server.token, on_notice=self.notices.append, **chosen) as sink:
+            for number in range(tables):
+                columns = [{"name": "c", "dataType": "INT"}]
+                body = {"name": f"t{number}", "databaseSchema": SCHEMA, "columns": columns, "sourceHash": f"h{number}"}
+                sink.submit("tables", f"{SCHEMA}.t{number}", json.dumps(body), parent=SCHEMA)
+                if after is not None and number == after[0]:
+                    after[1]()
+                    started = time.monotonic()
+            if after is None:
+                started = time.monotonic()
+            sink.drain()
+            self.seconds = time.monotonic() - started
+            self.outcomes = sink.take_outcomes()
+            self.stats = sink.stats()
+        assert len(self.outcomes) == tables
+        self.lost = [outcome for outcome in self.outcomes if outcome.status != "written"]
+
+
+@pytest.mark.parametrize("seconds", [0.25, 3.0, 12.0])
+def test_a_server_that_comes_back_costs_nothing(lake: ReferenceServer, seconds: float) -> None:
+    lake.ask("POST", "/outage", {"seconds": seconds})
+    written = Written(lake, 500)
+    assert not written.lost
+    assert len(lake.state()["tables"]) == 500
+    assert written.seconds < seconds + 5 + 2, "the longest pause between two probes is five seconds"
+    stalls = [line for line in written.notices if line.startswith("nothing could be written")]
+    goes_on = [line for line in written.notices if line.startswith("writing goes on")]
+    assert len(stalls) == len(goes_on) <= 1, written.notices
+    assert bool(stalls) == (seconds > 10), "ten seconds without success are told, once"
+
+
+@pytest.mark.parametrize("how", ["refuses", "stalls"])
+def test_a_server_that_dies_for_good_ends_the_run(lake: ReferenceServer, how: str) -> None:
+    """Within the deadline and one attempt; each loss is named once, and people are told once."""
+
+    def die() -> None:
+        if how == "refuses":
+            lake.ask("POST", "/outage", {"seconds": 600})
+        else:
+            lake.set_faults([{"do": {"kind": "stall"}}])
+
+    try:
+        written = Written(lake, 10_000, after=(2_000, die), delivery_timeout=5.0)
+    finally:
+        lake.ask("POST", "/outage", {"seconds": 0})
+    assert written.seconds < 5.0 + 3.0 + 4.0, f"{written.seconds:.1f} s"
+    names = Counter(outcome.fqn for outcome in written.lost)
+    assert names
+    assert max(names.values()) == 1
+    assert all(outcome.reason for outcome in written.lost)
+    there = set(lake.state().get("tables", {}))
+    unnamed = {f"{SCHEMA}.t{number}" for number in range(10_000)} - there - set(names)
+    assert not unnamed
+    assert len(written.notices) <= 3, written.notices
+
+
+def test_a_server_that_answers_503_for_ever(lake: ReferenceServer) -> None:
+    lake.set_faults([{"match": {"class": "bulk"}, "do": {"kind": "status", "status": 503}}])
+    written = Written(lake, 2_000, delivery_timeout=4.0)
+    assert len(written.lost) == 2_000
+    assert written.seconds < 4.0 + 3.0 + 4.0
+    # One probe a pause, and none for what is given up at once.
+    assert lake.summary()["statuses"]["503"] < 60
+
+
+def test_one_row_that_fails_for_ever_costs_only_itself(lake: ReferenceServer) -> None:
+    rule = {"match": {"class": "bulk", "fqn": f"{SCHEMA}.t7"}, "do": {"kind": "status", "status": 500}}
+    lake.set_faults([rule])
+    written = Written(lake, 1_000, delivery_timeout=8.0)
+    assert [outcome.fqn for outcome in written.lost] == [f"{SCHEMA}.t7"]
+
+
+def test_an_attempt_that_is_slow_but_answers_in_time_is_written(lake: ReferenceServer) -> None:
+    """200 s with a read time-out of 300 s, scaled: longer than most of the deadline, and no retry."""
+    lake.set_latency({"bulk": {"request_ms": 10_000}})
+    written = Written(lake, 50, read_timeout=15.0)
+    assert not written.lost
+    assert written.stats.retries == 0
+
+
+def test_a_batch_that_takes_too_long_is_written_in_halves(lake: ReferenceServer) -> None:
+    """310 s with a read time-out of 300 s, scaled: 100 rows do not fit into it, 50 do."""
+    lake.set_latency({"bulk": {"row_ms": 25}})
+    written = Written(lake, 100, read_timeout=2.4, workers=1)
+    assert not written.lost
+    assert len(lake.state()["tables"]) == 100
+
+
+def test_a_504_whose_work_is_done_later_loses_nothing(lake: ReferenceServer) -> None:
+    late = {"kind": "status", "status": 504, "work_after_s": 3.0}
+    lake.set_faults([{"match": {"class": "bulk"}, "when": {"first": 2}, "do": late}])
+    written = Written(lake, 300)
+    assert not written.lost
+    assert len(lake.state()["tables"]) == 300
