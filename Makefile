@@ -8,7 +8,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \ chaos reliability memory
+.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate chaos reliability memory \
 	bench bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
 
 help: ## show this list
