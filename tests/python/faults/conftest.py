@@ -11,10 +11,10 @@ import pytest
 
 from tests.ingest import ReferenceServer
 from tests.python.faults.matrix import Case
-from tests.python.faults.streams import Fed, Feeder, prepare
+from tests.python.faults.streams import Fed, Feeder, own_server, prepare
 
 #: Cases at work at the same time: they spend their time waiting for each other's servers.
-AT_ONCE = 12
+AT_ONCE = 32
 
 #: What is scaled down for both sinks: time-outs of 2 s for 10 and 300; upstream waits 1, 2, 3 s at a 504 for 30, 60, 90.
 TIMEOUTS = (2, 2)
@@ -44,7 +44,7 @@ def lake(server: ReferenceServer) -> ReferenceServer:
 
 def feed_case(feeder: Feeder, program: Path, profile: str, case: Case) -> Fed:
     """One case with a server of its own."""
-    with ReferenceServer(program, profile=profile) as server:
+    with own_server(program, profile=profile) as server:
         prepare(server)
         server.ask("PUT", "/switches", dict(case.kind.switches))
         server.set_faults(case.rules)

@@ -9,22 +9,20 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.ingest import ReferenceServer
-from tests.python.faults.streams import SCHEMA, prepare
+from tests.python.faults.streams import SCHEMA, own_server, prepare
 
 pytestmark = [pytest.mark.wheel]
 
 DEADLINE = 15.0
-
-
-@pytest.fixture
-def lake(server: ReferenceServer) -> ReferenceServer:
-    prepare(server)
-    return server
 
 
 class Written:
@@ -53,8 +51,7 @@ class Written:
         self.lost = [outcome for outcome in self.outcomes if outcome.status != "written"]
 
 
-@pytest.mark.parametrize("seconds", [0.25, 3.0, 12.0])
-def test_a_server_that_comes_back_costs_nothing(lake: ReferenceServer, seconds: float) -> None:
+def a_server_that_comes_back_costs_nothing(lake: ReferenceServer, seconds: float) -> None:
     lake.ask("POST", "/outage", {"seconds": seconds})
     written = Written(lake, 500)
     assert not written.lost
@@ -66,8 +63,7 @@ def test_a_server_that_comes_back_costs_nothing(lake: ReferenceServer, seconds: 
     assert bool(stalls) == (seconds > 10), "ten seconds without success are told, once"
 
 
-@pytest.mark.parametrize("how", ["refuses", "stalls"])
-def test_a_server_that_dies_for_good_ends_the_run(lake: ReferenceServer, how: str) -> None:
+def a_server_that_dies_for_good_ends_the_run(lake: ReferenceServer, how: str) -> None:
     """Within the deadline and one attempt; each loss is named once, and people are told once."""
 
     def die() -> None:
@@ -91,7 +87,7 @@ def test_a_server_that_dies_for_good_ends_the_run(lake: ReferenceServer, how: st
     assert len(written.notices) <= 3, written.notices
 
 
-def test_a_server_that_answers_503_for_ever(lake: ReferenceServer) -> None:
+def a_server_that_answers_503_for_ever(lake: ReferenceServer) -> None:
     lake.set_faults([{"match": {"class": "bulk"}, "do": {"kind": "status", "status": 503}}])
     written = Written(lake, 2_000, delivery_timeout=4.0)
     assert len(written.lost) == 2_000
@@ -100,22 +96,22 @@ def test_a_server_that_answers_503_for_ever(lake: ReferenceServer) -> None:
     assert lake.summary()["statuses"]["503"] < 60
 
 
-def test_one_row_that_fails_for_ever_costs_only_itself(lake: ReferenceServer) -> None:
+def one_row_that_fails_for_ever_costs_only_itself(lake: ReferenceServer) -> None:
     rule = {"match": {"class": "bulk", "fqn": f"{SCHEMA}.t7"}, "do": {"kind": "status", "status": 500}}
     lake.set_faults([rule])
     written = Written(lake, 1_000, delivery_timeout=8.0)
     assert [outcome.fqn for outcome in written.lost] == [f"{SCHEMA}.t7"]
 
 
-def test_an_attempt_that_is_slow_but_answers_in_time_is_written(lake: ReferenceServer) -> None:
+def an_attempt_that_is_slow_but_answers_in_time_is_written(lake: ReferenceServer) -> None:
     """200 s with a read time-out of 300 s, scaled: longer than most of the deadline, and no retry."""
-    lake.set_latency({"bulk": {"request_ms": 10_000}})
+    lake.set_latency({"bulk": {"request_ms": 8_000}})
     written = Written(lake, 50, read_timeout=15.0)
     assert not written.lost
     assert written.stats.retries == 0
 
 
-def test_a_batch_that_takes_too_long_is_written_in_halves(lake: ReferenceServer) -> None:
+def a_batch_that_takes_too_long_is_written_in_halves(lake: ReferenceServer) -> None:
     """310 s with a read time-out of 300 s, scaled: 100 rows do not fit into it, 50 do."""
     lake.set_latency({"bulk": {"row_ms": 25}})
     written = Written(lake, 100, read_timeout=2.4, workers=1)
@@ -123,9 +119,40 @@ def test_a_batch_that_takes_too_long_is_written_in_halves(lake: ReferenceServer)
     assert len(lake.state()["tables"]) == 100
 
 
-def test_a_504_whose_work_is_done_later_loses_nothing(lake: ReferenceServer) -> None:
+def a_504_whose_work_is_done_later_loses_nothing(lake: ReferenceServer) -> None:
     late = {"kind": "status", "status": 504, "work_after_s": 3.0}
     lake.set_faults([{"match": {"class": "bulk"}, "when": {"first": 2}, "do": late}])
     written = Written(lake, 300)
     assert not written.lost
     assert len(lake.state()["tables"]) == 300
+
+
+Scenario = Callable[[ReferenceServer], None]
+
+SCENARIOS: dict[str, Scenario] = {
+    **{f"away-{seconds}": partial(a_server_that_comes_back_costs_nothing, seconds=seconds) for seconds in (0.25, 3.0, 12.0)},
+    **{f"dead-{how}": partial(a_server_that_dies_for_good_ends_the_run, how=how) for how in ("refuses", "stalls")},
+    "503": a_server_that_answers_503_for_ever,
+    "one row": one_row_that_fails_for_ever_costs_only_itself,
+    "slow": an_attempt_that_is_slow_but_answers_in_time_is_written,
+    "too slow": a_batch_that_takes_too_long_is_written_in_halves,
+    "late": a_504_whose_work_is_done_later_loses_nothing,
+}
+
+
+@pytest.fixture(scope="module")
+def side_by_side(server_program: Path) -> Iterator[dict[str, Future[None]]]:
+    """All scenarios at once, each with a server of its own: they spend their time waiting."""
+
+    def play(scenario: Scenario) -> None:
+        with own_server(server_program) as server:
+            prepare(server)
+            scenario(server)
+
+    with ThreadPoolExecutor(len(SCENARIOS)) as pool:
+        yield {name: pool.submit(play, scenario) for name, scenario in SCENARIOS.items()}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_deadline(name: str, side_by_side: dict[str, Future[None]]) -> None:
+    side_by_side[name].result(120)

@@ -44,7 +44,7 @@ def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("by", ["KeyboardInterrupt", "Terminated", "TerminatedAsError"])
 def test_a_signal_ends_any_wait_and_costs_nothing(sink_environment: Path, lake: ReferenceServer, by: str) -> None:
-    lake.set_latency({"bulk": {"request_ms": 1_200}})
+    lake.set_latency({"bulk": {"request_ms": 800}})
     waits = result_of(run(sink_environment, lake, do="interrupted", by=by, waits=WAITS))
     stored = lake.state()["tables"]
     for wait, found in waits.items():

@@ -108,8 +108,8 @@ HOSTILE: dict[str, dict[str, Any]] = {
 def test_hostile_answers_cost_neither_memory_nor_records(
     alone: Feeder, server_program: Path, server_profile: str
 ) -> None:
-    variables = {"OM_BULKSINK_DELIVERY_TIMEOUT": "6", "OM_BULKSINK_ACCELERATE": "0"}
-    client = {"timeout": (5, 5)}
+    variables = {"OM_BULKSINK_DELIVERY_TIMEOUT": "3", "OM_BULKSINK_ACCELERATE": "0"}
+    client = {"timeout": (3, 3)}
     with ReferenceServer(server_program, profile=server_profile) as server:
         prepare(server)
         stream = [["tables", 0, 100], ["status"], ["close"]]
