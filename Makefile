@@ -8,8 +8,9 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate chaos reliability memory \
-	bench bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
+.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
+	chaos reliability memory differential \
+	bench bench-barrier bench-foreign-keys bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -62,12 +63,6 @@ lint: ## formatting, clippy, ruff, mypy, stubs
 fmt: ## format Rust and Python
 	@$(TOOLS) fmt
 
-chaos: ## 200 seeded runs of the real sink class in bad weather; SEED=n repeats one
-	@$(PYTHON) -m tests.chaos --environment "$$($(TOOLS) upstream 2.0.7.0 --with-sink)" --server "$$($(TOOLS) server)"
-
-reliability: ## measure the fault table of docs/reliability.md with upstream's sink and with ours
-	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
-
 memory: ## a million tables from a source that outruns the server
 	@BULKSINK_TEST_TABLES=1000000 $(TOOLS) pytest --upstream 2.0.7.0 -- -s tests/python/faults/test_memory.py -k flat
 
@@ -77,3 +72,18 @@ lock: ## resolve the pinned Python requirements again
 clean: ## remove what was built here; environments stay in the cache
 	rm -rf target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+chaos: ## 200 seeded runs of the real sink in bad weather (SEEDS=n for another number; SEED=n runs one again)
+	@$(PYTHON) -m tests.chaos --environment "$$($(TOOLS) upstream 2.0.7.0 --with-sink)" --server "$$($(TOOLS) server)" $(if $(SEEDS),--seeds $(SEEDS))
+
+reliability: ## measure the fault table of docs/reliability.md again, with both sinks
+	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
+
+differential: ## 5,000 streams through both sinks (STREAMS=n for another number; SEED=n shows one of them, shortened)
+	@STREAMS=$(or $(STREAMS),5000) SEED=$(SEED) $(TOOLS) pytest -- tests/python/order/test_differential.py
+
+bench-barrier: ## what barriers and threads cost the source loop, at full size (5 minutes)
+	@FULL=1 $(TOOLS) pytest -- -s tests/python/order/test_overlap.py -k "barrier or threads"
+
+bench-foreign-keys: ## what 2,000 foreign keys cost the source loop, beside upstream (10 minutes)
+	@FULL=1 $(TOOLS) pytest -- -s tests/python/order/test_overlap.py -k foreign_keys

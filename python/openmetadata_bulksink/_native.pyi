@@ -163,7 +163,8 @@ class BulkSink:
         budget_bytes: bytes of pending bodies beyond which `submit` blocks.
         synchronous: one request at a time, and `submit` returns when what it sealed is final (batch_size 1: each
             record).
-        embed_life_cycle: put life cycles into create rows that were not sent yet, instead of a PATCH. The row's `sourceHash` is
+        embed_life_cycle: put life cycles into create rows that were not sent yet, instead of a PATCH. The row's
+        `sourceHash` is
             made anew from both, since servers from 2.0 on skip rows whose hash they know; keep_source_hash leaves it.
         dead_letters: a file to which one JSON line is appended for each lost record.
         on_notice: called with a line of text when writing stalls and when it goes on, on a thread that is inside a
@@ -177,7 +178,7 @@ class BulkSink:
         fqn: str,
         body: bytes | str,
         parent: str | None = None,
-        needs: Sequence[str] = (),
+        needs: Sequence[str] | None = None,
         *,
         first_wins: bool = False,
     ) -> int:
@@ -202,7 +203,7 @@ class BulkSink:
         subtree: bool = False,
         collection: str | None = None,
         under: str | None = None,
-        except_fqns: Iterable[str] = (),
+        except_fqns: Iterable[str] | None = None,
         up_to: int | None = None,
         timeout: float | None = None,
     ) -> float:
@@ -246,7 +247,7 @@ class BulkSink:
         fqn: str,
         body: bytes | str,
         parent: str | None = None,
-        needs: Sequence[str] = (),
+        needs: Sequence[str] | None = None,
         *,
         first_wins: bool = False,
     ) -> Awaitable[int]:

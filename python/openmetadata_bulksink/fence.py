@@ -174,7 +174,7 @@ def _at(*path: str, below: bool = False) -> Callable[[Any], tuple[Scope, ...]]:
     return scopes
 
 
-def _nothing(_: Any) -> tuple[Scope, ...]:
+def nothing(_: Any) -> tuple[Scope, ...]:
     return ()
 
 
@@ -269,18 +269,18 @@ _RECORDS: dict[str, Callable[[Any], tuple[Scope, ...]]] = {
     "OMetaPipelineStatus": _at("pipeline_fqn"),
     "OMetaBulkPipelineStatus": _at("pipeline_fqn"),
     "TestCaseResultResponse": _tests,
-    "OMetaTagAndClassification": _nothing,
-    "OMetaUserProfile": _nothing,
-    "OMetaCustomProperties": _nothing,
-    "KpiResult": _nothing,
-    "OMetaDataInsightSample": _nothing,
+    "OMetaTagAndClassification": nothing,
+    "OMetaUserProfile": nothing,
+    "OMetaCustomProperties": nothing,
+    "KpiResult": nothing,
+    "OMetaDataInsightSample": nothing,
 }
 
 
 def record_scopes(name: str) -> Callable[[Any], tuple[Scope, ...]]:
     """What a record of that class waits for before upstream writes it; everything, for a class that we do not know."""
     if name.startswith("Create"):
-        return _nothing
+        return nothing
     return _RECORDS.get(name, _everything)
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 else:
     UpstreamSink = object
 
+#: Records other than create requests that the native side takes itself.
+_OURS = frozenset({"Barrier", "OMetaLifeCycleData"})
+
 #: First server release with `/bulk`.
 _FIRST_SERVER = (1, 11)
 
@@ -51,6 +54,8 @@ class NativeSink(UpstreamSink):
         self._owner = threading.get_ident()
         self._routing = threading.RLock()
         self._labels_pending = False
+        #: What the engine raises for a record that it cannot take; everything else is not about the record.
+        self._refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
         self._upstream = sys.modules[type(self).__module__] if type(self) is self._exactly else None
         if self._upstream is None or settings.switched_off():
             return
@@ -66,6 +71,20 @@ class NativeSink(UpstreamSink):
         self._undecided = True
 
     # --- records ---
+
+    def run(self, record: Any) -> Any:
+        """What upstream's loop calls. Waits stand outside of upstream's `except Exception` here: an exception that a
+        signal handler raises (schedulers end tasks that way) must end the run, not become the failure of a record.
+        """
+        form = self._forms.get(type(record))
+        if form is not None:
+            left = self._write(form, record).left
+            if left is not None:
+                self.status.failed(left)
+            return None
+        if self._writer is not None:
+            self._wait_before(record)
+        return super().run(record)
 
     def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
         form = self._forms.get(type(record))
@@ -84,7 +103,7 @@ class NativeSink(UpstreamSink):
         elif name.startswith("Create"):
             return self._learn(record, *args, **kwargs)
         elif self._writer is not None:
-            self._wait_before(record)
+            self._wait_before(record)  # for callers of `_run`; behind `run` there is nothing left to wait for
         return super()._run(record, *args, **kwargs)
 
     def _learn(self, record: Any, *args: Any, **kwargs: Any) -> Any:
@@ -105,6 +124,7 @@ class NativeSink(UpstreamSink):
             return self._nothing
         writer: Writer = self._writer  # type: ignore[assignment]
         mark = writer.engine.mark()
+        made: records.Record | None = None
         try:
             body = records.body_of(form, record)
             made = form.record(record, body)
@@ -112,38 +132,45 @@ class NativeSink(UpstreamSink):
                 made = made._replace(needs=_with_mentions(made))
             writer.submit(made)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
-            return self._not_submitted(mark, error, _full_name(form, record), "")
+            return self._not_submitted(mark, error, _full_name(form, record), "", sent=made is not None)
         return self._nothing
 
     def _write_life_cycle(self, record: Any) -> Any:
         writer: Writer = self._writer  # type: ignore[assignment]
         mark = writer.engine.mark()
+        body: bytes | None = None
         try:
             collection = self.metadata.get_suffix(record.entity).strip("/")
-            writer.submit_life_cycle(collection, record.entity_fqn, records.life_cycle_body(record.life_cycle))
+            body = records.life_cycle_body(record.life_cycle)
+            writer.submit_life_cycle(collection, record.entity_fqn, body)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
-            return self._not_submitted(mark, error, str(record.entity_fqn), "The life cycle of ")
+            name = str(record.entity_fqn)
+            return self._not_submitted(mark, error, name, "The life cycle of ", sent=body is not None)
         return self._nothing
 
-    def _not_submitted(self, mark: int, error: BaseException, name: str, what: str) -> Any:
-        """What stopped a record on its way into the engine. A record that the engine has is not lost, whatever a signal
-        handler raised (Ctrl-C, the SIGTERM of a runner); one that it does not have is lost here, by name.
+    def _not_submitted(self, mark: int, error: BaseException, name: str, what: str, *, sent: bool) -> Any:
+        """What stopped a record on its way into the engine; sent: it was on its way. Where the record is the cause,
+        it is
+        lost alone, by name. Whatever else was raised there, by a signal handler (Ctrl-C, the SIGTERM of a runner), ends
+        the run; a record that the engine has by then is not lost.
         """
-        refused = isinstance(error, _refusals())
-        if not refused and self._writer.engine.mark() > mark:  # type: ignore[union-attr]
+        its_own = isinstance(error, self._refusals if sent else Exception)
+        if not its_own and self._writer.engine.mark() > mark:  # type: ignore[union-attr]
             raise error
         reason = str(error) or f"it was interrupted by {type(error).__name__}"
         lost = self._left(name, f"{what}{name} cannot be sent: {reason}")
-        if isinstance(error, Exception):
+        if its_own:
             return lost
         self.status.failed(lost.left)
         raise error
 
     def _wait_before(self, record: Any) -> None:
-        """Rule A3."""
+        """Rule A3. Create requests wait by their own request, and ours not at all."""
         scopes_of = self._scopes.get(type(record))
         if scopes_of is None:
-            scopes_of = self._scopes[type(record)] = fence.record_scopes(type(record).__name__)
+            name = type(record).__name__
+            scopes_of = fence.nothing if name in _OURS else fence.record_scopes(name)
+            self._scopes[type(record)] = scopes_of
         self._writer.wait_for(scopes_of(record), type(record).__name__)  # type: ignore[union-attr]
 
     # --- upstream's buffers ---
@@ -219,6 +246,7 @@ class NativeSink(UpstreamSink):
     def _start(self) -> Writer:
         from openmetadata_bulksink import _native
 
+        self._refusals = (ValueError, TypeError, _native.BulkSinkError)
         try:
             connected = connection.arguments(self.metadata.client)
         except connection.Unusable as reason:
@@ -284,9 +312,10 @@ class NativeSink(UpstreamSink):
         """
         writer = self._writer
         if writer is not None and not writer.closed and threading.get_ident() == self._owner and _after_the_loop():
+            known: tuple[type[Exception], ...] = (*self._refusals, RuntimeError)
             try:
                 writer.finish()
-            except Exception as error:  # noqa: BLE001
+            except known as error:
                 log.warning("The final drain ended early: %s", error)
         return super().get_status()
 
@@ -320,13 +349,6 @@ def _full_name(form: records.Form, record: Any) -> str:
         return form.fqn(record, form.parent(record))
     except Exception:  # noqa: BLE001
         return form.name
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What the engine raises about a record that it does not take."""
-    from openmetadata_bulksink import _native
-
-    return (_native.BulkSinkError, ValueError, TypeError)
 
 
 def _is_leaving(error: BaseException) -> bool:
@@ -365,7 +387,12 @@ def _with_mentions(made: records.Record) -> tuple[str, ...]:
 
 
 #: Code that runs while records are still coming.
-_RUNNING: set[CodeType] = {NativeSink._run.__code__, NativeSink.close.__code__, NativeSink._flush_buffer.__code__}
+_RUNNING: set[CodeType] = {
+    NativeSink.run.__code__,
+    NativeSink._run.__code__,
+    NativeSink.close.__code__,
+    NativeSink._flush_buffer.__code__,
+}
 
 
 def _after_the_loop() -> bool:

@@ -101,3 +101,87 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{
+        all_written, endings, next_request, outcomes, request, requests, respond, s, submit_tables,
+    };
+    use super::*;
+    use crate::engine::request::Call;
+    use crate::engine::Config;
+
+    fn engine(renewable_token: bool) -> Engine {
+        Engine::new(Config {
+            linger: Duration::ZERO,
+            batch_rows: 1,
+            renewable_token,
+            ..Config::default()
+        })
+    }
+
+    #[test]
+    fn a_new_token_is_asked_for_once_and_tried_at_once() {
+        let mut engine = engine(true);
+        submit_tables(&mut engine, 4, s(0));
+        let sent = requests(&mut engine, s(0));
+        assert_eq!(sent.len(), 4);
+        respond(&mut engine, sent[0].id, 401, "", s(1));
+        let renewal = request(&mut engine, s(1));
+        assert!(matches!(renewal.call, Call::RenewToken));
+        for late in &sent[1..] {
+            respond(&mut engine, late.id, 401, "", s(1));
+        }
+        assert_eq!(
+            requests(&mut engine, s(1)).len(),
+            0,
+            "nothing is sent with a token that is refused"
+        );
+        engine.handle_answer(renewal.id, Answer::Token(Ok(())), s(3));
+        let mut now = s(3);
+        let again = next_request(&mut engine, &mut now);
+        assert_eq!(now, s(3));
+        all_written(&mut engine, &again, s(3));
+        assert_eq!(
+            requests(&mut engine, s(3)).len(),
+            3,
+            "the token is good: no more pauses"
+        );
+    }
+
+    #[test]
+    fn a_refused_token_meets_one_request_a_second_and_is_final_after_thirty() {
+        let mut engine = engine(false);
+        submit_tables(&mut engine, 16, s(0));
+        let mut asked = 0;
+        let mut now = s(0);
+        for sent in requests(&mut engine, now) {
+            respond(&mut engine, sent.id, 401, "", now);
+        }
+        while engine.stats(now).failed == 0 {
+            let sent = next_request(&mut engine, &mut now);
+            asked += 1;
+            respond(&mut engine, sent.id, 401, "", now);
+        }
+        assert_eq!((asked, now), (30, s(30)));
+        let lost = outcomes(&mut engine);
+        assert_eq!(lost.len(), 16);
+        assert!(lost
+            .iter()
+            .all(|lost| format!("{:?}", lost.ending).contains("renew it (jwtToken)")));
+    }
+
+    #[test]
+    fn a_token_that_is_accepted_again_costs_nothing() {
+        let mut engine = engine(false);
+        submit_tables(&mut engine, 1, s(0));
+        let mut now = s(0);
+        for _ in 0..20 {
+            let sent = next_request(&mut engine, &mut now);
+            respond(&mut engine, sent.id, 401, "", now);
+        }
+        let sent = next_request(&mut engine, &mut now);
+        all_written(&mut engine, &sent, now);
+        assert_eq!(endings(&mut engine), "w1");
+    }
+}

@@ -148,6 +148,7 @@ impl Sealing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::record::{Payload, Record};
 
     const SEALING: Sealing = Sealing {
         rows: 100,
@@ -169,5 +170,21 @@ mod tests {
         let (first, second) = Batch::new(collection, (1..=5).collect()).halves().unwrap();
         assert_eq!((first.members, second.members), (vec![1, 2], vec![3, 4, 5]));
         assert!(Batch::new(collection, vec![1]).halves().is_none());
+    }
+
+    #[test]
+    fn records_are_cut_into_batches_of_allowed_size_in_order() {
+        let mut order = Order::default();
+        let mut members = Vec::new();
+        for (number, size) in [400, 500, 300, 2000, 10].into_iter().enumerate() {
+            let fqn = format!("t{number}");
+            let payload = Payload::Create(vec![b'x'; size].into());
+            let record = Record::bare("tables".into(), fqn.as_str().into(), payload);
+            members.push(order.insert(record, Order::key("tables", &fqn), Time::ZERO));
+        }
+        assert_eq!(SEALING.cut(&members, &order), [vec![1, 2], vec![3], vec![4], vec![5]]);
+        let few = Sealing { rows: 1, ..SEALING };
+        assert_eq!(few.cut(&members, &order).len(), 5);
+        assert_eq!(SEALING.cut(&[], &order), [] as [Vec<Sequence>; 0]);
     }
 }

@@ -353,3 +353,183 @@ fn source_hash(body: &[u8]) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{
+        all_written, create, eager, endings, fault, life_cycle, next_request, only_reason, outcomes, request, respond,
+        s, submit_tables,
+    };
+    use super::*;
+    use crate::engine::request::{Call, Fault, Request};
+
+    /// Answers every request with `status` until everything has ended. How many there were.
+    fn answer_all(engine: &mut Engine, now: &mut Time, status: u16) -> usize {
+        let mut count = 0;
+        while engine.stats(*now).pending > 0 {
+            if let Some(sent) = engine.poll_request(*now) {
+                count += 1;
+                respond(engine, sent.id, status, "", *now);
+            } else {
+                *now = engine.poll_timeout(*now).unwrap().max(*now);
+                engine.handle_timeout(*now);
+            }
+        }
+        count
+    }
+
+    fn notices(engine: &mut Engine) -> Vec<String> {
+        std::iter::from_fn(|| engine.poll_notice()).collect()
+    }
+
+    fn unknown_until_the_deadline(engine: &mut Engine, now: &mut Time) -> Request {
+        loop {
+            let sent = next_request(engine, now);
+            if matches!(sent.call, Call::Get { .. }) {
+                return sent;
+            }
+            fault(engine, sent.id, Fault::Broken("reset".into()), *now);
+        }
+    }
+
+    #[test]
+    fn a_record_is_tried_for_300_seconds_and_lost_with_its_own_last_fault() {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 1, s(0));
+        let mut now = s(0);
+        answer_all(&mut engine, &mut now, 503);
+        assert_eq!(now, s(300));
+        let reason = only_reason(&mut engine);
+        assert!(
+            reason.starts_with("given up 300 s after the first of ") && reason.ends_with("503"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn a_dead_server_ends_everything_after_one_deadline_and_sees_few_requests() {
+        let mut engine = eager(16, 100);
+        submit_tables(&mut engine, 2000, s(0));
+        let mut now = s(0);
+        let count = answer_all(&mut engine, &mut now, 503);
+        assert_eq!((now, outcomes(&mut engine).len()), (s(300), 2000));
+        assert!(count < 300, "{count} requests");
+        let told = notices(&mut engine);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("nothing could be written for 10 s; 2000 records wait"));
+        assert!(told[1].starts_with("the server is given up after 300 s"));
+    }
+
+    #[test]
+    fn while_the_server_is_given_up_one_record_a_pause_is_tried_and_a_success_ends_it() {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 500, s(0));
+        let mut now = s(0);
+        answer_all(&mut engine, &mut now, 503);
+        outcomes(&mut engine);
+        now += s(10);
+        submit_tables(&mut engine, 3, now);
+        let probe = request(&mut engine, now);
+        assert_eq!(endings(&mut engine), "f502 f503");
+        all_written(&mut engine, &probe, now);
+        assert_eq!(endings(&mut engine), "w501");
+        submit_tables(&mut engine, 3, now);
+        assert_eq!(engine.stats(now).pending, 3, "business as usual");
+        assert!(notices(&mut engine)
+            .iter()
+            .any(|line| line.starts_with("writing goes on after")));
+    }
+
+    #[test]
+    fn an_unknown_result_is_looked_up_before_it_is_called_lost() {
+        for (hash, expected) in [("of s.t0", "w1"), ("of another", "f1")] {
+            let mut engine = eager(4, 100);
+            submit_tables(&mut engine, 1, s(0));
+            let mut now = s(0);
+            let look_up = unknown_until_the_deadline(&mut engine, &mut now);
+            let body = format!(r#"{{"sourceHash":"{hash}"}}"#);
+            respond(&mut engine, look_up.id, 200, &body, now);
+            assert_eq!(endings(&mut engine), expected);
+        }
+    }
+
+    #[test]
+    fn where_nobody_can_tell_the_loss_says_so() {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 1, s(0));
+        let mut now = s(0);
+        let look_up = unknown_until_the_deadline(&mut engine, &mut now);
+        respond(&mut engine, look_up.id, 503, "", now);
+        assert!(only_reason(&mut engine).ends_with("the server may have written it"));
+    }
+
+    #[test]
+    fn look_ups_take_ten_seconds_in_all() {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 1, s(0));
+        let mut now = s(0);
+        unknown_until_the_deadline(&mut engine, &mut now);
+        let asked = now;
+        now = engine.poll_timeout(now).unwrap();
+        engine.handle_timeout(now);
+        assert_eq!(now, asked + s(10));
+        assert!(only_reason(&mut engine).ends_with("the server may have written it"));
+    }
+
+    #[test]
+    fn one_record_that_breaks_the_server_does_not_cost_what_waits_behind_it() {
+        let mut engine = eager(4, 1);
+        submit_tables(&mut engine, 1, s(0));
+        let sent = request(&mut engine, s(0));
+        all_written(&mut engine, &sent, s(0));
+        engine.submit(create("databaseSchemas", "d.s", None), s(0));
+        engine.submit(create("tables", "d.s.t", Some("d.s")), s(0));
+        let mut now = s(0);
+        while engine.stats(now).failed == 0 {
+            if let Some(sent) = engine.poll_request(now) {
+                respond(&mut engine, sent.id, 500, "", now);
+            } else {
+                now = engine.poll_timeout(now).unwrap().max(now);
+                engine.handle_timeout(now);
+            }
+        }
+        assert_eq!((endings(&mut engine).as_str(), now), ("w1 f2", s(300)));
+        let table = next_request(&mut engine, &mut now);
+        all_written(&mut engine, &table, now);
+        assert_eq!(endings(&mut engine), "w3");
+    }
+
+    #[test]
+    fn a_life_cycle_that_may_be_written_is_lost_with_that_doubt() {
+        let mut engine = eager(4, 1);
+        life_cycle(&mut engine, "old.t", 1, s(0));
+        let mut now = s(0);
+        while engine.stats(now).pending > 0 {
+            if let Some(sent) = engine.poll_request(now) {
+                fault(&mut engine, sent.id, Fault::Broken("reset".into()), now);
+            } else {
+                now = engine.poll_timeout(now).unwrap().max(now);
+                engine.handle_timeout(now);
+            }
+        }
+        assert!(only_reason(&mut engine).ends_with("the server may have written it"));
+    }
+
+    #[test]
+    fn close_is_bounded_and_abandon_is_at_once() {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 1, s(0));
+        request(&mut engine, s(0));
+        engine.close(s(0));
+        let end = engine.poll_timeout(s(0)).unwrap();
+        assert_eq!(end, s(610));
+        engine.handle_timeout(end);
+        assert!(engine.is_closed());
+        assert!(only_reason(&mut engine).contains("may have written it"));
+
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 2, s(0));
+        engine.abandon("the driver panicked");
+        assert_eq!((endings(&mut engine).as_str(), engine.is_closed()), ("f1 f2", true));
+    }
+}

@@ -1,7 +1,9 @@
 //! Whether a collection refuses one record or everything (E7): a batch-wide refusal must not cost a request for each record.
 //!
-//! After many equal refusals without one success, three records spread over the rest are tried alone. All refused alike: the rest
-//! fails with that text, and the next batch tries one record first.
+//! After many equal refusals without one success, four records spread over the rest are tried alone. All refused alike: the rest
+//! fails with that text, and the next batch tries one record first, then three.
+
+use rustc_hash::FxHashSet;
 
 use super::batch::{Batch, InquestId};
 use super::defects::broken;
@@ -9,7 +11,11 @@ use super::order::CollectionId;
 use super::record::{Ending, Sequence};
 use super::{Engine, Work};
 
-const SCOUTS: usize = 3;
+/// Records that are tried alone before the rest of a collection's batch is condemned, and where it was condemned just before.
+pub(super) const SCOUTS: usize = 4;
+const SCOUTS_WHEN_WARY: usize = 3;
+/// Fewer records than this are never condemned together.
+const LEAST_REST: usize = 40;
 
 /// Records that are held back until their scouts have an answer.
 #[derive(Debug)]
@@ -45,24 +51,43 @@ impl Engine {
         self.inquests.insert(id, inquest);
     }
 
-    /// Sends three of these records alone, from both ends and the middle, and holds the others back.
-    pub(super) fn try_three(&mut self, collection: CollectionId, mut rest: Vec<Sequence>) {
-        let mut scouts = Vec::with_capacity(SCOUTS);
-        for at in [rest.len().saturating_sub(1), rest.len() / 2, 0] {
-            if at < rest.len() {
-                scouts.push(rest.remove(at));
-            }
-        }
+    /// Whether so many records of a collection are still to be tried that a request for each would be a flood. Fewer are tried one by
+    /// one: that costs little, and condemns nobody unheard.
+    pub(super) fn is_worth_an_inquest(&self, collection: CollectionId, members: usize) -> bool {
+        let parts = self.at_once.iter().filter(|work| self.is_part(work, collection));
+        members + parts.map(|work| work.sequences().len()).sum::<usize>() >= LEAST_REST
+    }
+
+    /// The parts of split batches of a collection that have not been sent, oldest first.
+    pub(super) fn take_parts(&mut self, collection: CollectionId) -> Vec<Sequence> {
+        let (parts, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.at_once)
+            .into_iter()
+            .partition(|work| self.is_part(work, collection));
+        self.at_once = others;
+        parts.iter().rev().flat_map(Work::sequences).collect()
+    }
+
+    fn is_part(&self, work: &Work, collection: CollectionId) -> bool {
+        let Work::Batch(part) = work else { return false };
+        part.collection == collection && part.members.iter().all(|member| !self.scouts.contains_key(member))
+    }
+
+    /// Sends so many of these records alone, spread evenly over them, and holds the others back.
+    pub(super) fn try_some(&mut self, collection: CollectionId, rest: Vec<Sequence>, scouts: usize) {
+        let last = rest.len().saturating_sub(1);
+        let chosen: FxHashSet<usize> = (0..scouts)
+            .map(|n| n * last / scouts.saturating_sub(1).max(1))
+            .collect();
+        let (scouts, rest): (Vec<_>, Vec<_>) = rest.into_iter().enumerate().partition(|(at, _)| chosen.contains(at));
+        let scouts: Vec<Sequence> = scouts.into_iter().map(|(_, sequence)| sequence).collect();
         let inquest = Inquest {
             wary: false,
-            ..Inquest::wary(collection, rest)
+            ..Inquest::wary(collection, rest.into_iter().map(|(_, sequence)| sequence).collect())
         };
         self.open_inquest(inquest, &scouts);
-        self.at_once.extend(
-            scouts
-                .into_iter()
-                .map(|scout| Work::Batch(Batch::new(collection, vec![scout]))),
-        );
+        let alone = scouts.into_iter().rev();
+        self.at_once
+            .extend(alone.map(|scout| Work::Batch(Batch::new(collection, vec![scout]))));
     }
 
     /// A record has ended; if it was a scout, its inquest goes on.
@@ -98,7 +123,7 @@ impl Engine {
                     .extend(batches.map(|members| Work::Batch(Batch::new(inquest.collection, members))));
             }
         } else if inquest.wary {
-            self.try_three(inquest.collection, inquest.rest);
+            self.try_some(inquest.collection, inquest.rest, SCOUTS_WHEN_WARY);
         } else if let Ending::Failed(reason) = ending {
             refusals.wary = true;
             for sequence in inquest.rest {
@@ -110,5 +135,96 @@ impl Engine {
     /// A scout was set aside rather than ended: the collection does not refuse everything.
     pub(super) fn report_parked_scout(&mut self, sequence: Sequence) {
         self.report_scout(sequence, &Ending::Written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{all_written, eager, request, requests, respond, rows, s, submit_tables};
+    use super::*;
+    use crate::engine::request::{Call, Request};
+
+    /// Answers all requests until none is left; those with a row that `is_bad` are refused. How many there were.
+    fn refuse(engine: &mut Engine, is_bad: impl Fn(&str) -> bool) -> usize {
+        let mut count = 0;
+        while let Some(sent) = engine.poll_request(s(0)) {
+            count += 1;
+            if names(&sent).iter().any(|name| is_bad(name)) {
+                respond(engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+            } else {
+                all_written(engine, &sent, s(0));
+            }
+        }
+        count
+    }
+
+    fn names(request: &Request) -> Vec<String> {
+        let Call::PutBulk { rows, .. } = &request.call else {
+            panic!("{request:?}")
+        };
+        let name = |row: &bytes::Bytes| {
+            let body: serde_json::Value = serde_json::from_slice(row).unwrap();
+            body["name"].as_str().unwrap().to_owned()
+        };
+        rows.iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_collection_that_refuses_everything_costs_few_requests() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 100, s(0));
+        assert!(refuse(&mut engine, |_| true) <= 20);
+        assert_eq!(engine.stats(s(0)).failed, 100);
+        submit_tables(&mut engine, 100, s(0));
+        assert_eq!(
+            refuse(&mut engine, |_| true),
+            4,
+            "one, and three more before the rest is condemned"
+        );
+        assert_eq!(engine.stats(s(0)).failed, 200);
+    }
+
+    #[test]
+    fn one_that_gets_through_saves_the_rest() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 100, s(0));
+        refuse(&mut engine, |name| name != "s.t99");
+        assert_eq!((engine.stats(s(0)).written, engine.stats(s(0)).failed), (1, 99));
+    }
+
+    #[test]
+    fn after_a_refusal_of_everything_one_record_goes_first_and_clears_the_others() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 50, s(0));
+        refuse(&mut engine, |_| true);
+        submit_tables(&mut engine, 50, s(0));
+        let first = request(&mut engine, s(0));
+        assert_eq!(rows(&first), 1);
+        assert_eq!(requests(&mut engine, s(0)).len(), 0);
+        all_written(&mut engine, &first, s(0));
+        assert_eq!(rows(&request(&mut engine, s(0))), 49);
+    }
+
+    #[test]
+    fn the_rest_of_two_batches_does_not_go_out_as_one_that_is_too_large() {
+        let mut engine = eager(2, 20);
+        submit_tables(&mut engine, 40, s(0));
+        let both = requests(&mut engine, s(0));
+        for sent in &both {
+            respond(&mut engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+        }
+        let mut largest = 0;
+        let mut refused = 2;
+        while let Some(sent) = engine.poll_request(s(0)) {
+            largest = largest.max(rows(&sent));
+            if refused < 12 {
+                refused += 1;
+                respond(&mut engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+            } else {
+                all_written(&mut engine, &sent, s(0));
+            }
+        }
+        assert_eq!(engine.stats(s(0)).pending, 0);
+        assert!(largest <= 20, "{largest}");
     }
 }

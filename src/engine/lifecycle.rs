@@ -191,7 +191,12 @@ fn with_life_cycle(body: &[u8], life_cycle: &[u8], new_hash: bool) -> Option<Byt
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{
+        all_written, create, eager, endings, is_patch, life_cycle, outcomes, request, respond, s, some_refused,
+        submit_tables,
+    };
     use super::*;
+    use crate::engine::Config;
 
     fn embedded(body: &str, new_hash: bool) -> Option<Value> {
         let whole = with_life_cycle(body.as_bytes(), br#"{"created":{"timestamp":1}}"#, new_hash)?;
@@ -213,5 +218,93 @@ mod tests {
     #[test]
     fn a_life_cycle_of_its_own_is_left_alone() {
         assert_eq!(embedded(r#"{"lifeCycle":{}}"#, true), None);
+    }
+
+    #[test]
+    fn a_life_cycle_follows_its_entity_and_keeps_later_writers_back() {
+        let mut engine = eager(4, 1);
+        submit_tables(&mut engine, 1, s(0));
+        life_cycle(&mut engine, "s.t0", 1, s(0));
+        engine.submit(create("tables", "\"s\".t0", Some("s")), s(0));
+        let create = request(&mut engine, s(0));
+        assert!(!is_patch(&create) && engine.poll_request(s(0)).is_none());
+        all_written(&mut engine, &create, s(1));
+        let patch = request(&mut engine, s(1));
+        assert!(is_patch(&patch) && engine.poll_request(s(1)).is_none());
+        all_written(&mut engine, &patch, s(2));
+        assert!(!is_patch(&request(&mut engine, s(2))));
+        assert_eq!(endings(&mut engine), "w1 w2");
+    }
+
+    #[test]
+    fn a_life_cycle_fails_with_its_entity_and_names_it() {
+        let mut engine = eager(4, 1);
+        submit_tables(&mut engine, 1, s(0));
+        life_cycle(&mut engine, "s.t0", 1, s(0));
+        let sent = request(&mut engine, s(0));
+        some_refused(&mut engine, &sent, &[("s.t0", 400, "no")], s(0));
+        let lost = outcomes(&mut engine);
+        let text = "its entity s.t0 failed: the server refused it: no";
+        assert_eq!(lost[1].ending, Ending::Failed(text.into()));
+    }
+
+    #[test]
+    fn a_life_cycle_that_comes_before_its_entity_waits_for_it_in_its_turn() {
+        let mut engine = eager(4, 1);
+        life_cycle(&mut engine, "s.t0", 1, s(0));
+        let first = request(&mut engine, s(0));
+        respond(
+            &mut engine,
+            first.id,
+            404,
+            r#"{"message":"table instance for s.t0 not found"}"#,
+            s(0),
+        );
+        assert_eq!(engine.stats(s(0)).parked, 1);
+        submit_tables(&mut engine, 1, s(1));
+        life_cycle(&mut engine, "s.t0", 2, s(1));
+        let create = request(&mut engine, s(1));
+        all_written(&mut engine, &create, s(1));
+        for _ in 0..2 {
+            let patch = request(&mut engine, s(1));
+            assert!(engine.poll_request(s(1)).is_none());
+            all_written(&mut engine, &patch, s(1));
+        }
+        assert_eq!(endings(&mut engine), "w2 w1 w3");
+    }
+
+    #[test]
+    fn without_a_route_by_name_the_id_is_looked_up() {
+        let mut engine = eager(4, 1);
+        for table in ["a", "b"] {
+            life_cycle(&mut engine, table, 1, s(0));
+            let mut sent = request(&mut engine, s(0));
+            if table == "a" {
+                respond(&mut engine, sent.id, 405, "", s(0));
+                sent = request(&mut engine, s(0));
+            }
+            assert!(matches!(sent.call, Call::Get { .. }), "{sent:?}");
+            respond(&mut engine, sent.id, 200, r#"{"id":"17"}"#, s(0));
+            let patch = request(&mut engine, s(0));
+            assert!(matches!(&patch.call, Call::PatchLifeCycle { entity: Entity::Id(id), .. } if &**id == "17"));
+            all_written(&mut engine, &patch, s(0));
+        }
+        assert_eq!(endings(&mut engine), "w1 w2");
+    }
+
+    #[test]
+    fn a_life_cycle_rides_only_where_no_earlier_one_is_on_its_way() {
+        let mut engine = Engine::new(Config {
+            embed: Embed::WithOldHash,
+            ..Config::default()
+        });
+        life_cycle(&mut engine, "s.t0", 1, s(0));
+        submit_tables(&mut engine, 2, s(0));
+        life_cycle(&mut engine, "s.t0", 2, s(0));
+        life_cycle(&mut engine, "s.t1", 3, s(0));
+        assert_eq!(engine.pending_body("tables", "s.t0").map(|body| body.len()), Some(38));
+        assert!(engine
+            .pending_body("tables", "s.t1")
+            .is_some_and(|body| body.len() > 60));
     }
 }

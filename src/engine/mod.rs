@@ -29,6 +29,7 @@
 //! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
 //! | `defects.rs` | deliberate defects, for testing the tests |
+//! | `testing.rs` | what the unit tests of these files share |
 //! | `waits.rs` | who waits for what |
 
 mod answer;
@@ -45,6 +46,8 @@ mod record;
 mod request;
 mod retry;
 mod scheduler;
+#[cfg(test)]
+mod testing;
 mod waits;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -559,6 +559,9 @@ impl Order {
             self.leave_ready(after);
             if let Some(entry) = self.entries.get_mut(&after) {
                 entry.state = State::Blocked;
+                if entry.urgent {
+                    self.hurry(sequence);
+                }
             }
         }
         if before.is_some() && first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
@@ -633,3 +636,6 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -379,3 +379,150 @@ impl Engine {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{
+        all_written, create, eager, endings, is_patch, life_cycle, requests, respond, rows, s, submit_tables,
+    };
+    use super::*;
+    use crate::engine::{Config, Fqn, Scope};
+
+    fn sizes(engine: &mut Engine, now: Time) -> Vec<usize> {
+        requests(engine, now).iter().map(rows).collect()
+    }
+
+    fn patient() -> Engine {
+        Engine::new(Config::default())
+    }
+
+    #[test]
+    fn a_full_batch_goes_at_once_and_the_rest_lingers() {
+        let mut engine = patient();
+        submit_tables(&mut engine, 130, s(0));
+        assert_eq!(sizes(&mut engine, s(0)), [100]);
+        assert_eq!(engine.poll_timeout(s(1)), Some(s(2)));
+        assert_eq!(sizes(&mut engine, s(2)), [30]);
+    }
+
+    #[test]
+    fn a_parent_does_not_linger_and_takes_nobody_along() {
+        let mut engine = patient();
+        submit_tables(&mut engine, 3, s(0));
+        engine.submit(create("databaseSchemas", "d.s", None), s(0));
+        engine.submit(create("databaseSchemas", "d.other", None), s(0));
+        assert_eq!(sizes(&mut engine, s(0)), [] as [usize; 0]);
+        engine.submit(create("tables", "d.s.t", Some("d.s")), s(0));
+        assert_eq!(sizes(&mut engine, s(0)), [1]);
+    }
+
+    #[test]
+    fn a_wait_seals_what_it_needs_and_nothing_else() {
+        let mut engine = patient();
+        submit_tables(&mut engine, 5, s(0));
+        let scope = Scope::Name {
+            fqn: Fqn::canonical("s.t2"),
+            subtree: false,
+            up_to: engine.last_sequence(),
+        };
+        let wait = engine.wait_for(&scope, s(0)).unwrap();
+        let sent = requests(&mut engine, s(0));
+        assert_eq!(sent.iter().map(rows).collect::<Vec<_>>(), [1]);
+        all_written(&mut engine, &sent[0], s(1));
+        assert_eq!(engine.poll_wait(), Some(wait));
+        assert_eq!(engine.wait_for(&scope, s(1)), None, "it is settled");
+    }
+
+    #[test]
+    fn a_drain_shares_the_rest_among_the_workers() {
+        let mut engine = patient();
+        submit_tables(&mut engine, 90, s(0));
+        engine.wait_for(&Scope::FinalDrain, s(0)).unwrap();
+        assert_eq!(sizes(&mut engine, s(0)), [23, 23, 22, 22]);
+    }
+
+    #[test]
+    fn no_more_requests_than_workers_are_in_flight() {
+        let mut engine = eager(2, 1);
+        submit_tables(&mut engine, 5, s(0));
+        let sent = requests(&mut engine, s(0));
+        assert_eq!(sent.len(), 2);
+        all_written(&mut engine, &sent[0], s(1));
+        assert_eq!(requests(&mut engine, s(1)).len(), 1);
+        assert_eq!(engine.stats(s(1)).in_flight, 2);
+    }
+
+    #[test]
+    fn life_cycles_give_way_to_batches_but_are_not_starved() {
+        let mut engine = Engine::new(Config {
+            workers: 1,
+            batch_rows: 1,
+            ..Config::default()
+        });
+        submit_tables(&mut engine, 8, s(0));
+        life_cycle(&mut engine, "old.t", 1, s(0));
+        let mut patched_at = None;
+        for second in 0..9 {
+            let sent = requests(&mut engine, s(second));
+            if is_patch(&sent[0]) {
+                patched_at = Some(second);
+            }
+            all_written(&mut engine, &sent[0], s(second));
+        }
+        assert_eq!(patched_at, Some(2), "after it has lingered as long as a record may");
+    }
+
+    #[test]
+    fn a_blocked_submit_is_reason_to_send_what_there_is() {
+        let mut engine = Engine::new(Config {
+            budget_bytes: 100,
+            ..Config::default()
+        });
+        assert!(engine.has_room(1000, true), "one is always admitted");
+        submit_tables(&mut engine, 2, s(0));
+        assert!(!engine.has_room(50, true));
+        let wait = engine.wait_for(&Scope::Room { bytes: 50, place: true }, s(0)).unwrap();
+        let sent = requests(&mut engine, s(0));
+        assert_eq!(rows(&sent[0]), 2);
+        all_written(&mut engine, &sent[0], s(0));
+        assert_eq!(engine.poll_wait(), Some(wait));
+    }
+
+    #[test]
+    fn a_submit_that_only_parked_records_block_gets_room() {
+        let mut engine = Engine::new(Config {
+            budget_bytes: 60,
+            linger: Duration::ZERO,
+            ..Config::default()
+        });
+        engine.submit(create("tables", "s.t", Some("s")), s(0));
+        let sent = requests(&mut engine, s(0));
+        let missing = r#"{"numberOfRowsPassed":0,"numberOfRowsFailed":1,
+            "failedRequest":[{"request":"s.t","status":400,"message":"databaseSchema instance for s not found"}]}"#;
+        respond(&mut engine, sent[0].id, 200, missing, s(0));
+        assert_eq!(engine.stats(s(0)).parked, 1);
+        assert_eq!(requests(&mut engine, s(100)).len(), 0, "its deadline has stopped");
+        let wait = engine
+            .wait_for(&Scope::Room { bytes: 50, place: true }, s(400))
+            .unwrap();
+        let sent = requests(&mut engine, s(400));
+        respond(&mut engine, sent[0].id, 200, missing, s(400));
+        assert_eq!(endings(&mut engine), "f1");
+        assert_eq!(engine.poll_wait(), Some(wait));
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_taken_and_nothing_is_planned() {
+        let mut engine = eager(4, 100);
+        engine.close(s(0));
+        assert!(engine.is_closed());
+        engine.submit(create("tables", "s.t", None), s(1));
+        assert_eq!(endings(&mut engine), "f1");
+        assert_eq!(
+            (requests(&mut engine, s(1)).len(), engine.poll_timeout(s(1))),
+            (0, None)
+        );
+    }
+}

@@ -141,3 +141,61 @@ impl Waits {
         self.settled.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_with_the_last_of_its_records() {
+        let mut waits = Waits::default();
+        let id = waits.for_records(2);
+        waits.one_settled(id);
+        assert_eq!(waits.next_settled(), None);
+        waits.one_settled(id);
+        assert_eq!(waits.next_settled(), Some(id));
+        waits.one_settled(id);
+        assert_eq!(waits.next_settled(), None, "it ends once");
+    }
+
+    #[test]
+    fn who_asked_for_room_first_gets_it_first() {
+        let mut waits = Waits::default();
+        let large = waits.for_room(100, true);
+        let small = waits.for_room(1, true);
+        waits.give_room(|bytes, _| bytes < 50);
+        assert_eq!(
+            waits.next_settled(),
+            None,
+            "the small one does not overtake the large one"
+        );
+        waits.give_room(|_, _| true);
+        assert_eq!((waits.next_settled(), waits.next_settled()), (Some(large), Some(small)));
+        assert!(!waits.wants_room());
+    }
+
+    #[test]
+    fn nobody_hears_of_a_wait_that_was_cancelled() {
+        let mut waits = Waits::default();
+        let (records, drain, room) = (waits.for_records(1), waits.for_final_drain(), waits.for_room(1, true));
+        waits.one_settled(records);
+        for id in [records, drain, room] {
+            waits.cancel(id);
+        }
+        assert!(!waits.is_draining() && !waits.wants_room());
+        waits.all_done();
+        waits.end_all();
+        assert_eq!(waits.next_settled(), None);
+    }
+
+    #[test]
+    fn the_end_ends_them_all() {
+        let mut waits = Waits::default();
+        let mut open = vec![waits.for_records(3), waits.for_room(1, false), waits.for_final_drain()];
+        waits.end_all();
+        let mut ended: Vec<WaitId> = std::iter::from_fn(|| waits.next_settled()).collect();
+        ended.sort_unstable();
+        open.sort_unstable();
+        assert_eq!(ended, open);
+    }
+}

@@ -1,4 +1,6 @@
-"""`make chaos`: runs seeds, prints a line for each, and how a failed one is repeated. `SEED=17 make chaos` runs that one."""
+"""`make chaos`: runs seeds, prints a line for each, and how a failed one is repeated. `SEED=17 make chaos` runs
+that one.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """From a seed to one run: what is ingested, how the sink is set, what goes wrong and when. Data only.
 
-Everything that goes wrong ends within the first seconds, well before the delivery deadline: so nothing has a reason to be
+Everything that goes wrong ends within the first seconds, well before the delivery deadline: so nothing has a reason
+to be
 lost, except where the plan says so (`final`).
 """
 
@@ -22,8 +23,10 @@ Action = dict[str, Any]
 class Plan:
     """One run; `as_job` is what the worker is given.
 
-    stream: steps for the worker. controls: requests to the server's control port, with their times. signals: when the worker's
-    main thread is interrupted, and by what; ends_at_signal: whether the source ends then. final: whether the plan has answers that are refusals for good.
+    stream: steps for the worker. controls: requests to the server's control port, with their times. signals: when the
+    worker's
+    main thread is interrupted, and by what; ends_at_signal: whether the source ends then. final: whether the plan has
+    answers that are refusals for good.
     """
 
     seed: int
@@ -244,7 +247,9 @@ def _controls(chance: random.Random) -> list[tuple[float, str, str, Action]]:
 
 
 def _signals(chance: random.Random) -> list[tuple[float, str]]:
-    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task, today or in older releases."""
+    """Times after the start, and how the main thread is interrupted: as by Ctrl-C, or as Airflow ends a task, today
+    or in older releases.
+    """
     if chance.random() < 0.5:
         return []
     return [

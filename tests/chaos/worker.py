@@ -1,7 +1,9 @@
 """The program in upstream's environment: lives through one plan after another with upstream's own sink class.
 
-Runs as a script with `-P` and imports nothing of this project. One job a line on standard input, one report a line on the
-descriptor given as first argument. An interrupted step is not repeated; the stream goes on behind it or ends, as a source
+Runs as a script with `-P` and imports nothing of this project. One job a line on standard input, one report a line on
+the
+descriptor given as first argument. An interrupted step is not repeated; the stream goes on behind it or ends, as a
+source
 may do either, and the sink is closed as upstream's workflow closes it: until close returns.
 """
 
@@ -90,6 +92,7 @@ def _made(job: Job) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
+
     from metadata.ingestion.sink import metadata_rest
 
     logging.getLogger("metadata").setLevel(logging.ERROR)
@@ -135,7 +138,8 @@ class _Run:
             if self.over.wait(max(0.0, at - (time.monotonic() - started))):
                 return
             if isinstance(what, str):
-                # Upstream's close is reached once; a second Ctrl-C in it leaves at once, which is not what is tested here.
+                # Upstream's close is reached once; a second Ctrl-C in it leaves at once, which is not what is tested
+                # here.
                 if not self._closing:
                     os.kill(os.getpid(), getattr(signal, what))
             else:
@@ -167,9 +171,10 @@ class _Run:
                 self._closing = True
                 self._sink.get_status()
                 self._sink.close()
-                return
             except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
                 self.interrupted.append(f"close {type(error).__name__}")
+            else:
+                return
 
     def record(self, kind: str, name: str, parent: str, version: int) -> None:
         """A create request."""

@@ -3,11 +3,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `stream.rs` | entities, bodies, arrivals |
-//! | `server.rs` | the simulated server |
+//! | `server.rs`, `replies.rs` | the simulated server, and what it answers |
 //! | `weather.rs` | what goes wrong on the way |
-//! | `world.rs` | the clock, the driver, the application's threads |
-//! | `books.rs` | what was promised, checked against what happened |
-//! | `chance.rs` | one seed -> one run |
+//! | `setup.rs`, `world.rs` | what makes a run; the clock, the driver, the application's threads |
+//! | `books.rs`, `checks.rs`, `verdicts.rs` | what was promised, checked at every step, when all is quiet, at the end |
+//! | `chance.rs`, `source.rs` | one seed -> one run |
 //! | `scenarios.rs` | runs made by hand, with exact figures |
 //! | `teeth.rs` | deliberate defects, each of which must be found |
 //!
@@ -24,20 +24,25 @@
 
 mod books;
 mod chance;
+mod checks;
+mod replies;
 mod scenarios;
 mod server;
+mod setup;
+mod source;
 mod stream;
 #[cfg(feature = "defects")]
 mod teeth;
+mod verdicts;
 mod weather;
 mod world;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 2000;
 
 /// One run. The text says what was wrong with it.
-fn run(setup: world::Setup, trace: bool) -> Result<world::Report, String> {
+fn run(setup: setup::Setup, trace: bool) -> Result<setup::Report, String> {
     catch_unwind(AssertUnwindSafe(|| world::World::new(setup, trace).run())).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()

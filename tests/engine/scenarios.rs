@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use openmetadata_bulksink::engine::{Config, Fqn, Scope};
 
-use crate::books::Tolerance;
 use crate::server::{ByRow, Profile};
+use crate::setup::{Report, Setup, Step};
 use crate::stream::{Draft, Stream, Temper};
+use crate::verdicts::Tolerance;
 use crate::weather::{Outage, Trouble, Weather, Work};
-use crate::world::{Report, Setup, Step, World};
+use crate::world::World;
 
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 

@@ -6,50 +6,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use openmetadata_bulksink::engine::{
-    Answer, Call, Config, Engine, Entity as Target, Payload, Request, RequestId, Scope, Sequence, WaitId,
+    Answer, Call, Engine, Entity as Target, Payload, Request, RequestId, Scope, Sequence, WaitId,
 };
 
-use crate::books::{Books, Rules, Tolerance, Verdicts};
-use crate::server::{Flight, Profile, Row, Sent, Server};
-use crate::stream::{embedded, number_of, Stream};
-use crate::weather::{Trouble, Weather};
-
-/// What one thread of the application does next.
-#[derive(Debug, Clone)]
-pub enum Step {
-    /// Submits the body of this number; blocks while there is no room.
-    Submit(usize),
-    /// Works on something else.
-    Pause(Duration),
-    /// Waits for a scope, up to the record so many before the last one; for so long at the most.
-    Wait {
-        scope: Scope,
-        ago: u64,
-        patience: Option<Duration>,
-    },
-    Close,
-    Abandon,
-}
-
-/// Everything that makes one run.
-pub struct Setup {
-    pub seed: u64,
-    pub config: Config,
-    pub stream: Stream,
-    pub profile: Profile,
-    pub weather: Weather,
-    /// The scripts of the application's threads.
-    pub threads: Vec<Vec<Step>>,
-    /// What the first of them does when all have come to their end.
-    pub ending: Vec<Step>,
-    pub tolerance: Tolerance,
-    /// How long the driver takes to notice something.
-    pub lag: Duration,
-    /// Read time-out of one attempt.
-    pub time_out: Duration,
-    /// Whether the driver wakes up for nothing now and then.
-    pub wakes_often: bool,
-}
+use crate::books::{Books, Checked};
+use crate::server::{Flight, Row, Sent, Server};
+use crate::setup::{Report, Setup, Step};
+use crate::stream::{embedded, number_of};
+use crate::weather::Trouble;
 
 #[derive(Debug, Default)]
 struct Thread {
@@ -72,59 +36,30 @@ enum Event {
     Poll,
 }
 
-/// What a run was like.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// When the last step of the scripts, and when everything had ended.
-    pub submitted_at: Duration,
-    pub ended_at: Duration,
-    pub requests: u64,
-    pub bulk_requests: u64,
-    pub rows: u64,
-    pub written: u64,
-    pub failed: u64,
-    pub warned: u64,
-    /// How long threads waited for room.
-    pub blocked: Duration,
-    pub notices: Vec<String>,
-    pub most_in_flight: usize,
-    /// Reasons of failures, each with the number of records.
-    pub reasons: BTreeMap<String, usize>,
-    pub requests_while_down: u64,
-    pub retries: u64,
-    /// Rows of each bulk request.
-    pub batches: Vec<usize>,
-    /// When each request was sent.
-    pub sent_at: Vec<Duration>,
-    pub rounds: u64,
-}
-
 pub struct World {
-    setup: Setup,
-    engine: Engine,
-    server: Server,
-    books: Books,
-    rng: Rng,
-    now: Duration,
+    pub(crate) setup: Setup,
+    pub(crate) engine: Engine,
+    pub(crate) server: Server,
+    pub(crate) books: Books,
+    pub(crate) rng: Rng,
+    pub(crate) now: Duration,
     events: BTreeMap<Moment, Event>,
-    flights: BTreeMap<RequestId, Flight>,
+    pub(crate) flights: BTreeMap<RequestId, Flight>,
     threads: Vec<Thread>,
     ending: bool,
     poll_planned: bool,
-    close_called_at: Option<Duration>,
-    abandoned: bool,
-    report: Report,
-    trace: bool,
-    down_for: Duration,
-    fruitless: (u64, u32),
-    told_of_stall: bool,
+    pub(crate) close_called_at: Option<Duration>,
+    pub(crate) abandoned: bool,
+    pub(crate) report: Report,
+    pub(crate) trace: bool,
+    pub(crate) down_for: Duration,
+    pub(crate) fruitless: (u64, u32),
+    pub(crate) told_of_stall: bool,
 }
-
-type Checked = Result<(), String>;
 
 /// Nothing simulated lasts longer.
 const END_OF_TIME: Duration = Duration::from_secs(24 * 3600);
-const ABANDONED: &str = "the run was abandoned";
+pub const ABANDONED: &str = "the run was abandoned";
 
 impl World {
     pub fn new(setup: Setup, trace: bool) -> Self {
@@ -334,7 +269,7 @@ impl World {
         Ok(fruitful)
     }
 
-    fn collect(&mut self) -> Result<bool, String> {
+    pub(crate) fn collect(&mut self) -> Result<bool, String> {
         let mut fruitful = false;
         while let Some(outcome) = self.engine.poll_outcome() {
             fruitful = true;
@@ -388,62 +323,6 @@ impl World {
             return Err(format!("the counts do not add up: {stats:?}"));
         }
         Ok(fruitful)
-    }
-
-    fn check_notice(&mut self, notice: &str) -> Checked {
-        if notice.starts_with("nothing could be written") {
-            if std::mem::replace(&mut self.told_of_stall, true) {
-                return Err(format!("two lines about one stall: {notice}"));
-            }
-        } else if notice.starts_with("writing goes on") {
-            if !std::mem::replace(&mut self.told_of_stall, false) {
-                return Err(format!("a stall ends that was never told of: {notice}"));
-            }
-        } else if notice.contains("accounting error") {
-            return Err(notice.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Checks for when the engine has nothing more to say.
-    fn check_quiet(&mut self) -> Checked {
-        let (now, engine) = (self.now, &self.engine);
-        self.books.waits_are_prompt(|| engine.has_room(0, false))?;
-        let stats = engine.stats(now);
-        if engine.is_closed() {
-            return Ok(());
-        }
-        let most = self.setup.config.workers.max(1);
-        let look_ups = |flight: &&Flight| !flight.answered && matches!(flight.sent, Sent::Get { patch: None, .. });
-        let known = self.books.requests_in_flight;
-        let with_look_ups = known + self.flights.values().filter(look_ups).count();
-        if !(known..=with_look_ups.min(most)).contains(&stats.in_flight) {
-            return Err(format!(
-                "the engine counts {} requests in flight, the books say {known} to {with_look_ups}, with {most} workers",
-                stats.in_flight
-            ));
-        }
-        let renewing = self
-            .flights
-            .values()
-            .any(|f| !f.answered && matches!(f.sent, Sent::RenewToken));
-        let rests_for = engine.poll_timeout(now).map(|due| due.saturating_sub(now));
-        let waiting = self.books.anything_unparked() && stats.in_flight == 0 && !renewing;
-        if waiting && rests_for.is_none_or(|rest| rest > Duration::from_secs(65)) && self.close_called_at.is_none() {
-            return Err(format!(
-                "{} records are pending, nothing is in flight, and the engine rests for {rests_for:?}",
-                stats.pending
-            ));
-        }
-        if !self.books.troubled && stats.in_flight < stats.limit {
-            let rules = Rules {
-                batch_rows: self.setup.config.batch_rows.max(1),
-                linger: self.setup.config.linger,
-                closing: self.close_called_at.is_some(),
-            };
-            self.books.nothing_idles(&rules, &self.setup.stream, now)?;
-        }
-        Ok(())
     }
 
     fn row(&mut self, body: &[u8]) -> Result<Row, String> {
@@ -715,83 +594,6 @@ impl World {
         self.threads[thread].blocked = None;
         self.plan(self.now, 2, Event::Thread(thread));
         self.told()
-    }
-
-    fn check_the_end(&mut self) -> Checked {
-        self.collect()?;
-        // Whoever is late is ignored.
-        let late: Vec<RequestId> = self
-            .flights
-            .values()
-            .filter(|flight| !flight.answered)
-            .map(|f| f.id)
-            .collect();
-        for id in late {
-            self.engine.handle_answer(id, Answer::Token(Ok(())), self.now);
-        }
-        if self.engine.poll_request(self.now).is_some() || self.engine.poll_timeout(self.now).is_some() {
-            return Err("the engine has plans after its end".to_owned());
-        }
-        self.collect()?;
-        if self.books.open_waits() > 0 {
-            return Err(format!("{} waits never ended", self.books.open_waits()));
-        }
-        self.check_nothing_is_kept()?;
-        // Whatever is redirected, or has no route, fails or is split at once: that is no storm of repetitions.
-        let repeats = !self
-            .setup
-            .weather
-            .outages
-            .iter()
-            .any(|outage| matches!(outage.trouble, Trouble::Misdirected(_) | Trouble::Status(404)));
-        let most = 150 + self.down_for.as_secs();
-        if repeats && self.report.requests_while_down > most {
-            return Err(format!(
-                "{} requests while the server was down for {:?}",
-                self.report.requests_while_down, self.down_for
-            ));
-        }
-        Verdicts {
-            books: &self.books,
-            stream: &self.setup.stream,
-            server: &self.server,
-            tolerance: self.setup.tolerance,
-            own_endings: &[
-                "submitted after close",
-                "not delivered before the end of close",
-                ABANDONED,
-            ],
-        }
-        .check()
-    }
-
-    /// The engine holds nothing for records that have ended.
-    fn check_nothing_is_kept(&self) -> Checked {
-        let held = format!("{:?}", self.engine);
-        for empty in [
-            "entries: {}",
-            "chains: {}",
-            "parked: {}",
-            "parked_for: {}",
-            "places: 0,",
-            "at_once: []",
-            "later: {}",
-            "inquests: {}",
-            "scouts: {}",
-            "reasons: {}",
-            "open: {}",
-            "rooms: []",
-            "outcomes: []",
-            "notices: []",
-        ] {
-            if !held.contains(empty) {
-                let name = empty.split(':').next().unwrap_or_default();
-                let at = held.find(&format!("{name}:")).unwrap_or(0);
-                let text: String = held[at..].chars().take(300).collect();
-                return Err(format!("something is kept after the end: {text}"));
-            }
-        }
-        Ok(())
     }
 }
 

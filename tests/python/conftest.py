@@ -92,3 +92,19 @@ def sink(sink_environment: Path) -> Iterator[Session]:
     """A process of an environment with our sink installed and nothing else done."""
     with Session(sink_environment) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def redshift_upstream(upstream_environment: Path) -> Iterator[Session]:
+    """As `upstream`, for the Redshift connector alone: for the life of the process it changes classes of SQLAlchemy
+    that the PostgreSQL connector reads column types with.
+    """
+    with Session(upstream_environment) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def redshift_sink(sink_environment: Path) -> Iterator[Session]:
+    """As `sink`, for the Redshift connector alone."""
+    with Session(sink_environment) as session:
+        yield session

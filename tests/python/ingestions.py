@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +63,23 @@ class PostgresCatalogue(Catalogue):
 
     kind = "postgres"
 
-    def __init__(self, server: Postgres, *, foreign_keys: int, database: str = "shop") -> None:
+    SHAPE = PostgresShape(schemas=3, tables=24, columns=8, foreign_keys=2, rich=True)
+
+    def __init__(self, server: Postgres, *, foreign_keys: int = SHAPE.foreign_keys, database: str = "shop") -> None:
         """foreign_keys: for each table. Up to 1.13 upstream patches keys in one by one, each in place of the others:
         which one of several is left depends on which were patched in, and with us fewer are.
         """
         self._server, self._database = server, database
         server.drop_database(database)
-        shape = PostgresShape(schemas=3, tables=24, columns=8, foreign_keys=foreign_keys, rich=True)
-        fill_postgres(server, database, shape)
+        fill_postgres(server, database, replace(self.SHAPE, foreign_keys=foreign_keys))
 
     def source(self, service: str) -> dict[str, Any]:
-        return postgres_source(self._server, self._database, service=service, options={"includeTags": True})
+        return postgres_source(
+            self._server,
+            self._database,
+            service=service,
+            options={"schemaFilterPattern": {"excludes": ["^information_schema$"]}},
+        )
 
     def change(self) -> None:
         change_postgres(self._server, self._database)

@@ -29,10 +29,10 @@ def warehouse(postgres_programs: Path) -> Iterator[Warehouse]:
 
 
 @pytest.fixture(scope="module")
-def ingested(warehouse: Warehouse, upstream: Session, _shared_server: ReferenceServer) -> tuple[Run, State]:
+def ingested(warehouse: Warehouse, redshift_upstream: Session, _shared_server: ReferenceServer) -> tuple[Run, State]:
     """One ingestion by upstream alone, and the server's full state after it."""
     _shared_server.reset()
-    run = upstream.run(RedshiftCatalogue(warehouse).workflow(_shared_server, "rs")).require_success()
+    run = redshift_upstream.run(RedshiftCatalogue(warehouse).workflow(_shared_server, "rs")).require_success()
     return run, _shared_server.state(normalized=False)
 
 
@@ -122,7 +122,7 @@ def test_six_statements_a_schema_and_none_a_table(warehouse: Warehouse) -> None:
     assert len(texts) < 25 + 8 * (SHAPE.schemas + 1)
 
 
-def test_a_serverless_workgroup(postgres_programs: Path, upstream: Session, server: ReferenceServer) -> None:
+def test_a_serverless_workgroup(postgres_programs: Path, redshift_upstream: Session, server: ReferenceServer) -> None:
     with Warehouse(postgres_programs, SHAPE, serverless=True) as warehouse:
-        upstream.run(RedshiftCatalogue(warehouse).workflow(server, "serverless")).require_success()
+        redshift_upstream.run(RedshiftCatalogue(warehouse).workflow(server, "serverless")).require_success()
     assert len(server.state()["databaseSchemas"]) == SHAPE.schemas + 1

@@ -43,12 +43,19 @@ def make(
     return makers[request.param]
 
 
+def session(request: pytest.FixtureRequest, side: str) -> Session:
+    """The process that runs a catalogue's connector, `upstream` or `sink`."""
+    redshift = request.node.callspec.params["make"] == "redshift"
+    found: Session = request.getfixturevalue(f"redshift_{side}" if redshift else side)
+    return found
+
+
 @pytest.fixture
-def theirs(request: pytest.FixtureRequest, upstream: Session, server: ReferenceServer, make: Make) -> list[State]:
+def theirs(request: pytest.FixtureRequest, server: ReferenceServer, make: Make) -> list[State]:
     """What upstream leaves behind after each of its three runs; run once for each catalogue."""
     name = request.node.callspec.params["make"]
     if name not in _THEIRS:
-        _THEIRS[name] = states_of_three_runs(upstream, server, make)
+        _THEIRS[name] = states_of_three_runs(session(request, "upstream"), server, make)
         server.reset()
     return _THEIRS[name]
 
@@ -56,14 +63,14 @@ def theirs(request: pytest.FixtureRequest, upstream: Session, server: ReferenceS
 _THEIRS: dict[str, list[State]] = {}
 
 
-def states_of_three_runs(session: Session, server: ReferenceServer, make: Make) -> list[State]:
+def states_of_three_runs(process: Session, server: ReferenceServer, make: Make) -> list[State]:
     """Ingests a fresh catalogue, the unchanged one, the changed one; the server's state after each."""
     catalogue = make()
     states = []
     for number in range(3):
         if number == 2:
             catalogue.change()
-        session.run(catalogue.workflow(server, f"same_{catalogue.kind}")).require_success()
+        process.run(catalogue.workflow(server, f"same_{catalogue.kind}")).require_success()
         states.append(server.state())
     assert server.summary()["unknown_routes"] == []
     return states
@@ -71,9 +78,9 @@ def states_of_three_runs(session: Session, server: ReferenceServer, make: Make) 
 
 @pytest.mark.wheel
 def test_same_catalogue(
-    theirs: list[State], sink: Session, server: ReferenceServer, make: Make, upstream_version: str
+    request: pytest.FixtureRequest, theirs: list[State], server: ReferenceServer, make: Make, upstream_version: str
 ) -> None:
-    ours = states_of_three_runs(sink, server, make)
+    ours = states_of_three_runs(session(request, "sink"), server, make)
     assert server.violations() == []
     for which, one, other in zip(("first", "unchanged", "changed"), theirs, ours, strict=True):
         differences = compare(one, other, first_loses_keys=upstream_version.startswith("1."))

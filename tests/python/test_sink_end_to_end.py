@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from ingestions import PostgresCatalogue
 from tests.ingest import Postgres, ReferenceServer, Session, compare, describe, workflow
-from tests.ingest.sources import postgres_source, sqlite_file, sqlite_source
+from tests.ingest.sources import PostgresShape, fill_postgres, postgres_source, sqlite_file, sqlite_source
 
 pytestmark = [pytest.mark.upstream, pytest.mark.wheel]
 
 TABLES = 130
+SHOP = PostgresShape(schemas=3, tables=24, columns=8, foreign_keys=2, rich=True)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,10 @@ def native_lines(output: str) -> list[str]:
 
 @pytest.fixture
 def shop(postgres: Postgres) -> Iterator[str]:
-    PostgresCatalogue(postgres)
-    yield "shop"
-    postgres.drop_database("shop")
+    postgres.drop_database("sink_shop")
+    fill_postgres(postgres, "sink_shop", SHOP)
+    yield "sink_shop"
+    postgres.drop_database("sink_shop")
 
 
 def test_a_user_sees_one_line_at_the_start_and_one_at_the_end(
@@ -218,8 +219,8 @@ def test_deferred_foreign_keys_are_not_lost(
             for reference in constraint.get("referredColumns") or []
         }
         for fqn, table in server.state()["tables"].items()
-        if fqn.startswith("keys.shop.area_000.table_")
+        if fqn.startswith("keys.sink_shop.area_000.table_")
     }
-    assert len(found) == PostgresCatalogue.SHAPE.tables
+    assert len(found) == SHOP.tables
     for number in range(1, len(found)):
         assert found[f"table_{number:05d}"] >= {f"table_{number - 1:05d}", "table_00000"}

@@ -131,6 +131,8 @@ impl Order {
         entry.behind = behind;
         self.places += usize::from(entry.has_place());
         if behind {
+            // Waits go past it now; a later one must be able to hurry it, and what stands before it, once more.
+            entry.urgent = false;
             self.settled.append(&mut entry.waits);
         }
     }

@@ -146,5 +146,6 @@ def test_what_nobody_set_is_left_to_the_engine() -> None:
         "workers": 4,
         "synchronous": False,
         "embed_life_cycle": False,
+        "keep_source_hash": False,
         "linger": 0.0,
     }

@@ -477,3 +477,51 @@ def test_requests_are_byte_for_byte_upstreams_when_off(
     assert ours == stream(upstream_class)
     assert len(ours) > 10
     assert double.made == []
+
+
+class Ended(Exception):
+    """As a scheduler's SIGTERM handler raises it."""
+
+
+@pytest.mark.parametrize("kind", [Ended, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["submit", "wait"])
+def test_an_exception_of_a_signal_handler_ends_the_run(
+    make_sink: Make, server: RecordingServer, client: Any, kind: type[BaseException], where: str
+) -> None:
+    from metadata.generated.schema.entity.data.table import Table
+    from metadata.ingestion.models.delete_entity import DeleteEntity
+
+    sink = make_sink()
+    sink.run(table("t"))
+    entity = client.get_by_name(Table, "s.d.p.t")
+    sink.run(table("u"))
+    kept = getattr(engine(sink), where)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise kind
+
+    setattr(engine(sink), where, interrupted)
+    with pytest.raises(kind):
+        sink.run(table("v") if where == "submit" else DeleteEntity(entity=entity))
+    setattr(engine(sink), where, kept)
+    # This engine had not taken the record: it is named. The real one takes it (tests/python/native/test_processes.py).
+    assert [failure.name for failure in sink.status.failures] == (["s.d.p.v"] if where == "submit" else [])
+    sink.close()
+    assert [row["name"] for row in server.rows("tables")] == ["t", "u"]
+
+
+def test_an_interrupted_close_can_be_tried_again(make_sink: Make, server: RecordingServer) -> None:
+    sink = make_sink()
+    sink.run(table("t"))
+    drain = engine(sink).drain
+
+    def interrupted(timeout: float | None = None) -> float:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    engine(sink).drain = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        sink.close()
+    engine(sink).drain = drain
+    sink.close()
+    assert len(server.rows("tables")) == 1
+    assert len(sink.status.records) == 1

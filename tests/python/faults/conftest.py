@@ -1,4 +1,6 @@
-"""Processes that feed streams to upstream's sink class, and the cases of the fault table at work while others are checked."""
+"""Processes that feed streams to upstream's sink class, and the cases of the fault table at work while others are
+checked.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from tests.python.faults.streams import Fed, Feeder, own_server, prepare
 #: Cases at work at the same time: they spend their time waiting for each other's servers.
 AT_ONCE = 32
 
-#: What is scaled down for both sinks: time-outs of 2 s for 10 and 300; upstream waits 1, 2, 3 s at a 504 for 30, 60, 90.
+#: What is scaled down for both sinks: time-outs of 2 s for 10 and 300; upstream waits 1, 2, 3 s at a 504 for 30, 60,
+#: 90.
 TIMEOUTS = (2, 2)
 CLIENT = {"timeout": TIMEOUTS, "retry_wait": 1}
 

@@ -1,6 +1,7 @@
 """The program inside upstream's environment that is interrupted, leaves early, or forks, with the real sink class.
 
-Runs as a script with `-P` and imports nothing of this project. What to do is its first argument, as JSON; what came of it is
+Runs as a script with `-P` and imports nothing of this project. What to do is its first argument, as JSON; what came
+of it is
 the last line that it prints, as JSON.
 """
 
@@ -43,6 +44,7 @@ def made(job: dict[str, Any], **config: Any) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
+
     from metadata.ingestion.sink import metadata_rest
 
     metadata = OpenMetadata(
@@ -155,7 +157,9 @@ def leave(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def tasks(job: dict[str, Any]) -> dict[str, Any]:
-    """A runner like Airflow's: the parent has imported everything, may hold a sink with records, and forks for each task."""
+    """A runner like Airflow's: the parent has imported everything, may hold a sink with records, and forks for each
+    task.
+    """
     metadata, sink = made(job)
     give(sink, "parent", 15)
     ends = []

@@ -1,6 +1,8 @@
-"""The program inside upstream's environment: feeds upstream's own sink class with a small stream and says what came of it.
+"""The program inside upstream's environment: feeds upstream's own sink class with a small stream and says what came
+of it.
 
-Runs as a script with `-P` and imports nothing of this project; whether the class is ours or upstream's is decided by the
+Runs as a script with `-P` and imports nothing of this project; whether the class is ours or upstream's is decided by
+the
 environment alone (`OM_BULKSINK`). Jobs come as JSON lines on standard input and run at the same time, each in a thread
 with a client and a sink of its own; one report a line goes to the descriptor given as first argument.
 """

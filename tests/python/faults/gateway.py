@@ -136,7 +136,9 @@ class Proxy(Gateway):
         method, target, _ = line.decode("latin-1").split(" ")
         if not self._is_known(head):
             self.refused += 1
-            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            client.sendall(
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
             client.close()
             return
         self.served += 1

@@ -20,8 +20,10 @@ Rule = dict[str, Any]
 class Fault:
     """One way in which a request goes wrong.
 
-    What must come of it is "written", or "told": each record has one outcome, and no loss is hidden. once: when it strikes
-    once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one record at that.
+    What must come of it is "written", or "told": each record has one outcome, and no loss is hidden. once: when it
+    strikes
+    once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one record at
+    that.
     blind: it strikes before the request's body is read, so that no rule can ask for a table.
     """
 
@@ -132,7 +134,8 @@ WAITS: dict[str, Sequence[Sequence[Any]]] = {
 class Kind:
     """A kind of request that faults strike.
 
-    match: how the fault plan knows it; blind: the same before the body is read. switches: what the server is told so that such
+    match: how the fault plan knows it; blind: the same before the body is read. switches: what the server is told so
+    that such
     requests are sent.
     """
 

@@ -115,7 +115,9 @@ class Fed:
         return [one for one in self.failures if is_there(one) and "may have written" not in one["error"]]
 
     def misorders(self) -> list[Any]:
-        """What the order checker saw, without second attempts that met a first one which a fault had kept at the server."""
+        """What the order checker saw, without second attempts that met a first one which a fault had kept at the
+        server.
+        """
         # What stalls is not in the log yet.
         clean = {request["n"] for request in self.requests if not request["fault"]}
         return [seen for seen in self.violations if seen["rule"] == "older_after_newer" or seen["other"] in clean]
@@ -203,7 +205,9 @@ class Feeder:
         timeout: float = 280.0,
         **more: Any,
     ) -> Fed:
-        """One stream from start to end; `more` are keys of the job. url: where the sink finds the server, if not there itself."""
+        """One stream from start to end; `more` are keys of the job. url: where the sink finds the server, if not
+        there itself.
+        """
         job = {
             "url": url or server.url,
             "token": server.token,

@@ -18,8 +18,10 @@ END = "<!-- end of the fault table -->"
 class Measured(NamedTuple):
     """What came of one case.
 
-    there: tables that the server has. lost: those that it does not have. named: the lost ones among the failures by their
-    names. wrong: failures that name a table which is there, without saying that it may be. seconds: how long the caller was
+    there: tables that the server has. lost: those that it does not have. named: the lost ones among the failures by
+    their
+    names. wrong: failures that name a table which is there, without saying that it may be. seconds: how long the
+    caller was
     held up.
     """
 

@@ -1,4 +1,5 @@
-"""TLS, proxies and gateways between the real sink class and its server: what upstream's client can do ours can, and what
+"""TLS, proxies and gateways between the real sink class and its server: what upstream's client can do ours can, and
+what
 comes and goes costs nothing.
 """
 
@@ -153,7 +154,9 @@ def test_a_server_that_nobody_trusts(lonely: Feeder, secured: Secured, certifica
 
 
 def test_a_certificate_that_only_upstreams_client_takes(lonely: Feeder, secured: Secured) -> None:
-    """Self-signed, and trusted by itself: OpenSSL takes it. Then the records go upstream's way, and one line says so."""
+    """Self-signed, and trusted by itself: OpenSSL takes it. Then the records go upstream's way, and one line says
+    so.
+    """
     server = secured.server("self_signed")
     files = sorted((secured.authority.file.parent).glob("alone.pem"))
     fed = feed(lonely, server, stream=lake_stream(), connection=validate(files[0]))

@@ -19,7 +19,9 @@ from tests.python.faults.streams import SCHEMA, Fed, Feeder
 pytestmark = [pytest.mark.wheel]
 
 
-def feed(feeder: Feeder, lake: ReferenceServer, letters: Path | str, stream: list[list[Any]], deadline: int = 30) -> Fed:
+def feed(
+    feeder: Feeder, lake: ReferenceServer, letters: Path | str, stream: list[list[Any]], deadline: int = 30
+) -> Fed:
     variables = {
         "OM_BULKSINK_DEAD_LETTERS": str(letters),
         "OM_BULKSINK_DELIVERY_TIMEOUT": str(deadline),
@@ -45,7 +47,8 @@ def test_what_was_lost_is_written_by_replay(
     feeder: Feeder, lake: ReferenceServer, sink_environment: Path, tmp_path: Path
 ) -> None:
     letters = tmp_path / "lost.jsonl"
-    # A schema that is refused takes its tables and their life cycles with it. The fixture made one; here it must be missing.
+    # A schema that is refused takes its tables and their life cycles with it. The fixture made one; here it must be
+    # missing.
     lake.reset()
     rule = {"match": {"class": "bulk", "collection": "databaseSchemas"}, "do": {"kind": "fail_rows", "message": "no"}}
     lake.set_faults([rule])

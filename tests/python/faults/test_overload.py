@@ -1,4 +1,5 @@
-"""A server with few places: as fast as the best fixed number of workers, without a storm, and back to speed when it is over.
+"""A server with few places: as fast as the best fixed number of workers, without a storm, and back to speed when it
+is over.
 
 `BulkSink` by itself, so that the time of extraction plays no part.
 """
@@ -73,7 +74,8 @@ def test_throughput_with_few_places(lake: ReferenceServer, retry_after: Any) -> 
 
     prepare(lake, rules)
     lake.set_latency({"bulk": {"request_ms": 60}})
-    # A refused level is tried again after 8 s, then less and less often: where each costs a second, the run must be long enough.
+    # A refused level is tried again after 8 s, then less and less often: where each costs a second, the run must be
+    # long enough.
     tables = 12_000 if retry_after == 1 else 6_000
     _, stats, lost = write(lake, tables, workers=8)
     assert not lost
@@ -98,7 +100,7 @@ def test_rows_that_find_no_place(server_program: Any) -> None:
 
 def test_no_storm_while_the_server_is_overloaded_and_full_speed_soon_after(lake: ReferenceServer) -> None:
     lake.set_faults([{"match": {"class": "bulk"}, "when": {"to_s": 8}, "do": {"kind": "status", "status": 503}}])
-    seconds, stats, lost = write(lake, 4_000, workers=8, budget_bytes=1 << 30)
+    _, stats, lost = write(lake, 4_000, workers=8, budget_bytes=1 << 30)
     assert not lost
     log = [request for request in lake.requests() if request["path"].endswith("/bulk")]
     refused = [request for request in log if request["status"] == 503]
@@ -115,16 +117,18 @@ def test_no_storm_while_the_server_is_overloaded_and_full_speed_soon_after(lake:
 
 
 def test_a_pause_that_the_server_asks_for_is_kept_by_all_workers(lake: ReferenceServer) -> None:
-    rule = {"match": {"class": "bulk"}, "when": {"nth": [10]}, "do": {"kind": "status", "status": 429, "retry_after": 3}}
+    rule = {
+        "match": {"class": "bulk"},
+        "when": {"nth": [10]},
+        "do": {"kind": "status", "status": 429, "retry_after": 3},
+    }
     lake.set_faults([rule])
     _, stats, lost = write(lake, 1_000, workers=8)
     assert not lost
     log = sorted((r for r in lake.requests() if r["path"].endswith("/bulk")), key=lambda r: r["t_start_ms"])
     refused = next(request for request in log if request["status"] == 429)
     during = [
-        request
-        for request in log
-        if refused["t_end_ms"] + 200 < request["t_start_ms"] < refused["t_end_ms"] + 2_900
+        request for request in log if refused["t_end_ms"] + 200 < request["t_start_ms"] < refused["t_end_ms"] + 2_900
     ]
     assert during == [], "requests in the pause that was asked for"
     assert stats.retries <= 2

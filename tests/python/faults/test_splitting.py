@@ -1,4 +1,6 @@
-"""Records that the server cannot take, among many that it can: they are lost alone, by name, and without a flood of requests."""
+"""Records that the server cannot take, among many that it can: they are lost alone, by name, and without a flood of
+requests.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,8 @@ def test_a_refusal_of_everything_costs_few_requests(feeder: Feeder, lake: Refere
     assert len(fed.failures) == 2_000
     assert all("the service is read-only" in failure["error"] for failure in fed.failures)
     requests = len(bulk_requests(fed))
-    assert requests <= 12 + 4 * 20, f"{requests} requests for 20 batches"
+    # Twelve equal refusals, four records for each batch, and what three other workers had in flight by then.
+    assert requests <= 12 + 4 * 20 + 3, f"{requests} requests for 20 batches"
 
 
 def test_a_refusal_of_everything_that_ends_loses_only_what_was_refused(feeder: Feeder, lake: ReferenceServer) -> None:

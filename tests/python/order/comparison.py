@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from random import Random
 from typing import Any
 
@@ -56,11 +57,10 @@ class Comparison:
     """Upstream's class and ours, each with a server of its own."""
 
     def __init__(self, theirs: ReferenceServer, ours: ReferenceServer) -> None:
-        from metadata.ingestion.sink import metadata_rest
         from openmetadata_bulksink.sink import sink_class
 
         self.classes = Classes()
-        found = metadata_rest.MetadataRestSink
+        found: Any = import_module("metadata.ingestion.sink.metadata_rest").MetadataRestSink
         # Whether our hook has run in this process is pytest's business, which may load modules in its own way.
         self.their_class: Any = vars(found).get("_bulksink_replaces", found)
         self.our_class: Any = sink_class(self.their_class)

@@ -60,6 +60,13 @@ def new_client(server: ReferenceServer) -> Any:
     )
 
 
+def forget_lineage() -> None:
+    """Upstream remembers edges for the life of the process, by ids, which are the same on both servers."""
+    from metadata.ingestion.ometa.mixins import lineage_mixin
+
+    lineage_mixin.search_cache = type(lineage_mixin.search_cache)(lineage_mixin.LRU_CACHE_SIZE)
+
+
 class Side:
     """One sink at work. `failed` counts what it has reported as lost, by a label that both sides share.
 
@@ -77,6 +84,7 @@ class Side:
         one_by_one: bool = False,
     ) -> None:
         self._one_by_one = NO_BULK_ROUTE if one_by_one else frozenset()
+        forget_lineage()
         self.server = server
         self.client = new_client(server)
         self.sink = sink_class.create(dict(config), self.client)

@@ -5,7 +5,8 @@ has shown something can be shortened. Parents come
 first. What a stream never holds, because the outcome is a matter of timing with upstream's sink too:
 
 - a change of a query or a data model while its first record may be pending: the first one wins (`Kind.first_wins`);
-- the deletion of an entity that has a life cycle: upstream writes life cycles when the sink is closed;
+- the deletion of an entity that has a life cycle, or of what such an entity names: upstream writes life cycles when the
+  sink is closed;
 - a record, or a life cycle, behind one of the same entity that names what never comes: ours keeps their order and waits
   for the end of the run, where upstream's loses the first and goes on;
 - the deletion of a table or of what is above it while something else names it, and foreign keys to deleted tables: what
@@ -218,7 +219,8 @@ class Stream:
 
     def _life_cycle(self) -> None:
         fqn = self._of("table")
-        if ("table", fqn) in self._spoilt:
+        body = repr(self._alive["table"].get(fqn))
+        if ("table", fqn) in self._spoilt or any(gone in body for _, gone in self._dead):
             return
         self._lived.add(fqn)
         self.steps.append(Step("life_cycle", "table", fqn, {"created": {"timestamp": self.rng.randrange(1, 99)}}))
@@ -245,7 +247,8 @@ class Stream:
                 self._dead.append((other, one))
 
     def _has_lived(self, fqn: str) -> bool:
-        return any(self._classes.is_within(one, fqn) for one in self._lived)
+        bodies = self._alive.get("table", {})
+        return any(self._classes.is_within(one, fqn) or fqn in repr(bodies.get(one)) for one in self._lived)
 
     def _is_named_elsewhere(self, fqn: str) -> bool:
         others = ((one, body) for made in self._alive.values() for one, body in made.items())

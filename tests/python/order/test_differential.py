@@ -18,7 +18,7 @@ from tests.python.order.streams import Step, Stream, child_first
 pytestmark = [pytest.mark.upstream, pytest.mark.wheel, pytest.mark.slow]
 
 #: In `make test`: of the newest upstream, of an older one.
-STREAMS, STREAMS_OF_OLDER = 170, 40
+STREAMS, STREAMS_OF_OLDER = 200, 40
 SHARE_CHILD_FIRST = 0.25
 
 

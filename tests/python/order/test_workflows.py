@@ -1,5 +1,5 @@
-"""What surrounds a run: edits that a user made before it, other workflows of the same process, and the ways to leave
-everything to upstream, in which not one byte may differ.
+"""What surrounds a run: edits that a user made before it, and programs that patch or mock upstream's client, where
+everything is left to upstream and not one byte may differ.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from unittest.mock import MagicMock
 import pytest
 import requests
 
-from ingestions import PostgresCatalogue
 from tests.ingest import Postgres, ReferenceServer, Session, compare, describe, workflow
 from tests.ingest.reference_server import State
-from tests.ingest.sources import PostgresShape, sqlite_file, sqlite_source
+from tests.ingest.sources import PostgresShape, change_postgres, fill_postgres, postgres_source
 from tests.python.order.comparison import Comparison
 from tests.python.order.sides import Side
 from tests.python.order.streams import Stream
@@ -28,11 +27,6 @@ from tests.python.order.streams import Stream
 pytestmark = [pytest.mark.upstream, pytest.mark.wheel]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-@pytest.fixture(scope="module")
-def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sqlite_file(tmp_path_factory.mktemp("lite") / "shop.db", tables=120, columns=3, views=2)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +40,7 @@ def logging_server(server_program: Path, server_profile: str) -> Iterator[Refere
 # --- what a user has edited ---
 
 
-class SmallCatalogue(PostgresCatalogue):
-    SHAPE = PostgresShape(schemas=1, tables=12, columns=8, foreign_keys=1, rich=True)
+SHAPE = PostgresShape(schemas=1, tables=12, columns=8, foreign_keys=1, rich=True)
 
 
 @pytest.mark.postgres
@@ -65,13 +58,13 @@ def test_an_edit_of_a_user_ends_as_with_upstreams_sink(
     service = f"edited_{override}".lower()
     for session in (upstream, sink):
         server.reset()
-        catalogue = SmallCatalogue(postgres, "edited")
-        source = catalogue.source(service)
-        source["sourceConfig"]["config"]["overrideMetadata"] = override
+        postgres.drop_database("edited")
+        fill_postgres(postgres, "edited", SHAPE)
+        source = postgres_source(postgres, "edited", service=service, options={"overrideMetadata": override})
         config = workflow(source=source, server_url=server.url, token=server.token)
         session.run(config).require_success()
         edit_as_admin(server, server_program, f"{service}.edited.area_000.table_00003", "by hand")
-        catalogue.change()
+        change_postgres(postgres, "edited")
         session.run(config).require_success()
         states.append(server.state())
     assert server.violations() == []
@@ -79,6 +72,7 @@ def test_an_edit_of_a_user_ends_as_with_upstreams_sink(
     assert not differences, describe(differences)
     kept = states[1]["tables"][f"{service}.edited.area_000.table_00003"]["description"]
     assert kept == ("Another comment" if override else "by hand")
+    postgres.drop_database("edited")
 
 
 def edit_as_admin(server: ReferenceServer, program: Path, table: str, description: str) -> None:
@@ -98,72 +92,7 @@ def edit_as_admin(server: ReferenceServer, program: Path, table: str, descriptio
         assert json.load(answer)["description"] == description
 
 
-# --- one process, several workflows ---
-
-
-def test_a_second_workflow_of_the_process_starts_clean(sink: Session, server: ReferenceServer, lite: Path) -> None:
-    ends: list[str] = []
-    states: list[State] = []
-    sent: list[int] = []
-    for number in range(2):
-        # A name of its own: upstream up to 1.13 remembers for the life of the process what it has written.
-        config = workflow(
-            source=sqlite_source(lite, service=f"twice_{number}"), server_url=server.url, token=server.token
-        )
-        run = sink.run(config).require_success()
-        assert run.threads_left == []
-        assert native_threads(sink.pid) == []
-        ends += [line for line in run.output.splitlines() if "entities written" in line]
-        states.append(server.state())
-        sent.append(server.summary()["requests_by_class"]["bulk"])
-        assert connections(sink.pid, server) <= 1, "only upstream's own client may still be connected"
-        server.reset()
-    assert len(ends) == 2
-    written = [re.search(r"(\d+) entities written, 0 failed", line) for line in ends]
-    assert [found[1] for found in written if found] == ["124", "124"]
-    assert sent[0] == sent[1]
-    assert [len(state["tables"]) for state in states] == [122, 122]
-
-
-def native_threads(pid: int) -> list[str]:
-    names = [task.read_text().strip() for task in Path(f"/proc/{pid}/task").glob("*/comm")]
-    return [name for name in names if name.startswith("bulksink")]
-
-
-def connections(pid: int, server: ReferenceServer) -> int:
-    """How many open connections a process has to a server."""
-    port = int(server.url.split(":")[2].split("/")[0])
-    mine = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            mine.add(str(descriptor.readlink()))
-        except FileNotFoundError:
-            continue
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    established = [row for row in rows if int(row[2].split(":")[1], 16) == port and row[3] == "01"]
-    return sum(f"socket:[{row[9]}]" in mine for row in established)
-
-
 # --- upstream, to the byte ---
-
-
-def test_switched_off_means_upstreams_requests_to_the_byte(
-    upstream: Session, switched_off: Session, logging_server: ReferenceServer, lite: Path
-) -> None:
-    logs = []
-    for session in (upstream, switched_off):
-        logging_server.reset()
-        config = workflow(
-            source=sqlite_source(lite, service="same_bytes"),
-            server_url=logging_server.url,
-            token=logging_server.token,
-            sink={"bulk_sink_batch_size": 50},
-        )
-        run = session.run(config).require_success()
-        assert "BulkSink" not in run.output
-        logs.append(requests_of(logging_server))
-    assert any("/tables/bulk" in path for _, path, _, _ in logs[0])
-    assert logs[0] == logs[1]
 
 
 def requests_of(server: ReferenceServer) -> list[tuple[str, str, str, str]]:
