@@ -471,6 +471,7 @@ impl Engine {
     /// The time that [`Engine::poll_timeout`] gave has come.
     pub fn handle_timeout(&mut self, now: Time) {
         self.expire(now);
+        self.expire_renewal(now);
         self.tell_of_stall(now);
         if self.closing.is_some_and(|end| now >= end) && !self.closed {
             self.abandon("not delivered before the end of close");
