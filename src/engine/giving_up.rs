@@ -90,7 +90,8 @@ impl Engine {
         now: Time,
     ) {
         let chance = self.random.f64();
-        let wait = back_off(attempts, unknown, chance).max(asked.unwrap_or_default());
+        let seems_dead = self.health.dead_since().is_some();
+        let wait = back_off(attempts, unknown, seems_dead, chance).max(asked.unwrap_or_default());
         if let Some(work) = self.without_expired(work, now) {
             self.put_off(work, now + wait);
         }
@@ -469,10 +470,9 @@ mod tests {
         submit_tables(&mut engine, 1, s(0));
         let mut now = s(0);
         unknown_until_the_deadline(&mut engine, &mut now);
-        let asked = now;
         now = engine.poll_timeout(now).unwrap();
         engine.handle_timeout(now);
-        assert_eq!(now, asked + s(10));
+        assert_eq!(now, s(300 + 10));
         assert!(only_reason(&mut engine).ends_with("the server may have written it"));
     }
 
