@@ -439,15 +439,7 @@ impl Engine {
             let reason = with_doubt(reason, may_be_written);
             self.conclude(entry, &Ending::Failed(reason.into()));
         }
-        if self.counts.pending != 0 {
-            // Cannot happen; if it does, it is said rather than hidden.
-            self.notices.push_back(format!(
-                "accounting error: {} records have no outcome",
-                self.counts.pending
-            ));
-            self.counts.failed += self.counts.pending;
-            self.counts.pending = 0;
-        }
+        self.check_the_books();
         self.closed = true;
         self.waits.end_all();
     }
@@ -560,6 +552,7 @@ impl Engine {
             waits.give_room(|bytes, place| self.has_room(bytes, place));
             self.waits = waits;
         }
+        self.check_the_books();
         if self.counts.pending == 0 {
             self.health.rest(self.stall_told);
             self.waits.all_done();
@@ -608,6 +601,27 @@ impl Engine {
             }
             self.conclude(entry, &ending);
         }
+    }
+
+    /// Rule E11, whenever nothing is left: each record has had one outcome. It cannot be otherwise; if it is, that is said rather than
+    /// hidden, and nobody waits for what does not exist.
+    fn check_the_books(&mut self) {
+        let missing = self.counts.pending;
+        if missing == 0 || self.order.len() > 0 {
+            return;
+        }
+        self.counts.failed += missing;
+        self.counts.pending = 0;
+        let text = format!("internal error, please report it: {missing} records have no outcome, and their names are not known");
+        self.outcomes.push_back(Outcome {
+            sequence: self.order.last(),
+            kind: Kind::Create,
+            collection: "records".into(),
+            fqn: "(unknown)".into(),
+            ending: Ending::Failed(text.into()),
+            attempts: 0,
+            body: None,
+        });
     }
 
     /// The failure of a record, with the doubt that its attempts leave.

@@ -98,6 +98,30 @@ def test_what_is_still_refused_goes_to_a_new_file(
     assert "exists already" in again.stderr
 
 
+@pytest.mark.parametrize("also_without", [False, True], ids=["written without it", "refused without it too"])
+def test_a_table_that_lost_a_foreign_key_is_completed_by_replay(
+    feeder: Feeder, lake: ReferenceServer, sink_environment: Path, tmp_path: Path, also_without: bool
+) -> None:
+    """The letter of the first attempt holds the key."""
+    letters = tmp_path / "lost.jsonl"
+    refuse = {"kind": "fail_rows", "message": "no"}
+    rules = [{"match": {"class": "bulk", "fqn": f"{SCHEMA}.t0"}, "do": refuse}]
+    if also_without:
+        rules.append({"match": {"class": "bulk", "fqn": f"{SCHEMA}.k"}, "when": {"nth": [2]}, "do": refuse})
+    lake.set_faults(rules)
+    fed = feed(feeder, lake, letters, [["tables", 0, 1], ["keyed", "k", "t0"]])
+    assert fed.names == [f"{SCHEMA}.t0", *[f"{SCHEMA}.k"] * also_without]
+    assert (f"{SCHEMA}.k" in lake.state().get("tables", {})) is not also_without
+    assert len(read(letters)) == 2 + also_without
+
+    lake.set_faults([])
+    done = replay(sink_environment, lake, letters)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 records were written" in done.stdout
+    (key,) = lake.state()["tables"][f"{SCHEMA}.k"]["tableConstraints"]
+    assert key["referredColumns"] == [f"{SCHEMA}.t0.c0"]
+
+
 def test_half_a_letter_is_named(lake: ReferenceServer, sink_environment: Path, tmp_path: Path) -> None:
     letters = tmp_path / "lost.jsonl"
     whole = {"kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}

@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.wheel]
 PROGRAM = Path(__file__).resolve().parent / "ending.py"
 WAITS = ["budget", "fence", "barrier", "status", "close"]
 
+#: Nothing is written late, into the next test.
+NO_ANSWER = [{"match": {"class": "bulk"}, "do": {"kind": "stall"}}]
+
 #: A tenth of a second, and what a busy machine adds.
 AT_ONCE = 0.1 + 0.25
 
@@ -67,7 +70,7 @@ def test_a_signal_ends_any_wait_and_costs_nothing(sink_environment: Path, lake: 
 
 
 def test_ctrl_c_twice_leaves_at_once_and_says_what_is_left(sink_environment: Path, lake: ReferenceServer) -> None:
-    lake.set_latency({"bulk": {"request_ms": 60_000}})
+    lake.set_faults(NO_ANSWER)
     done = run(sink_environment, lake, do="leave", how="twice")
     assert done.returncode in (1, 130, -signal.SIGINT)
     assert "KeyboardInterrupt" in done.stderr
@@ -79,7 +82,7 @@ def test_ctrl_c_twice_leaves_at_once_and_says_what_is_left(sink_environment: Pat
 def test_a_program_that_ends_without_close_does_not_hang(
     sink_environment: Path, lake: ReferenceServer, how: str
 ) -> None:
-    lake.set_latency({"bulk": {"request_ms": 60_000}})
+    lake.set_faults(NO_ANSWER)
     done = run(sink_environment, lake, do="leave", how=how, timeout=60)
     assert done.returncode == {"forgotten": 0, "exception": 1, "exit": 3}[how]
     assert "15 records were not delivered" in done.stdout + done.stderr
