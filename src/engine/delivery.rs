@@ -466,6 +466,8 @@ impl Engine {
         let suspicious = self.routes.entry(collection).or_default().refusals.refused(text);
         if let [only] = batch.members.as_slice() {
             self.finish(*only, Ending::Failed(text.into()));
+        } else if suspicious && self.is_under_inquest(collection) {
+            self.join_inquest(collection, batch.members);
         } else if suspicious && self.is_worth_an_inquest(collection, batch.members.len()) {
             let mut rest = batch.members;
             rest.extend(self.take_parts(collection));

@@ -67,8 +67,7 @@ impl Engine {
         };
         match meaning(asked, answer) {
             Meaning::Done(body) if asked == Asked::Get => {
-                self.limiter.served(sent, now);
-                self.recovered(now);
+                // Half of the work done says nothing of the other half: it is no success yet.
                 if let Some(id) = id_of(&body) {
                     patch.id = Some(id);
                     patch.attempts = 0;
@@ -192,10 +191,11 @@ fn with_life_cycle(body: &[u8], life_cycle: &[u8], new_hash: bool) -> Option<Byt
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        all_written, create, eager, endings, is_patch, life_cycle, outcomes, request, respond, s, some_refused,
-        submit_tables,
+        all_written, create, eager, endings, fault, is_patch, life_cycle, outcomes, request, requests, respond, s,
+        some_refused, submit_tables,
     };
     use super::*;
+    use crate::engine::request::Fault;
     use crate::engine::Config;
 
     fn embedded(body: &str, new_hash: bool) -> Option<Value> {
@@ -290,6 +290,30 @@ mod tests {
             all_written(&mut engine, &patch, s(0));
         }
         assert_eq!(endings(&mut engine), "w1 w2");
+    }
+
+    #[test]
+    fn ids_that_can_be_read_do_not_keep_a_server_alive_that_breaks_on_every_patch() {
+        let mut engine = eager(4, 1);
+        let mut now = s(0);
+        engine.patch_by_name = Some(false);
+        for number in 0..100 {
+            life_cycle(&mut engine, &format!("s.t{number}"), 1, now);
+        }
+        while engine.stats(now).pending > 0 {
+            let sent = requests(&mut engine, now);
+            if sent.is_empty() {
+                now = engine.poll_timeout(now).unwrap().max(now);
+                engine.handle_timeout(now);
+            }
+            for request in sent {
+                match request.call {
+                    Call::Get { .. } => respond(&mut engine, request.id, 200, r#"{"id":"17"}"#, now),
+                    _ => fault(&mut engine, request.id, Fault::Broken("reset".into()), now),
+                }
+            }
+        }
+        assert_eq!(now, s(300));
     }
 
     #[test]

@@ -291,16 +291,29 @@ pub(super) fn back_off(attempts: u32, unknown: bool, seems_dead: bool, chance: f
 }
 
 /// Counts equal refusals in one collection, to tell one bad record from a setting that refuses them all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refusals {
     text: String,
     count: u32,
+    /// So many in a row look like a refusal of everything.
+    suspicious: u32,
     /// The last batch was refused whatever was in it: try one record before the next.
     pub wary: bool,
 }
 
-/// So many equal refusals in a row look like a refusal of everything.
+/// At first; twice as many each time it turned out to be wrong.
 const SUSPICIOUS: u32 = 12;
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            count: 0,
+            suspicious: SUSPICIOUS,
+            wary: false,
+        }
+    }
+}
 
 impl Refusals {
     /// A request was refused with `text`. Whether that looks like a refusal of everything.
@@ -311,12 +324,21 @@ impl Refusals {
             text.clone_into(&mut self.text);
             self.count = 1;
         }
-        self.count >= SUSPICIOUS
+        self.count >= self.suspicious
     }
 
     /// A record was accepted, or a record was refused in its own right.
     pub fn accepted(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            suspicious: self.suspicious,
+            ..Self::default()
+        };
+    }
+
+    /// What looked like a refusal of everything was none.
+    pub fn differ(&mut self) {
+        self.suspicious = self.suspicious.saturating_mul(2);
+        self.accepted();
     }
 
     pub fn is_alike(&self, text: &str) -> bool {
