@@ -74,8 +74,11 @@ clean: ## remove what was built here; environments stay in the cache
 	rm -rf target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-chaos: ## 200 seeded runs of the real sink in bad weather (SEEDS=n for another number; SEED=n runs one again)
+chaos: ## 200 seeded runs of the real sink in bad weather, then the deadline at full scale (SEEDS=n; SEED=n runs one again)
 	@$(PYTHON) -m tests.chaos --environment "$$($(TOOLS) upstream 2.0.7.0 --with-sink)" --server "$$($(TOOLS) server)" $(if $(SEEDS),--seeds $(SEEDS))
+ifndef SEED
+	@BULKSINK_TEST_SCALE=1 $(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/test_deadline.py
+endif
 
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
