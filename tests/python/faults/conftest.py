@@ -58,6 +58,21 @@ def feed_case(feeder: Feeder, program: Path, profile: str, case: Case) -> Fed:
         return feeder.feed(server, case.stream, client=CLIENT, variables=variables)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def scenarios(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
+    """What came of the scenarios of test_deadline.py. They only wait, so they begin with the first test of all, each
+    with a server of its own.
+    """
+    from tests.python.faults.test_deadline import SCENARIOS, play, test_deadline
+
+    if not any(getattr(item, "originalname", "") == test_deadline.__name__ for item in request.session.items):
+        yield {}
+        return
+    program = request.getfixturevalue("server_program")
+    with ThreadPoolExecutor(len(SCENARIOS)) as pool:
+        yield {name: pool.submit(play, program, scenario) for name, scenario in SCENARIOS.items()}
+
+
 Results = Callable[[Case], Fed]
 
 

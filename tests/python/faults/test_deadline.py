@@ -11,8 +11,8 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -162,19 +162,13 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-@pytest.fixture(scope="module")
-def side_by_side(server_program: Path) -> Iterator[dict[str, Future[None]]]:
-    """All scenarios at once, each with a server of its own: they spend their time waiting."""
-
-    def play(scenario: Scenario) -> None:
-        with own_server(server_program) as server:
-            prepare(server)
-            scenario(server)
-
-    with ThreadPoolExecutor(len(SCENARIOS)) as pool:
-        yield {name: pool.submit(play, scenario) for name, scenario in SCENARIOS.items()}
+def play(program: Path, scenario: Scenario) -> None:
+    """With a server of its own."""
+    with own_server(program) as server:
+        prepare(server)
+        scenario(server)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_deadline(name: str, side_by_side: dict[str, Future[None]]) -> None:
-    side_by_side[name].result()
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_deadline(scenario: str, scenarios: dict[str, Future[None]]) -> None:
+    scenarios[scenario].result()
