@@ -591,7 +591,9 @@ impl Engine {
                         todo.extend(self.patches_without_entity(&entry, reason));
                     }
                     Ending::Written | Ending::Warned(_) => {
-                        self.failed.remove(&(entry.collection, entry.key.clone()));
+                        if !self.failed.is_empty() {
+                            self.failed.remove(&(entry.collection, entry.key.clone()));
+                        }
                         self.written_lately.note(entry.collection, &entry.key, self.now);
                         for parked in self.order.parked_for(&entry) {
                             self.order.unpark(parked);
