@@ -21,6 +21,7 @@ RUNS = {
     "report": ("benchmarks.report", False),
     "overlap": ("benchmarks.overlap", True),
     "redshift": ("benchmarks.redshift", True),
+    "tags": ("benchmarks.tags", False),
     "main-thread": ("benchmarks.cost.main_thread", False),
     "instructions": ("benchmarks.cost.instructions", False),
     "scale": ("benchmarks.cost.scale", False),

@@ -143,7 +143,7 @@ impl Driver {
     /// The record itself, unchanged.
     pub fn submit(&self, record: Record) -> Result<Sequence, Record> {
         let place = record.payload.kind() == Kind::Create;
-        let bytes = record.payload.bytes().len();
+        let bytes = record.size();
         self.take_if(record, |engine| engine.has_room(bytes, place))
     }
 
@@ -169,6 +169,11 @@ impl Driver {
         });
         // The engine panicked over this record, and has failed all others: this one is named here.
         taken.unwrap_or_else(|| Ok(self.shared.fail_unnamed(copy)))
+    }
+
+    /// Somebody else may have written what records that say `once` have written.
+    pub fn forget_written(&self) {
+        self.shared.with(|state, _| state.engine.forget_written());
     }
 
     /// Opens a wait for a thread; None where the scope is settled already.
@@ -320,6 +325,7 @@ impl Shared {
                 ending: Ending::Failed("internal error while it was taken, please report it".into()),
                 attempts: 0,
                 body: None,
+                label: record.label,
             });
         }
         sequence

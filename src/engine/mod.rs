@@ -4,7 +4,7 @@
 //! [`Engine`] calls methods of four kinds:
 //!
 //! - **commands** from the application: [`Engine::submit`], [`Engine::submit_life_cycle`], [`Engine::wait_for`],
-//!   [`Engine::cancel`], [`Engine::close`], [`Engine::abandon`];
+//!   [`Engine::cancel`], [`Engine::forget_written`], [`Engine::close`], [`Engine::abandon`];
 //! - **handlers**, when something happened: [`Engine::handle_answer`], [`Engine::handle_timeout`];
 //! - **polls**, for what to do now: [`Engine::poll_request`] until it gives None, then [`Engine::poll_outcome`],
 //!   [`Engine::poll_wait`] and [`Engine::poll_notice`] until they do, then [`Engine::poll_timeout`] for when to call
@@ -25,6 +25,7 @@
 //! | `authorization.rs` | a token that the server refuses (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
+//! | `repeats.rs` | which bodies need not be sent again (E3) |
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
 //! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
@@ -43,6 +44,7 @@ mod lifecycle;
 mod limiter;
 mod order;
 mod record;
+mod repeats;
 mod request;
 mod retry;
 mod scheduler;
@@ -70,6 +72,7 @@ use inquest::Inquest;
 use lifecycle::Patch;
 use limiter::Limiter;
 use order::{CollectionId, Order, Sharer};
+use repeats::Repeats;
 use retry::{Health, Refusals};
 use waits::Waits;
 
@@ -215,6 +218,7 @@ pub struct Engine {
     read_back: ReadBack,
     failed: FxHashSet<(CollectionId, Fqn)>,
     written_lately: WrittenLately,
+    repeats: Repeats,
     outcomes: VecDeque<Outcome>,
     notices: VecDeque<String>,
     /// Whether people were told that nothing is being written.
@@ -228,6 +232,18 @@ pub struct Engine {
     random: fastrand::Rng,
     next_number: u64,
 }
+
+/// What became of a record as it was submitted.
+#[derive(Debug)]
+enum Admitted {
+    /// It is pending, or shares the outcome of that one.
+    Pending(Sequence),
+    /// It has its outcome.
+    Ended(Ending),
+}
+
+/// Collections that no release of the server takes in bulk: asking for it would cost a request, and the time until there is one.
+const SINGLY: [&str; 2] = ["classifications", "tags"];
 
 /// What is known of one collection's endpoints.
 #[derive(Debug, Default)]
@@ -253,7 +269,6 @@ impl Engine {
             order: Order::with(config.defect),
             limiter: Limiter::new(config.workers),
             random: fastrand::Rng::with_seed(config.seed),
-            config,
             waits: Waits::default(),
             largest_accepted: 0,
             health: Health::default(),
@@ -268,6 +283,10 @@ impl Engine {
             read_back: ReadBack::default(),
             failed: FxHashSet::default(),
             written_lately: WrittenLately::default(),
+            #[cfg(not(feature = "defects"))]
+            repeats: Repeats::default(),
+            #[cfg(feature = "defects")]
+            repeats: Repeats::with(config.defect),
             outcomes: VecDeque::new(),
             notices: VecDeque::new(),
             stall_told: false,
@@ -276,23 +295,80 @@ impl Engine {
             closed: false,
             now: Time::ZERO,
             next_number: 0,
+            config,
         }
     }
 
-    /// Takes one create request. There should be room for it ([`Engine::has_room`]); it is taken all the same.
-    pub fn submit(&mut self, record: Record, now: Time) -> Sequence {
-        self.counts.submitted += 1;
-        self.counts.pending += 1;
-        let key = Order::key(&record.collection, &record.fqn);
-        let sequence = if let Some(leader) = self.order.leader(&record, &key) {
-            self.share(leader, &record)
-        } else {
-            let sequence = self.order.insert(record, key, now);
-            self.admit_while_given_up(sequence, now);
-            sequence
+    /// Takes one create request, and the one that must come first, if there is one, which gets the number before. There should be
+    /// room for it ([`Engine::has_room`]); it is taken all the same.
+    pub fn submit(&mut self, mut record: Record, now: Time) -> Sequence {
+        let first = record.first.take().map(|first| {
+            let fqn = first.fqn.clone();
+            (fqn, self.admit(*first, None, now).1)
+        });
+        let (sequence, _) = match first {
+            Some((fqn, Admitted::Ended(Ending::Failed(reason)))) => {
+                self.counts.submitted += 1;
+                self.counts.pending += 1;
+                let text = format!("{fqn} failed, which must be written first: {reason}");
+                self.end_at_once(record, Ending::Failed(text.into()))
+            }
+            Some((_, Admitted::Pending(first))) if !broken!(self.config.defect, ForgetsFirsts) => {
+                self.admit(record, Some(first), now)
+            }
+            _ => self.admit(record, None, now),
         };
         self.settle(now);
         sequence
+    }
+
+    /// Takes one record. first: the pending one that must be written before. Its number, and what becomes of it.
+    fn admit(&mut self, record: Record, first: Option<Sequence>, now: Time) -> (Sequence, Admitted) {
+        self.counts.submitted += 1;
+        self.counts.pending += 1;
+        let key = Order::key(&record.collection, &record.fqn);
+        let collection = self.order.collection(&record.collection);
+        if record.once && first.is_none() && !self.order.has_writers(collection, &key) {
+            let body = record.payload.bytes();
+            if self.repeats.is_last(collection, &key, body) {
+                return self.end_at_once(record, Ending::Written);
+            }
+        }
+        if let Some(leader) = self.order.leader(&record, &key, first) {
+            return (self.share(leader, &record), Admitted::Pending(leader));
+        }
+        if SINGLY.contains(&&*record.collection) {
+            self.routes.entry(collection).or_default().bulk = Some(false);
+        }
+        let sequence = self.order.insert(record, key, first, now);
+        self.admit_while_given_up(sequence, now);
+        if self.order.get(sequence).is_some() {
+            return (sequence, Admitted::Pending(sequence));
+        }
+        let outcome = self.outcomes.iter().rev().find(|outcome| outcome.sequence == sequence);
+        let ending = outcome.map_or(Ending::Written, |outcome| outcome.ending.clone());
+        (sequence, Admitted::Ended(ending))
+    }
+
+    /// Ends a new record of which nothing need be sent.
+    fn end_at_once(&mut self, record: Record, ending: Ending) -> (Sequence, Admitted) {
+        let sequence = self.order.number();
+        self.tell(Outcome {
+            sequence,
+            kind: record.payload.kind(),
+            collection: record.collection,
+            fqn: record.fqn,
+            body: matches!(ending, Ending::Failed(_)).then(|| record.payload.bytes().clone()),
+            ending: ending.clone(),
+            attempts: 0,
+            label: record.label,
+        });
+        (sequence, Admitted::Ended(ending))
+    }
+
+    /// Somebody else may have changed or deleted what was written: records that say `once` are sent again.
+    pub fn forget_written(&mut self) {
+        self.repeats.forget(self.order.last());
     }
 
     /// Takes one life cycle for an entity, pending or not.
@@ -317,6 +393,7 @@ impl Engine {
                 kind: record.payload.kind(),
                 fqn: record.fqn.clone(),
                 body: record.payload.bytes().clone(),
+                label: record.label.clone(),
             });
         }
         sequence
@@ -589,12 +666,20 @@ impl Engine {
                             }
                         }
                         self.tell_patch_of_failure(&entry, reason);
+                        for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
+                            let text = format!("{} failed, which must be written first: {reason}", entry.record.fqn);
+                            todo.push((*second, Ending::Failed(text.into())));
+                        }
                     }
                     Ending::Written | Ending::Warned(_) => {
                         if !self.failed.is_empty() {
                             self.failed.remove(&(entry.collection, entry.key.clone()));
                         }
                         self.written_lately.note(entry.collection, &entry.key, self.now);
+                        if entry.record.once && ending == Ending::Written {
+                            let body = entry.record.payload.bytes();
+                            self.repeats.note(entry.sequence, entry.collection, &entry.key, body);
+                        }
                         for parked in self.order.parked_for(&entry) {
                             self.order.unpark(parked);
                         }
@@ -614,7 +699,9 @@ impl Engine {
         }
         self.counts.failed += missing;
         self.counts.pending = 0;
-        let text = format!("internal error, please report it: {missing} records have no outcome, and their names are not known");
+        let text = format!(
+            "internal error, please report it: {missing} records have no outcome, and their names are not known"
+        );
         self.outcomes.push_back(Outcome {
             sequence: self.order.last(),
             kind: Kind::Create,
@@ -623,6 +710,7 @@ impl Engine {
             ending: Ending::Failed(text.into()),
             attempts: 0,
             body: None,
+            label: None,
         });
     }
 
@@ -640,17 +728,11 @@ impl Engine {
             kind: entry.kind(),
             fqn: entry.record.fqn.clone(),
             body: entry.record.payload.bytes().clone(),
+            label: entry.record.label.clone(),
         };
         let keeps = usize::from(!broken!(self.config.defect, ForgetsSharers)) * entry.sharers.len();
         for record in std::iter::once(own).chain(entry.sharers.into_iter().take(keeps)) {
-            let count = match ending {
-                Ending::Written => &mut self.counts.written,
-                Ending::Failed(_) => &mut self.counts.failed,
-                Ending::Warned(_) => &mut self.counts.warned,
-            };
-            *count += 1;
-            self.counts.pending = self.counts.pending.saturating_sub(1);
-            self.outcomes.push_back(Outcome {
+            self.tell(Outcome {
                 sequence: record.sequence,
                 kind: record.kind,
                 collection: entry.record.collection.clone(),
@@ -658,8 +740,20 @@ impl Engine {
                 ending: ending.clone(),
                 attempts: entry.attempts,
                 body: lost.then_some(record.body),
+                label: record.label,
             });
         }
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        let count = match outcome.ending {
+            Ending::Written => &mut self.counts.written,
+            Ending::Failed(_) => &mut self.counts.failed,
+            Ending::Warned(_) => &mut self.counts.warned,
+        };
+        *count += 1;
+        self.counts.pending = self.counts.pending.saturating_sub(1);
+        self.outcomes.push_back(outcome);
     }
 
     fn number(&mut self) -> u64 {
