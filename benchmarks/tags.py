@@ -1,4 +1,4 @@
-"""`make bench-tags`: what do tag records cost? Tables that bear nine labels each, of 40 distinct tags, at 5 ms a request.
+"""`make bench-tags`: what do tag records cost? Nine labels on each table, of 40 distinct tags, at 5 ms a request.
 
 Upstream PUTs a classification and a tag for each record. The same source runs with tag records and, against a server
 that has the tags already, without them; the difference is what they add to the run.
@@ -45,7 +45,8 @@ class Run(NamedTuple):
     """What came of it."""
 
     total_s: float
-    sink_s: float
+    # In the sink, in reads of labels, and after the last record: all that a sink can hold up.
+    held_s: float
     tag_requests: int
     reads: int
 
@@ -73,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Contender("upstream", ours=False, tags=True, tables=few),
     ]
     console.print(
-        f"[bold]Tags[/]: {chosen.tables:,} tables, {chosen.tables * TAGS_OF_A_TABLE:,} tag records of {DISTINCT} tags in "
-        f"{GROUPS} classifications; {chosen.extract_ms:g} ms to extract a table, {REQUEST_MS:g} ms a request; upstream with "
-        f"{few:,} tables",
+        f"[bold]Tags[/]: {chosen.tables:,} tables, {chosen.tables * TAGS_OF_A_TABLE:,} tag records of {DISTINCT} tags "
+        f"in {GROUPS} classifications; {chosen.extract_ms:g} ms to extract a table, {REQUEST_MS:g} ms a request; "
+        f"upstream with {few:,} tables",
         highlight=False,
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
@@ -111,12 +112,16 @@ def _measure(contender: Contender, ready: prepared.Prepared, extract_ms: float) 
     about_tags = [one for one in log if one["collection"] in ("tags", "classifications")]
     writes = [one for one in about_tags if one["method"] == "PUT"]
     sent = len(writes) if contender.tags else 0
-    return Run(found["total_s"], found["sink_s"], sent, sum(one["method"] == "GET" for one in about_tags))
+    held = found["sink_s"] + found["read_s"] + found["total_s"] - found["loop_s"]
+    return Run(found["total_s"], held, sent, sum(one["method"] == "GET" for one in about_tags))
 
 
 def _added(with_tags: Sequence[Run], without: Sequence[Run]) -> Spread:
-    """Per cent that tag records add, round by round."""
-    return spread(100 * (one.total_s / other.total_s - 1) for one, other in zip(with_tags, without, strict=True))
+    """Per cent that tag records add, round by round. Not from the runs as a whole: the source sleeps, and by how much
+    it oversleeps differs more from run to run than what is looked for.
+    """
+    pairs = zip(with_tags, without, strict=True)
+    return spread(100 * (one.held_s - other.held_s) / other.total_s for one, other in pairs)
 
 
 def _judge(
@@ -127,7 +132,7 @@ def _judge(
     facts: dict[str, str],
 ) -> int:
     table = Table()
-    for name in ("", "tables", "run", "in the sink", "PUTs of tags and classifications", "GETs of tags"):
+    for name in ("", "tables", "run", "held up", "PUTs of tags and classifications", "GETs of tags"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for contender in contenders:
         found = runs[contender.title]
@@ -135,7 +140,7 @@ def _judge(
             contender.title,
             f"{contender.tables:,}",
             spread(run.total_s for run in found).text(),
-            spread(run.sink_s for run in found).text(),
+            spread(run.held_s for run in found).text("s", 2),
             f"{found[-1].tag_requests:,}",
             f"{found[-1].reads:,}",
         )
@@ -143,15 +148,17 @@ def _judge(
     ours = _added(runs["ours"], runs["ours, without tag records"])
     upstream = _added(runs["upstream"], runs["upstream, without tag records"])
     records = chosen.tables * TAGS_OF_A_TABLE
-    each = [a.sink_s - b.sink_s for a, b in zip(runs["ours"], runs["ours, without tag records"], strict=True)]
+    each = [a.held_s - b.held_s for a, b in zip(runs["ours"], runs["ours, without tag records"], strict=True)]
     cost = spread(1e6 * seconds / records for seconds in each)
     console.print(
         f"Tag records add {ours.text('%', 2)} to a run with our sink, {upstream.text('%', 0)} to one with upstream's. "
-        f"One costs the source's thread {cost.text('us')}.",
+        f"One holds the source's thread up for {cost.text('us')}, the first ones of each tag included.",
         highlight=False,
     )
     bounds = [
-        Bound("requests for tags and classifications", max(run.tag_requests for run in runs["ours"]), MOST_REQUESTS, ""),
+        Bound(
+            "requests for tags and classifications", max(run.tag_requests for run in runs["ours"]), MOST_REQUESTS, ""
+        ),
         Bound("time that tag records add to the run", ours.median, MOST_ADDED_PERCENT, "%"),
     ]
     chosen.output.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "total_s": time.perf_counter() - started,
         "loop_s": looped - started,
         "sink_s": in_sink,
+        "read_s": source.read_s,
         "failures": [vars(failure) for failure in framework.failures[:5]],
         "native": framework.native,
     }
@@ -96,6 +97,7 @@ class _Source:
         self._convert = convert
         self._seconds = seconds
         self._utils = tag_utils
+        self.read_s = 0.0
 
     def tags_of(self, number: int) -> Iterator[Any]:
         """Upstream's tag records for a table."""
@@ -132,7 +134,9 @@ class _Source:
         found = []
         for at in range(TAGS_OF_A_TABLE):
             tag = (number * TAGS_OF_A_TABLE + at) % DISTINCT
+            asked = time.perf_counter()
             labels = self._utils.get_tag_labels(self._metadata, tags=[f"t{tag}"], classification_name=group_of(tag))
+            self.read_s += time.perf_counter() - asked
             if not labels:
                 raise SystemExit(f"the source does not see tag t{tag} that it has yielded")
             found += [json.loads(label.model_dump_json()) for label in labels]

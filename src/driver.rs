@@ -141,7 +141,7 @@ impl Driver {
     ///
     /// # Errors
     /// The record itself, unchanged.
-    pub fn submit(&self, record: Record) -> Result<Sequence, Record> {
+    pub fn submit(&self, record: Record) -> Result<Sequence, Box<Record>> {
         let place = record.payload.kind() == Kind::Create;
         let bytes = record.size();
         self.take_if(record, |engine| engine.has_room(bytes, place))
@@ -152,11 +152,11 @@ impl Driver {
         drop(self.take_if(record, |_| true));
     }
 
-    fn take_if(&self, record: Record, may: impl FnOnce(&Engine) -> bool) -> Result<Sequence, Record> {
+    fn take_if(&self, record: Record, may: impl FnOnce(&Engine) -> bool) -> Result<Sequence, Box<Record>> {
         let copy = record.clone();
         let taken = self.shared.with(|state, now| {
             if !may(&state.engine) {
-                return Err(record);
+                return Err(Box::new(record));
             }
             Ok(match record.payload {
                 Payload::LifeCycle(life_cycle) => {

@@ -25,7 +25,7 @@ TAGS = "tags"
 CLASSIFICATIONS = "classifications"
 
 #: The FQN of a label in a create request; inside a string its quotes would stand behind backslashes.
-_LABEL = re.compile(rb'"tagFQN": ?("(?:[^"\\\\]|\\\\.)*")')
+_LABEL = re.compile(rb'"tagFQN": ?("(?:[^"\\]|\\.)*")')
 
 
 class Tagging(NamedTuple):

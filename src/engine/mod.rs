@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `record.rs` | what a record and its name are, and how it ends |
 //! | `request.rs` | the values exchanged with whoever does the I/O |
+//! | `admission.rs` | what becomes of a record as it comes (E3) |
 //! | `order.rs` | which record waits for which (E1, E3), parking |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
 //! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
@@ -33,6 +34,7 @@
 //! | `testing.rs` | what the unit tests of these files share |
 //! | `waits.rs` | who waits for what |
 
+mod admission;
 mod answer;
 mod authorization;
 mod batch;
@@ -233,18 +235,6 @@ pub struct Engine {
     next_number: u64,
 }
 
-/// What became of a record as it was submitted.
-#[derive(Debug)]
-enum Admitted {
-    /// It is pending, or shares the outcome of that one.
-    Pending(Sequence),
-    /// It has its outcome.
-    Ended(Ending),
-}
-
-/// Collections that no release of the server takes in bulk: asking for it would cost a request, and the time until there is one.
-const SINGLY: [&str; 2] = ["classifications", "tags"];
-
 /// What is known of one collection's endpoints.
 #[derive(Debug, Default)]
 struct Route {
@@ -299,73 +289,6 @@ impl Engine {
         }
     }
 
-    /// Takes one create request, and the one that must come first, if there is one, which gets the number before. There should be
-    /// room for it ([`Engine::has_room`]); it is taken all the same.
-    pub fn submit(&mut self, mut record: Record, now: Time) -> Sequence {
-        let first = record.first.take().map(|first| {
-            let fqn = first.fqn.clone();
-            (fqn, self.admit(*first, None, now).1)
-        });
-        let (sequence, _) = match first {
-            Some((fqn, Admitted::Ended(Ending::Failed(reason)))) => {
-                self.counts.submitted += 1;
-                self.counts.pending += 1;
-                let text = format!("{fqn} failed, which must be written first: {reason}");
-                self.end_at_once(record, Ending::Failed(text.into()))
-            }
-            Some((_, Admitted::Pending(first))) if !broken!(self.config.defect, ForgetsFirsts) => {
-                self.admit(record, Some(first), now)
-            }
-            _ => self.admit(record, None, now),
-        };
-        self.settle(now);
-        sequence
-    }
-
-    /// Takes one record. first: the pending one that must be written before. Its number, and what becomes of it.
-    fn admit(&mut self, record: Record, first: Option<Sequence>, now: Time) -> (Sequence, Admitted) {
-        self.counts.submitted += 1;
-        self.counts.pending += 1;
-        let key = Order::key(&record.collection, &record.fqn);
-        let collection = self.order.collection(&record.collection);
-        if record.once && first.is_none() && !self.order.has_writers(collection, &key) {
-            let body = record.payload.bytes();
-            if self.repeats.is_last(collection, &key, body) {
-                return self.end_at_once(record, Ending::Written);
-            }
-        }
-        if let Some(leader) = self.order.leader(&record, &key, first) {
-            return (self.share(leader, &record), Admitted::Pending(leader));
-        }
-        if SINGLY.contains(&&*record.collection) {
-            self.routes.entry(collection).or_default().bulk = Some(false);
-        }
-        let sequence = self.order.insert(record, key, first, now);
-        self.admit_while_given_up(sequence, now);
-        if self.order.get(sequence).is_some() {
-            return (sequence, Admitted::Pending(sequence));
-        }
-        let outcome = self.outcomes.iter().rev().find(|outcome| outcome.sequence == sequence);
-        let ending = outcome.map_or(Ending::Written, |outcome| outcome.ending.clone());
-        (sequence, Admitted::Ended(ending))
-    }
-
-    /// Ends a new record of which nothing need be sent.
-    fn end_at_once(&mut self, record: Record, ending: Ending) -> (Sequence, Admitted) {
-        let sequence = self.order.number();
-        self.tell(Outcome {
-            sequence,
-            kind: record.payload.kind(),
-            collection: record.collection,
-            fqn: record.fqn,
-            body: matches!(ending, Ending::Failed(_)).then(|| record.payload.bytes().clone()),
-            ending: ending.clone(),
-            attempts: 0,
-            label: record.label,
-        });
-        (sequence, Admitted::Ended(ending))
-    }
-
     /// Somebody else may have changed or deleted what was written: records that say `once` are sent again.
     pub fn forget_written(&mut self) {
         self.repeats.forget(self.order.last());
@@ -382,21 +305,6 @@ impl Engine {
             }
         }
         self.submit(Record::bare(collection, fqn, Payload::LifeCycle(life_cycle)), now)
-    }
-
-    /// Gives a new record the outcome of `leader`.
-    fn share(&mut self, leader: Sequence, record: &Record) -> Sequence {
-        let sequence = self.order.number();
-        if let Some(entry) = self.order.get_mut(leader) {
-            entry.sharers.push(Sharer {
-                sequence,
-                kind: record.payload.kind(),
-                fqn: record.fqn.clone(),
-                body: record.payload.bytes().clone(),
-                label: record.label.clone(),
-            });
-        }
-        sequence
     }
 
     /// Whether the budget has room for one more record of this size. One record is always admitted when nothing is pending.

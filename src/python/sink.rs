@@ -286,7 +286,7 @@ impl BulkSink {
                 match driver.submit(record) {
                     Ok(sequence) => break sequence,
                     Err(back) => {
-                        record = back;
+                        record = *back;
                         if let Some(mut wait) = driver.wait_for_async(&room_for(&record)) {
                             wait.ended().await;
                         }
@@ -476,7 +476,7 @@ impl BulkSink {
             match driver.submit(record) {
                 Ok(sequence) => break sequence,
                 Err(back) => {
-                    record = back;
+                    record = *back;
                     match self.block(py, &room_for(&record), Timeout::never()) {
                         Ok(blocked) => self.lock(py)?.blocked += Duration::from_secs_f64(blocked),
                         Err(interrupted) => {

@@ -1,4 +1,4 @@
-"""Tag records: few requests, the catalogue and the counts that upstream's own sink leaves, also where the server refuses.
+"""Tag records: few requests, and the catalogue and the counts of upstream's own sink, also where the server refuses.
 
 Upstream PUTs a classification and a tag for every record. Here the same records go to both sinks, each with a reference
 server of its own.
@@ -105,7 +105,9 @@ def both(comparison: Comparison) -> Iterator[Both]:
 
 
 def requests_for_tags(server: ReferenceServer) -> list[dict[str, Any]]:
-    return [one for one in server.requests() if one["path"].rpartition("/v1/")[2].startswith(("tags", "classifications"))]
+    return [
+        one for one in server.requests() if one["path"].rpartition("/v1/")[2].startswith(("tags", "classifications"))
+    ]
 
 
 def tagged(sink: Any) -> list[str]:
