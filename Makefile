@@ -24,8 +24,7 @@ build: ## build the wheel into dist/
 test: test-rust test-python ## all tests, end to end with upstream 2.0.7.0 and 1.11.14.0
 
 test-rust: ## the tests of the engine, the HTTP layer and the reference server
-	cargo test --workspace --locked --quiet
-	cargo test --locked --quiet --features panics --test panics
+	cargo test --workspace --locked --quiet --features openmetadata-bulksink/defects,openmetadata-bulksink/panics
 
 test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
 	@$(TOOLS) pytest --upstream 2.0.7.0

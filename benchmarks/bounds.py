@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LOAD_OF_A_RUN = 1.0
 
 # What comes in fractions; everything else is counted.
-_FINE_UNITS = ("s", "%", "MB", "times")
+_FINE_UNITS = ("s", "us", "%", "MB", "times")
 
 
 @dataclass(frozen=True)

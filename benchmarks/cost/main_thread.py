@@ -1,4 +1,5 @@
-"""`make bench-main-thread`: microseconds of the main thread for one table, against serialising it and nothing else.
+"""`make bench-main-thread`: microseconds of the main thread for one table, against serialising it and nothing else; for
+one life cycle; and for a request that finds nothing to wait for at the fence.
 
 The thread that extracts is the thread that everything waits for. Its CPU time is measured, so other processes matter
 little; everything that the sink does on it counts: Python, Rust, and the outcomes that come later.
@@ -26,6 +27,8 @@ COLUMNS = (10, 30, 100)
 BOUND_COLUMNS = 30
 # `run()` may cost so many times what serialising costs.
 MOST = 1.5
+MOST_US_OF_A_LIFE_CYCLE = 60.0
+MOST_US_OF_A_FENCE = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,12 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(table)
     judged = figures[BOUND_COLUMNS]
     ratio = judged["run_us"].median / judged["to_json_us"].median
-    bounds = [Bound(f"run() / to_json for a table of {BOUND_COLUMNS} columns", ratio, MOST, "times")]
+    life_cycle, fence = _figures(found["life_cycle"])["life_cycle_us"], _figures(found["fence"])
+    behind = fence["fence_behind_barrier_us"]
+    told = f"A request through the fence behind a Barrier, with others pending: {behind.text('us')}"
+    console.print(told, highlight=False)
+    bounds = [
+        Bound(f"run() / to_json for a table of {BOUND_COLUMNS} columns", ratio, MOST, "times"),
+        Bound("run() for a life cycle", life_cycle.median, MOST_US_OF_A_LIFE_CYCLE, "us"),
+        Bound("a request through the fence, with others pending", fence["fence_us"].least, MOST_US_OF_A_FENCE, "us"),
+    ]
     chosen.output.mkdir(parents=True, exist_ok=True)
     by_columns = {
         str(columns): {name: value.as_dict() for name, value in by_name.items()} for columns, by_name in figures.items()
     }
-    written = {"machine": facts, "bounds": [bound.as_dict() for bound in bounds], "columns": by_columns}
+    others = {"life_cycle_us": life_cycle.as_dict(), **{name: value.as_dict() for name, value in fence.items()}}
+    written = {"machine": facts, "bounds": [bound.as_dict() for bound in bounds], "columns": by_columns, **others}
     (chosen.output / "main-thread.json").write_text(json.dumps(written, indent=1) + "\n")
     return conclude(console, bounds)
 

@@ -1,4 +1,4 @@
-"""Feeds tables to our sink as upstream's workflow would, and says what that cost its thread.
+"""Feeds tables and life cycles to our sink as upstream's workflow would, and says what that cost its thread.
 
 Runs in an environment of upstream with our wheel. Chunks are small enough that the sink never has to wait for room; the
 time between them is not counted. What comes later is: outcomes are accounted for in the next record's call, and the
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.designs.connection import Connection
-from benchmarks.designs.records import Entity
+from benchmarks.designs.records import Entity, LifeCycle
 from benchmarks.report import workload
 from benchmarks.report.frameworks import Framework, converter, warm_up
 
@@ -36,7 +36,7 @@ def main(descriptor: int) -> None:
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """A list of series for each number of columns."""
+    """A list of series for each number of columns; one of life cycles and one of fences under their names."""
     convert = converter()
     warm_up(convert)
     connection = Connection(job["url"] + "/v1", job["token"])
@@ -55,9 +55,56 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             tables = [convert(workload.table(schema, index, columns)) for index in range(job["records"])]
             measure = _counted_series if job.get("callgrind") else _series
             found.setdefault(str(columns), []).append(measure(framework, tables))
+            if columns == job["columns"][0] and not job.get("callgrind"):
+                names = [f"{schema}.{table.name.root}" for table in tables]
+                life_cycles = [convert(_life_cycle(name)) for name in names]
+                found.setdefault("life_cycle", []).append(_life_cycles(framework, life_cycles))
+                found.setdefault("fence", []).append(_fences(framework, tables[:60], names[60:]))
     framework.close()
     if framework.failures or framework.native is None:
         raise SystemExit(f"the native sink wrote: {framework.native}; lost: {framework.failures[:3]}")
+    return found
+
+
+def _life_cycle(fqn: str) -> LifeCycle:
+    return LifeCycle(fqn, {"created": {"timestamp": 1_700_000_000_000}, "accessed": {"timestamp": 1_700_000_000_001}})
+
+
+def _life_cycles(framework: Framework, records: Sequence[Any]) -> dict[str, float]:
+    """Microseconds of this thread for one life cycle of a table that is written already."""
+    gc.collect()
+    gc.disable()
+    clock = time.thread_time_ns
+    spent = 0
+    for first in range(0, len(records), CHUNK):
+        before = clock()
+        for record in records[first : first + CHUNK]:
+            framework.write(record)
+        spent += clock() - before
+        time.sleep(0.3)
+    before = clock()
+    framework.settle()
+    spent += clock() - before
+    gc.enable()
+    return {"life_cycle_us": spent / len(records) / 1000}
+
+
+def _fences(framework: Framework, pending: Sequence[Any], others: Sequence[str]) -> dict[str, float]:
+    """Microseconds of this thread that a request of the shared client waits for nothing: others than it reads are
+    pending.
+    """
+    paths = [f"/tables/name/{name}?fields=owners" for name in others]
+    found: dict[str, float] = {}
+    for name, barrier in (("fence_us", False), ("fence_behind_barrier_us", True)):
+        best = None
+        for _ in range(5):
+            framework.settle()
+            for table in pending:
+                framework.write(table)
+            spent = framework.fence_seconds(paths, barrier=barrier)
+            best = spent if best is None else min(best, spent)
+        found[name] = (best or 0.0) / len(paths) * 1e6
+    framework.settle()
     return found
 
 

@@ -6,7 +6,8 @@ Imports upstream with the first use; runs in an environment of upstream, with ou
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.designs.records import Entity, Failure, LifeCycle, Record
@@ -38,6 +39,26 @@ class Framework:
     def settle(self) -> None:
         """As the workflow's end begins: what is left is written, and every outcome is in the status."""
         self._sink.get_status()
+
+    def fence_seconds(self, paths: Sequence[str], *, barrier: bool) -> float:
+        """CPU time of this thread for GETs of these paths through our fence, without sending them."""
+        from metadata.ingestion.models.barrier import Barrier
+
+        client = self._sink.metadata.client
+        fence = client.__dict__["_request"]
+        send, fence._send = fence._send, lambda *_: None
+        try:
+            if barrier:
+                self._sink.run(Barrier())
+            before = time.thread_time_ns()
+            for path in paths:
+                client._request("GET", path)
+            spent = time.thread_time_ns() - before
+            if not fence.pending():
+                raise SystemExit("nothing was pending any more: the fence had nothing to look at")
+        finally:
+            fence._send = send
+        return spent / 1e9
 
     def close(self) -> None:
         """As the workflow's end does it: the status first, then the sink."""

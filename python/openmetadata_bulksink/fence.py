@@ -78,6 +78,8 @@ def plan(method: str, path: str, data: Any = None, json: Any = None) -> Plan | N
     if verb == "bulk" and method in ("PUT", "POST"):
         return _plan_for_body(f"{method} /{collection}/bulk", collection, data, json)
     route = f"{method} /{collection}"
+    if verb == "name" and len(rest) == 2:  # nearly all of them
+        return Plan(f"{route}/name", (Scope(unquote(rest[1]), method == "DELETE"),), True)
     names = [unquote(rest[at + 1]) for at in range(len(rest) - 1) if rest[at] == "name"]
     if names:
         return Plan(f"{route}/name", tuple(Scope(fqn=name, below=method == "DELETE") for name in names), deep=True)
@@ -356,7 +358,7 @@ class Fence:
         for scope in wanted.scopes:
             seconds += self._wait(scope)
             if mark and wanted.deep and not scope.below:
-                seconds += self._wait(scope._replace(below=True), mark)
+                seconds += self._wait(Scope(scope.fqn, True), mark)
         if wanted.marked and mark:
             seconds += self._wait(Scope(), mark)
             self._settled = max(self._settled, mark)

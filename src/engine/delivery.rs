@@ -243,7 +243,10 @@ impl Engine {
         let final_text = if !coming && !there_by_now && (entry.last_chance || entry.refused_for.contains(&missing)) {
             Some(reason.to_owned())
         } else if has_failed && !pending && !there_by_now {
-            Some(format!("{reason}; {} failed in this run", missing.fqn))
+            Some(match &entry.entity_failed {
+                Some(why) => format!("its entity {} failed: {why}", missing.fqn),
+                None => format!("{reason}; {} failed in this run", missing.fqn),
+            })
         } else {
             None
         };

@@ -138,14 +138,13 @@ impl Engine {
         self.row_lacks(sequence, missing, text, sent);
     }
 
-    /// The life cycles that wait for an entity whose last create request has failed, with what to say of them.
-    pub(super) fn patches_without_entity(&self, entity: &Entry, reason: &str) -> Vec<(Sequence, Ending)> {
-        let text = format!("its entity {} failed: {reason}", entity.record.fqn);
-        let next = self.order.next_writer(entity).and_then(|next| self.order.get(next));
-        next.filter(|next| next.kind() == Kind::LifeCycle)
-            .map(|next| (next.sequence, self.failure(next.sequence, &text)))
-            .into_iter()
-            .collect()
+    /// A create request has failed: the life cycle behind it is tried all the same, for the entity may be there from an earlier run.
+    /// Where it is not, both failures are told together.
+    pub(super) fn tell_patch_of_failure(&mut self, entity: &Entry, reason: &Arc<str>) {
+        let next = self.order.next_writer(entity).and_then(|next| self.order.get_mut(next));
+        if let Some(next) = next.filter(|next| next.kind() == Kind::LifeCycle) {
+            next.entity_failed = Some(reason.clone());
+        }
     }
 
     /// Puts a life cycle into the create request of its entity, if that was not sent yet. The record that now carries it.
@@ -243,9 +242,24 @@ mod tests {
         life_cycle(&mut engine, "s.t0", 1, s(0));
         let sent = request(&mut engine, s(0));
         some_refused(&mut engine, &sent, &[("s.t0", 400, "no")], s(0));
+        let patch = request(&mut engine, s(0));
+        let text = r#"{"message":"table instance for s.t0 not found"}"#;
+        respond(&mut engine, patch.id, 404, text, s(0));
         let lost = outcomes(&mut engine);
         let text = "its entity s.t0 failed: the server refused it: no";
         assert_eq!(lost[1].ending, Ending::Failed(text.into()));
+    }
+
+    #[test]
+    fn a_life_cycle_behind_an_update_that_failed_is_written_where_the_entity_is_there() {
+        let mut engine = eager(4, 1);
+        submit_tables(&mut engine, 1, s(0));
+        life_cycle(&mut engine, "s.t0", 1, s(0));
+        let sent = request(&mut engine, s(0));
+        some_refused(&mut engine, &sent, &[("s.t0", 400, "no")], s(0));
+        let patch = request(&mut engine, s(0));
+        all_written(&mut engine, &patch, s(0));
+        assert_eq!(endings(&mut engine), "f1 w2");
     }
 
     #[test]

@@ -588,7 +588,7 @@ impl Engine {
                                 self.order.unpark(patch);
                             }
                         }
-                        todo.extend(self.patches_without_entity(&entry, reason));
+                        self.tell_patch_of_failure(&entry, reason);
                     }
                     Ending::Written | Ending::Warned(_) => {
                         if !self.failed.is_empty() {

@@ -81,6 +81,8 @@ pub(super) struct Entry {
     pub last_chance: bool,
     /// The last fault that a request with it met.
     pub last_fault: Option<Arc<str>>,
+    /// Why the create request before this life cycle failed.
+    pub entity_failed: Option<Arc<str>>,
     /// What it was refused for already.
     pub refused_for: Vec<Missing>,
     pub sharers: Vec<Sharer>,
@@ -307,6 +309,7 @@ impl Order {
             server_errors: 0,
             last_chance: false,
             last_fault: None,
+            entity_failed: None,
             refused_for: Vec::new(),
             sharers: Vec::new(),
             waits: Vec::new(),

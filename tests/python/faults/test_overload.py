@@ -74,8 +74,8 @@ def test_throughput_with_few_places(lake: ReferenceServer, retry_after: Any) -> 
 
     prepare(lake, rules)
     lake.set_latency({"bulk": {"request_ms": 60}})
-    # A refused level is tried again after 8 s, then after 16 and 30: where each of these costs a second, the run must be
-    # longer than from one to the next.
+    # A refused level is tried again after 8 s, then after 16 and 30: where each of these costs a second, the run must
+    # be longer than from one to the next.
     tables = 20_000 if retry_after == 1 else 6_000
     _, stats, lost = write(lake, tables, workers=8)
     assert not lost
