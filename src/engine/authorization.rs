@@ -101,7 +101,11 @@ impl Engine {
     /// A callable that does not answer counts as one without another token. Should it answer later, its token is used all the same.
     pub(super) fn expire_renewal(&mut self, now: Time) {
         let patience = self.config.delivery_timeout;
-        if self.authorization.renewal_until(patience).is_some_and(|until| until <= now) {
+        if self
+            .authorization
+            .renewal_until(patience)
+            .is_some_and(|until| until <= now)
+        {
             self.flights
                 .retain(|_, flight| !matches!(flight.work, Work::RenewToken));
             let text = format!("the token callable has not answered for {} s", patience.as_secs());

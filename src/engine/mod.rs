@@ -614,7 +614,9 @@ impl Engine {
         }
         self.counts.failed += missing;
         self.counts.pending = 0;
-        let text = format!("internal error, please report it: {missing} records have no outcome, and their names are not known");
+        let text = format!(
+            "internal error, please report it: {missing} records have no outcome, and their names are not known"
+        );
         self.outcomes.push_back(Outcome {
             sequence: self.order.last(),
             kind: Kind::Create,
