@@ -44,7 +44,9 @@ class Feed:
     both.
     """
 
-    def __init__(self, sink: Any, early: AbstractSet[int] = frozenset(), updated: AbstractSet[int] = frozenset()) -> None:
+    def __init__(
+        self, sink: Any, early: AbstractSet[int] = frozenset(), updated: AbstractSet[int] = frozenset()
+    ) -> None:
         self._sink, self._early, self._updated = sink, early, updated
 
     def run(self, life_cycles: AbstractSet[int]) -> None:
