@@ -104,7 +104,11 @@ def test_a_table_that_lost_a_foreign_key_is_completed_by_replay(
     """The letter of the first attempt holds the key, also where the second attempt, without it, was refused as well."""
     letters = tmp_path / "lost.jsonl"
     refuse = {"kind": "fail_rows", "message": "no"}
-    again = {"match": {"class": "bulk", "fqn": f"{SCHEMA}.l"}, "when": {"nth": [2]}, "do": {**refuse, "fqns": [f"{SCHEMA}.l"]}}
+    again = {
+        "match": {"class": "bulk", "fqn": f"{SCHEMA}.l"},
+        "when": {"nth": [2]},
+        "do": {**refuse, "fqns": [f"{SCHEMA}.l"]},
+    }
     lake.set_faults([{"match": {"class": "bulk", "fqn": f"{SCHEMA}.t0"}, "do": refuse}, again])
     fed = feed(feeder, lake, letters, [["tables", 0, 1], ["keyed", "k", "t0"], ["keyed", "l", "t0"]])
     assert fed.names == [f"{SCHEMA}.t0", f"{SCHEMA}.l"]

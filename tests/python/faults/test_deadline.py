@@ -43,7 +43,12 @@ class Written:
     """One sink from its first record to its end."""
 
     def __init__(
-        self, server: ReferenceServer, tables: int, *, after: tuple[int, Callable[[], object]] | None = None, **more: Any
+        self,
+        server: ReferenceServer,
+        tables: int,
+        *,
+        after: tuple[int, Callable[[], object]] | None = None,
+        **more: Any,
     ) -> None:
         from openmetadata_bulksink import BulkSink
 

@@ -94,7 +94,8 @@ from openmetadata_bulksink import BulkSink
 SCHEMA = "lake.main.public"
 size, budget = int(sys.argv[1]), int(sys.argv[2])
 def body(name, text):
-    return json.dumps({"name": name, "databaseSchema": SCHEMA, "description": text, "columns": [{"name": "c", "dataType": "INT"}]})
+    columns = [{"name": "c", "dataType": "INT"}]
+    return json.dumps({"name": name, "databaseSchema": SCHEMA, "description": text, "columns": columns})
 with BulkSink(os.environ["URL"], token=os.environ["TOKEN"], budget_bytes=budget) as sink:
     for number in range(20):
         sink.submit("tables", f"{SCHEMA}.s{number}", body(f"s{number}", "small"), parent=SCHEMA)

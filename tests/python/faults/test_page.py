@@ -27,7 +27,9 @@ NAMED = re.compile(r"`([a-z0-9]+(?:_[a-z0-9]+)+)(?:\[([a-z0-9_]+)(?:-\*)?\])?`")
 
 def test_every_test_that_the_page_names_exists() -> None:
     known = {case.fault.name for case in cases()}
-    files = [path for folder in ("tests", "src") for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".rs"}]
+    files = [
+        path for folder in ("tests", "src") for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".rs"}
+    ]
     defined = {name for path in files for name in re.findall(r"(?:def|fn) ([a-z0-9_]+)\(", path.read_text())}
     named = [found for found in NAMED.findall(PAGE.read_text()) if found[0].count("_") > 2 or found[1]]
     assert len(named) > len(FAULTS) + 60

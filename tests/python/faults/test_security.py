@@ -35,7 +35,8 @@ def faults(token: str) -> list[dict[str, Any]]:
         {"kind": "status", "status": 400, "body": {"code": 400, "message": texts[1]}},
     ]
     bulk = [
-        {"match": {"class": "bulk"}, "when": {"nth": [number]}, "do": action} for number, action in enumerate(actions, 1)
+        {"match": {"class": "bulk"}, "when": {"nth": [number]}, "do": action}
+        for number, action in enumerate(actions, 1)
     ]
     refusal = {"kind": "status", "status": 400, "body": {"code": 400, "message": texts[0]}}
     patches = {"match": {"method": "PATCH"}, "when": {"nth": [1, 3]}, "do": refusal}

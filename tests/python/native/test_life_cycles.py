@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pytest
@@ -43,10 +44,12 @@ class Feed:
     both.
     """
 
-    def __init__(self, sink: Any, early: Set[int] = frozenset(), updated: Set[int] = frozenset()) -> None:
+    def __init__(
+        self, sink: Any, early: AbstractSet[int] = frozenset(), updated: AbstractSet[int] = frozenset()
+    ) -> None:
         self._sink, self._early, self._updated = sink, early, updated
 
-    def run(self, life_cycles: Set[int]) -> None:
+    def run(self, life_cycles: AbstractSet[int]) -> None:
         started = time.monotonic()
         for number in range(TABLES):
             time.sleep(max(0.0, started + number * PACE - time.monotonic()))
