@@ -1,0 +1,132 @@
+"""Upstream's Redshift source reads whole schemas: their columns, the definitions of their views, when their tables
+were made. It keeps the answer for one schema at a time, and `threads: N` of the workflow puts N threads to N schemas:
+each takes the slot from the others, and a query for a whole schema is sent for nearly every table.
+
+Here each thread has a slot, those that are at the same schema share it, and the first one asks. With one thread it is
+upstream's slot. A schema that no thread is at is forgotten, as upstream does: memory grows with the number of
+threads, not with the number of schemas.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Hashable
+from functools import wraps
+from typing import Any
+
+from openmetadata_bulksink.accelerators import StepsAside, Undo, fingerprint, loaded, put
+
+SOURCE = "metadata.ingestion.source.database.redshift.metadata"
+_DIALECT = "sqlalchemy_redshift.dialect"
+_LIFE_CYCLE = "metadata.ingestion.source.database.life_cycle_query_mixin"
+
+#: `_get_schema_column_info`, as text: 1.11; 1.13; 2.0. 1.12 keeps all schemas of a thread by itself.
+_KNOWN_COLUMNS = frozenset({"290407693cb401a7", "3fd3ac37f35baa0a", "60424210cf9028fd"})
+#: `_get_all_relation_info`, as text: 1.11; 1.13; 2.0.
+_KNOWN_RELATIONS = frozenset({"9d0540c8c1fc902d", "2bd4bb85bcc64605", "766fe3cd8ccec832"})
+#: `_get_schema_column_info` and `_get_all_relation_info` of 1.12.
+_ONE_FOR_EACH_SCHEMA = frozenset({"cf0349835daf1a11"})
+#: `life_cycle_query_dict`, as text: 1.11 and 1.12; 1.13; 2.0.
+_KNOWN_LIFE_CYCLE = frozenset({"68fa2f68c06d55f1", "76bc323acd55c6d1", "3046ae9f04423081"})
+
+
+class _Slot:
+    """The answer for one schema, once the first thread has it."""
+
+    def __init__(self) -> None:
+        self.asking = threading.Lock()
+        self.answer: tuple[Any] | None = None
+
+
+class _Slots:
+    """The slots of one source."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slots: dict[Hashable, _Slot] = {}
+        self._at: dict[int, Hashable] = {}
+
+    def get(self, key: Hashable, ask: Callable[[], Any]) -> Any:
+        """The answer for a schema; what `ask` raises is raised, and asked for again the next time."""
+        slot = self._slots.get(key)
+        if slot is None or self._at.get(threading.get_ident()) != key:
+            slot = self._move_to(key)
+        if slot.answer is None:
+            with slot.asking:
+                if slot.answer is None:
+                    slot.answer = (ask(),)
+        return slot.answer[0]
+
+    def _move_to(self, key: Hashable) -> _Slot:
+        """This thread goes to another schema; forgets those that no thread is left at."""
+        alive = {thread.ident for thread in threading.enumerate()}
+        with self._lock:
+            self._at[threading.get_ident()] = key
+            for thread in [thread for thread in self._at if thread not in alive]:
+                del self._at[thread]
+            wanted = set(self._at.values())
+            for left in [schema for schema in self._slots if schema not in wanted]:
+                del self._slots[left]
+            return self._slots.setdefault(key, _Slot())
+
+
+class _SlotsOfEach:
+    """The slots of each source or dialect, for as long as that lives."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slots: weakref.WeakKeyDictionary[Any, _Slots] = weakref.WeakKeyDictionary()
+
+    def of(self, owner: Any) -> _Slots:
+        slots = self._slots.get(owner)
+        if slots is None:
+            with self._lock:
+                slots = self._slots.setdefault(owner, _Slots())
+        return slots
+
+
+def install() -> Undo:
+    """Put the slots in. Raises StepsAside."""
+    loaded(SOURCE)
+    dialect, mixin = loaded(_DIALECT), loaded(_LIFE_CYCLE).LifeCycleQueryMixin
+    asks_for_life_cycles = getattr(vars(mixin).get("life_cycle_query_dict"), "__wrapped__", None)
+    asks_for_columns = vars(dialect.RedshiftDialectMixin).get("_get_schema_column_info")
+    asks_for_relations = vars(dialect.RedshiftDialect).get("_get_all_relation_info")
+    if (
+        asks_for_life_cycles is None
+        or asks_for_columns is None
+        or asks_for_relations is None
+        or fingerprint(asks_for_life_cycles) not in _KNOWN_LIFE_CYCLE
+    ):
+        raise StepsAside("upstream's reading of whole schemas has changed")
+    dialects_too = fingerprint(asks_for_columns, asks_for_relations) not in _ONE_FOR_EACH_SCHEMA
+    if dialects_too and not (
+        fingerprint(asks_for_columns) in _KNOWN_COLUMNS and fingerprint(asks_for_relations) in _KNOWN_RELATIONS
+    ):
+        raise StepsAside("upstream's reading of whole schemas has changed")
+
+    life_cycles, columns, relations = _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach()
+
+    @wraps(asks_for_life_cycles)
+    def life_cycle_query_dict(self: Any, query: str) -> Any:
+        return life_cycles.of(self).get(query, lambda: asks_for_life_cycles(self, query))
+
+    @wraps(asks_for_columns)
+    def schema_column_info(self: Any, connection: Any, schema: Any = None, **kw: Any) -> Any:
+        return columns.of(self).get(schema, lambda: asks_for_columns(self, connection, schema, **kw))
+
+    @wraps(asks_for_relations)
+    def all_relation_info(self: Any, connection: Any, **kw: Any) -> Any:
+        return relations.of(self).get(kw.get("schema"), lambda: asks_for_relations(self, connection, **kw))
+
+    undo = [put(mixin, "life_cycle_query_dict", life_cycle_query_dict)]
+    if dialects_too:
+        undo.append(put(dialect.RedshiftDialectMixin, "_get_schema_column_info", schema_column_info))
+        undo.append(put(dialect.RedshiftDialect, "_get_all_relation_info", all_relation_info))
+
+    def take_out() -> None:
+        for each in undo:
+            each()
+
+    return take_out
