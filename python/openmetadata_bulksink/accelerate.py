@@ -38,7 +38,6 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "version_numbers": version_numbers.install,
     "type_names": type_names.install,
     "proxies": proxies.install,
-    # Before the next one: that one checks the text of the function that this one replaces.
     "column_names": column_names.install,
     "quoted_names": quoted_names.install,
     "source_hash": source_hash.install,

@@ -4,6 +4,7 @@ A name without a quote, a dot and a line feed is its own answer.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 from openmetadata_bulksink.accelerators import Undo, known, loaded, put
@@ -20,6 +21,7 @@ def install() -> Undo:
     known(_KNOWN, "upstream's quoting of names", fqn, "quote_name")
     original = fqn.quote_name
 
+    @wraps(original)  # `column_names` looks at its text
     def quote_name(name: Any) -> Any:
         if name.__class__ is str and '"' not in name and "." not in name and "\n" not in name:
             return name
