@@ -21,6 +21,8 @@ RUNS = {
     "report": ("benchmarks.report", False),
     "overlap": ("benchmarks.overlap", True),
     "redshift": ("benchmarks.redshift", True),
+    "redshift-threads": ("benchmarks.redshift_threads", True),
+    "accelerators": ("benchmarks.accelerators", True),
     "main-thread": ("benchmarks.cost.main_thread", False),
     "instructions": ("benchmarks.cost.instructions", False),
     "scale": ("benchmarks.cost.scale", False),
