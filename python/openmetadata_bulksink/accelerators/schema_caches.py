@@ -5,6 +5,9 @@ each takes the slot from the others, and a query for a whole schema is sent for 
 Here each thread has a slot, those that are at the same schema share it, and the first one asks. With one thread it is
 upstream's slot. A schema that no thread is at is forgotten, as upstream does: memory grows with the number of
 threads, not with the number of schemas.
+
+The comments of all tables are read once for a run. Upstream's threads take the empty table of comments of the first
+one for a full one while its query is on the way, and write tables without their descriptions; here they wait.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from openmetadata_bulksink.accelerators import StepsAside, Undo, fingerprint, lo
 SOURCE = "metadata.ingestion.source.database.redshift.metadata"
 _DIALECT = "sqlalchemy_redshift.dialect"
 _LIFE_CYCLE = "metadata.ingestion.source.database.life_cycle_query_mixin"
+_COMMENTS = "metadata.utils.sqlalchemy_utils"
 
 #: `_get_schema_column_info`, as text: 1.11; 1.13; 2.0. 1.12 keeps all schemas of a thread by itself.
 _KNOWN_COLUMNS = frozenset({"290407693cb401a7", "3fd3ac37f35baa0a", "60424210cf9028fd"})
@@ -29,6 +33,11 @@ _KNOWN_RELATIONS = frozenset({"9d0540c8c1fc902d", "2bd4bb85bcc64605", "766fe3cd8
 _ONE_FOR_EACH_SCHEMA = frozenset({"cf0349835daf1a11"})
 #: `life_cycle_query_dict`, as text: 1.11 and 1.12; 1.13; 2.0.
 _KNOWN_LIFE_CYCLE = frozenset({"68fa2f68c06d55f1", "76bc323acd55c6d1", "3046ae9f04423081"})
+
+#: `get_table_comment` and `get_table_comment_wrapper`, as text: 1.11 and 1.12; 1.13; 2.0.
+_KNOWN_COMMENTS = frozenset({"0c6bc4819727b3eb", "efd25ac6fe17ab5e", "6a38389044974f4d"})
+
+_CHANGED = "upstream's reading of whole schemas has changed"
 
 
 class _Slot:
@@ -90,38 +99,46 @@ def install() -> Undo:
     """Put the slots in. Raises StepsAside."""
     loaded(SOURCE)
     dialect, mixin = loaded(_DIALECT), loaded(_LIFE_CYCLE).LifeCycleQueryMixin
-    asks_for_life_cycles = getattr(vars(mixin).get("life_cycle_query_dict"), "__wrapped__", None)
-    asks_for_columns = vars(dialect.RedshiftDialectMixin).get("_get_schema_column_info")
-    asks_for_relations = vars(dialect.RedshiftDialect).get("_get_all_relation_info")
-    if (
-        asks_for_life_cycles is None
-        or asks_for_columns is None
-        or asks_for_relations is None
-        or fingerprint(asks_for_life_cycles) not in _KNOWN_LIFE_CYCLE
-    ):
-        raise StepsAside("upstream's reading of whole schemas has changed")
-    dialects_too = fingerprint(asks_for_columns, asks_for_relations) not in _ONE_FOR_EACH_SCHEMA
-    if dialects_too and not (
-        fingerprint(asks_for_columns) in _KNOWN_COLUMNS and fingerprint(asks_for_relations) in _KNOWN_RELATIONS
-    ):
-        raise StepsAside("upstream's reading of whole schemas has changed")
+    with_lru_cache = vars(mixin).get("life_cycle_query_dict")
+    ask_life_cycles = getattr(with_lru_cache, "__wrapped__", None)
+    ask_columns = vars(dialect.RedshiftDialectMixin).get("_get_schema_column_info")
+    ask_relations = vars(dialect.RedshiftDialect).get("_get_all_relation_info")
+    ask_comment = vars(dialect.RedshiftDialect).get("get_table_comment")
+    _check(_KNOWN_LIFE_CYCLE, ask_life_cycles)
+    _check(_KNOWN_COMMENTS, ask_comment, getattr(loaded(_COMMENTS), "get_table_comment_wrapper", None))
+    one_for_each = None not in (ask_columns, ask_relations) and (
+        fingerprint(ask_columns, ask_relations) in _ONE_FOR_EACH_SCHEMA
+    )
+    if not one_for_each:
+        _check(_KNOWN_COLUMNS, ask_columns)
+        _check(_KNOWN_RELATIONS, ask_relations)
 
-    life_cycles, columns, relations = _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach()
+    life_cycles, columns, relations, comments = _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach()
 
-    @wraps(asks_for_life_cycles)
+    @wraps(ask_life_cycles)
     def life_cycle_query_dict(self: Any, query: str) -> Any:
-        return life_cycles.of(self).get(query, lambda: asks_for_life_cycles(self, query))
+        return life_cycles.of(self).get(query, lambda: ask_life_cycles(self, query))
 
-    @wraps(asks_for_columns)
+    @wraps(ask_columns)
     def schema_column_info(self: Any, connection: Any, schema: Any = None, **kw: Any) -> Any:
-        return columns.of(self).get(schema, lambda: asks_for_columns(self, connection, schema, **kw))
+        return columns.of(self).get(schema, lambda: ask_columns(self, connection, schema, **kw))
 
-    @wraps(asks_for_relations)
+    @wraps(ask_relations)
     def all_relation_info(self: Any, connection: Any, **kw: Any) -> Any:
-        return relations.of(self).get(kw.get("schema"), lambda: asks_for_relations(self, connection, **kw))
+        return relations.of(self).get(kw.get("schema"), lambda: ask_relations(self, connection, **kw))
 
-    undo = [put(mixin, "life_cycle_query_dict", life_cycle_query_dict)]
-    if dialects_too:
+    @wraps(ask_comment)
+    def table_comment(self: Any, connection: Any, *args: Any, **kw: Any) -> Any:
+        database = connection.engine.url.database
+        # The first one reads them all; then each one looks up its own.
+        comments.of(self).get(database, lambda: ask_comment(self, connection, *args, **kw))
+        return ask_comment(self, connection, *args, **kw)
+
+    undo = [
+        put(mixin, "life_cycle_query_dict", life_cycle_query_dict),
+        put(dialect.RedshiftDialect, "get_table_comment", table_comment),
+    ]
+    if not one_for_each:
         undo.append(put(dialect.RedshiftDialectMixin, "_get_schema_column_info", schema_column_info))
         undo.append(put(dialect.RedshiftDialect, "_get_all_relation_info", all_relation_info))
 
@@ -130,3 +147,8 @@ def install() -> Undo:
             each()
 
     return take_out
+
+
+def _check(versions: frozenset[str], *functions: Any) -> None:
+    if None in functions or fingerprint(*functions) not in versions:
+        raise StepsAside(_CHANGED)

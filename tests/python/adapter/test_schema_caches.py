@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from openmetadata_bulksink.accelerators import schema_caches
 
 pytestmark = pytest.mark.upstream
 
-SCHEMAS = ["a", "b", "c", None]
+SCHEMAS = ["a", "b", "p", None]
 
 
 class _Database:
@@ -28,8 +29,10 @@ class _Database:
         self.asked: list[str] = []
         self.failing = failing
         self._lock = threading.Lock()
-        # What sqlalchemy-redshift reads of a connection to quote a name.
+        # What sqlalchemy-redshift reads of a connection to quote a name, and upstream to know the database.
         self.dialect = SimpleNamespace(identifier_preparer=SimpleNamespace(quote=str))
+        self.engine = SimpleNamespace(url=SimpleNamespace(database="dev"))
+        self.delay = 0.0
 
     def execute(self, statement: Any) -> Any:
         """One row, of a table whose name tells the query."""
@@ -39,8 +42,12 @@ class _Database:
             if self.failing:
                 self.failing -= 1
                 raise ConnectionError("the warehouse is away")
-        rows = [SimpleNamespace(table_name=f"t{len(text)}", relname=f"t{len(text)}", schema="p")]
-        return _Rows(rows)
+        time.sleep(self.delay)
+        name = f"t{len(text)}"
+        comments = {"table_name": "t", "schema": "p", "table_comment": "of t"}
+        if "pg_description" in text:
+            return _Rows([SimpleNamespace(**comments, _mapping=comments)])
+        return _Rows([SimpleNamespace(table_name=name, relname=name, schema="p")])
 
 
 class _Rows(list):  # type: ignore[type-arg]
@@ -89,6 +96,8 @@ class _Reader:
             return sorted(map(str, self.dialect._get_schema_column_info(self._database, schema)))
         if kind == "relations":
             return sorted(map(str, self.dialect._get_all_relation_info(self._database, schema=schema)))
+        if kind == "comments":
+            return self.dialect.get_table_comment(self._database, "t", schema)["text"]
         return sorted(self.source.life_cycle_query_dict(query=f"SELECT 1 WHERE s = '{schema}'"))
 
 
@@ -100,7 +109,7 @@ def _upstream_is_imported() -> None:
 @pytest.fixture
 def kinds(upstream_version: str) -> list[str]:
     """1.12 keeps columns and definitions of all schemas of a thread, where its inspector has a cache."""
-    return ["life cycles"] if upstream_version.startswith("1.12") else ["columns", "relations", "life cycles"]
+    return ["life cycles"] if upstream_version.startswith("1.12") else ["life cycles", "columns", "relations"]
 
 
 @pytest.fixture
@@ -111,10 +120,12 @@ def slots() -> Iterator[None]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(visits=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(SCHEMAS)), max_size=30), failing=st.integers(0, 3))
+@given(visits=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(SCHEMAS)), max_size=30), failing=st.integers(0, 3))
 def test_with_one_thread_the_queries_are_upstreams(
     kinds: list[str], visits: list[tuple[int, str | None]], failing: int
 ) -> None:
+    kinds = [*kinds, "comments"]
+
     def walked() -> tuple[list[Any], list[str]]:
         database = _Database(failing=failing)
         reader = _Reader(database)
@@ -167,6 +178,32 @@ def test_threads_at_one_schema_ask_once(kinds: list[str], slots: None) -> None: 
         database = _Database()
         threads_at_schemas(_Reader(database), kind, ["a", "a", "b", "a"])
         assert len(database.asked) == 2, kind
+
+
+def comments_of_first_tables() -> list[Any]:
+    """Four threads ask for a comment at the same time, while the query takes a while."""
+    database = _Database()
+    database.delay = 0.1
+    reader = _Reader(database)
+    together = threading.Barrier(4)
+
+    def first_table(_: int) -> Any:
+        together.wait(10)
+        return reader.ask("comments", "p")
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(first_table, range(4)))
+    assert any("pg_description" in text for text in database.asked)
+    return found
+
+
+def test_no_thread_takes_an_empty_table_of_comments_for_a_full_one(slots: None) -> None:  # noqa: ARG001
+    assert comments_of_first_tables() == ["of t"] * 4
+
+
+def test_upstream_s_threads_lose_comments() -> None:
+    """Without this the test above would prove nothing."""
+    assert None in comments_of_first_tables()
 
 
 def test_a_schema_that_all_have_left_is_forgotten() -> None:
