@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingestions import Catalogue, PostgresCatalogue, RedshiftCatalogue
-from tests.ingest import Postgres, ReferenceServer, Run, Session, ingest
-from tests.redshift import Warehouse
+from tests.ingest import Postgres, ReferenceServer, Run, Session, compare, describe, ingest, workflow
+from tests.redshift import Shape, Warehouse
 
 pytestmark = [pytest.mark.upstream, pytest.mark.postgres, pytest.mark.redshift, pytest.mark.wheel]
 
@@ -96,6 +96,31 @@ def test_redshift(
     half = len(statements) // 2
     assert half > 30
     assert statements[:half] == statements[half:]
+
+
+def test_threads_write_the_same_catalogue(
+    postgres_programs: Path, redshift_sink: Session, another: Path | None, server: ReferenceServer
+) -> None:
+    """Each schema is read once, and no thread takes keys and descriptions from the tables of another."""
+    shape = Shape(schemas=4, tables=12, columns=4)
+    states = []
+    with Warehouse(postgres_programs, shape) as warehouse:
+        for threads, process in ((1, redshift_sink), (4, another or redshift_sink)):
+            server.reset()
+            warehouse.proxy.statements.clear()
+            warehouse.proxy.delay = 0.05 if threads > 1 else 0.0
+            source = warehouse.source(service="threads", options={"threads": threads})
+            config = workflow(source=source, server_url=server.url, token=server.token)
+            run = process.run(config) if isinstance(process, Session) else ingest(process, config)
+            run.require_success()
+            states.append(server.state())
+            texts = [statement.text for statement in warehouse.proxy.statements]
+            for of_schema in ("pg_get_late_binding_view_cols", "create_time"):
+                assert sum(of_schema in text for text in texts) == shape.schemas, of_schema
+    described = [table for table in states[1]["tables"].values() if table.get("description")]
+    assert len(described) == shape.schemas * shape.tables
+    differences = compare(*states)
+    assert not differences, describe(differences)
 
 
 def test_postgresql(postgres: Postgres, sink: Session, another: Path | None, logging_server: ReferenceServer) -> None:

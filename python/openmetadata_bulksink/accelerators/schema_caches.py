@@ -6,8 +6,12 @@ Here each thread has a slot, those that are at the same schema share it, and the
 upstream's slot. A schema that no thread is at is forgotten, as upstream does: memory grows with the number of
 threads, not with the number of schemas.
 
-The comments of all tables are read once for a run. Upstream's threads take the empty table of comments of the first
-one for a full one while its query is on the way, and write tables without their descriptions; here they wait.
+Two more things that threads share would make it a bad bargain, because tables come out wrong, not late:
+
+- The keys of a schema's tables stand in one attribute of the source, which each thread replaces by those of its own
+  schema: tables of the others lose their keys. Here each thread has its own.
+- The comments of all tables are read once for a run. Threads take the empty dictionary of the first one for a full
+  one while its query is on the way, and their tables lose their descriptions; here they wait.
 """
 
 from __future__ import annotations
@@ -36,6 +40,12 @@ _KNOWN_LIFE_CYCLE = frozenset({"68fa2f68c06d55f1", "76bc323acd55c6d1", "3046ae9f
 
 #: `get_table_comment` and `get_table_comment_wrapper`, as text: 1.11 and 1.12; 1.13; 2.0.
 _KNOWN_COMMENTS = frozenset({"0c6bc4819727b3eb", "efd25ac6fe17ab5e", "6a38389044974f4d"})
+#: `_set_constraint_details` and `_get_columns_with_constraints`, as text: 1.11; 1.12 and 1.13; 2.0.
+_KNOWN_KEYS = frozenset({"78dcb10bdc6cfa34", "f0a7f57e06703e3b", "5563e9a0fac0469c"})
+#: `get_partition_details` of 1.11, which reads a schema's partitions into one attribute, too.
+_PARTITIONS_OF_A_SCHEMA = frozenset({"5c648bcaaa1eabea"})
+
+_READS_KEYS = ("_set_constraint_details", "_get_columns_with_constraints")
 
 _CHANGED = "upstream's reading of whole schemas has changed"
 
@@ -95,9 +105,50 @@ class _SlotsOfEach:
         return slots
 
 
+class _OfEachThread:
+    """An attribute that holds a dictionary of each thread's own, for as long as the thread lives."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._values: weakref.WeakKeyDictionary[Any, threading.local] = weakref.WeakKeyDictionary()
+
+    def put(self, cls: Any) -> Undo:
+        """Make it an attribute of a class that has it in its objects only."""
+        setattr(cls, self._name, self)
+
+        def undo() -> None:
+            if vars(cls).get(self._name) is self:
+                delattr(cls, self._name)
+
+        return undo
+
+    def __get__(self, source: Any, _: Any = None) -> Any:
+        if source is None:
+            return self
+        own = self._own(source)
+        if not hasattr(own, "value"):
+            try:
+                own.value = dict(source.__dict__[self._name])
+            except KeyError:
+                raise AttributeError(self._name) from None
+        return own.value
+
+    def __set__(self, source: Any, value: Any) -> None:
+        self._own(source).value = value
+        source.__dict__[self._name] = value
+
+    def _own(self, source: Any) -> threading.local:
+        own = self._values.get(source)
+        if own is None:
+            with self._lock:
+                own = self._values.setdefault(source, threading.local())
+        return own
+
+
 def install() -> Undo:
     """Put the slots in. Raises StepsAside."""
-    loaded(SOURCE)
+    source = getattr(loaded(SOURCE), "RedshiftSource", None)
     dialect, mixin = loaded(_DIALECT), loaded(_LIFE_CYCLE).LifeCycleQueryMixin
     with_lru_cache = vars(mixin).get("life_cycle_query_dict")
     ask_life_cycles = getattr(with_lru_cache, "__wrapped__", None)
@@ -106,6 +157,7 @@ def install() -> Undo:
     ask_comment = vars(dialect.RedshiftDialect).get("get_table_comment")
     _check(_KNOWN_LIFE_CYCLE, ask_life_cycles)
     _check(_KNOWN_COMMENTS, ask_comment, getattr(loaded(_COMMENTS), "get_table_comment_wrapper", None))
+    _check(_KNOWN_KEYS, *(getattr(source, name, None) for name in _READS_KEYS))
     one_for_each = None not in (ask_columns, ask_relations) and (
         fingerprint(ask_columns, ask_relations) in _ONE_FOR_EACH_SCHEMA
     )
@@ -135,12 +187,17 @@ def install() -> Undo:
         return ask_comment(self, connection, *args, **kw)
 
     undo = [
+        _OfEachThread("constraint_details").put(source),
         put(mixin, "life_cycle_query_dict", life_cycle_query_dict),
         put(dialect.RedshiftDialect, "get_table_comment", table_comment),
     ]
     if not one_for_each:
         undo.append(put(dialect.RedshiftDialectMixin, "_get_schema_column_info", schema_column_info))
         undo.append(put(dialect.RedshiftDialect, "_get_all_relation_info", all_relation_info))
+
+    read_partitions = getattr(source, "get_partition_details", None)
+    if read_partitions is not None and fingerprint(read_partitions) in _PARTITIONS_OF_A_SCHEMA:
+        undo.append(_OfEachThread("partition_details").put(source))
 
     def take_out() -> None:
         for each in undo:

@@ -206,6 +206,53 @@ def test_upstream_s_threads_lose_comments() -> None:
     assert None in comments_of_first_tables()
 
 
+def bare_source() -> Any:
+    """Upstream's source without a connection."""
+    from metadata.ingestion.source.database.redshift.metadata import RedshiftSource
+
+    source = RedshiftSource.__new__(RedshiftSource)
+    source.constraint_details = {"first": 1}
+    return source
+
+
+def test_each_thread_has_the_keys_of_its_schema() -> None:
+    """As upstream's threads do: each replaces the attribute, fills it, and reads it later."""
+    source = bare_source()
+    undo = schema_caches.install()
+    try:
+        assert source.constraint_details == {"first": 1}
+        together = threading.Barrier(4)
+
+        def schema(name: str) -> list[Any]:
+            found = []
+            for number in range(20):
+                source.constraint_details = {}
+                together.wait(10)
+                source.constraint_details.setdefault(name, number)
+                together.wait(10)
+                found.append(source.constraint_details)
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            for name, seen in zip("abcd", pool.map(schema, "abcd"), strict=True):
+                assert seen == [{name: number} for number in range(20)]
+        assert source.constraint_details == {"first": 1}
+        other = bare_source()
+        other.constraint_details = {"other": 2}
+        assert source.constraint_details == {"first": 1}
+        source.constraint_details = {"last": 3}
+    finally:
+        undo()
+    assert source.constraint_details == {"last": 3}
+    assert "constraint_details" not in vars(type(source))
+
+
+def test_a_source_without_the_attribute(slots: None) -> None:  # noqa: ARG001
+    from metadata.ingestion.source.database.redshift.metadata import RedshiftSource
+
+    assert not hasattr(RedshiftSource.__new__(RedshiftSource), "constraint_details")
+
+
 def test_a_schema_that_all_have_left_is_forgotten() -> None:
     slots = schema_caches._Slots()
 
