@@ -121,7 +121,9 @@ def _table(runs: Runs, tables: int) -> Table:
         cells = []
         for name in ("source_s", "source_cpu_s"):
             one = of(found, name)
-            cells.append(f"{1000 * one.median / tables:.2f} ({1000 * one.least / tables:.2f}-{1000 * one.most / tables:.2f})")
+            cells.append(
+                f"{1000 * one.median / tables:.2f} ({1000 * one.least / tables:.2f}-{1000 * one.most / tables:.2f})"
+            )
         saved = 1 - of(found, "source_cpu_s").median / without
         table.add_row(key, *cells, "" if key == NONE else f"{saved:.1%}")
     return table

@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     console.print(_table(runs, sent))
     lost = compare(runs["1"][-1].state, runs["4-without"][-1].state)
-    console.print(f"4 threads, schema_caches off: {len(lost)} differences to the catalogue of 1 thread", highlight=False)
+    console.print(
+        f"4 threads, schema_caches off: {len(lost)} differences to the catalogue of 1 thread", highlight=False
+    )
     bounds = _bounds(runs, sent)
     chosen.output.mkdir(parents=True, exist_ok=True)
     written: dict[str, Any] = {"shape": vars(shape), "delay_s": chosen.delay, "machine": facts}

@@ -1,5 +1,5 @@
-"""The accelerators (DESIGN 6): upstream's constants, computed once instead of again and again on the thread that all
-wait for.
+"""The accelerators (docs/accelerators.md): upstream's constants, computed once instead of again and again on the thread
+that all wait for.
 
 An accelerator stands in for upstream code that it recognises by a hash of its source text, and steps aside from
 anything else. Each is a module under `accelerators/`; this file is the table of them, and installs and removes them

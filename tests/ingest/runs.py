@@ -49,8 +49,8 @@ class Step:
 class Run:
     """One ingestion that has ended.
 
-    loop_s: the time inside the source loop, `sink.run` included. loop_cpu_s, sink_cpu_s: what the loop's thread computed
-    in it, and in the sink. close_s: the time in the steps' `close`. workflow_s: `execute`, from the first record to the
+    loop_s: the time inside the source loop, `sink.run` included. loop_cpu_s, sink_cpu_s: what its thread computed in
+    it, and in the sink. close_s: the time in the steps' `close`. workflow_s: `execute`, from the first record to the
     printed summary. command_s: the command line without the import. process_s: from the start of the process to its
     end; None in a session.
     """

@@ -88,9 +88,7 @@ def test_redshift(
         catalogue = RedshiftCatalogue(warehouse)
         warehouse.execute('CREATE TABLE mart_000."odd>name" (id bigint, "a::b" date, "tab\there" int)')
         started = len(warehouse.proxy.statements)
-        accelerated = assert_same_requests(
-            catalogue, redshift_sink, another or redshift_sink, logging_server, WITHOUT
-        )
+        accelerated = assert_same_requests(catalogue, redshift_sink, another or redshift_sink, logging_server, WITHOUT)
         statements = [fingerprint_of(one.text) for one in warehouse.proxy.statements[started:]]
     assert accelerators_of(accelerated) == FOR_ALL_SOURCES | FOR_REDSHIFT
     half = len(statements) // 2

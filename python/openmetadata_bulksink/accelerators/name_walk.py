@@ -63,14 +63,12 @@ class _Walk:
     """Stands in for upstream's `transform_entity_names`."""
 
     def __init__(self, validation: Any) -> None:
-        from pydantic import BaseModel
-
         self._original = validation.transform_entity_names
         self._is_service = validation.is_service_level_create_model
         self._table = validation.TRANSFORMABLE_ENTITIES
         self._encode = validation.TransformDirection.ENCODE
         self._decode = validation.TransformDirection.DECODE
-        self._base = BaseModel
+        self._base = loaded("pydantic").BaseModel
         self._shapes: dict[type, _Shape] = {}
 
     def transform_entity_names(self, entity: Any, model: Any) -> Any:
@@ -163,19 +161,27 @@ class _Walk:
         shape = self._shapes[cls] = self._find_shape(cls)
         return shape
 
-    def _find_shape(self, cls: type) -> _Shape:
+    def _find_shape(self, cls: Any) -> _Shape:
         base: Any = self._base
         fields = getattr(cls, "__pydantic_fields__", None)
         if not issubclass(cls, base) or fields is None:
             return _UNKNOWN
         config = cls.model_config
-        own_rules = any(config.get(rule) for rule in ("frozen", "validate_assignment")) or config.get("extra") == "allow"
+        own_rules = (
+            any(config.get(rule) for rule in ("frozen", "validate_assignment")) or config.get("extra") == "allow"
+        )
         own_truth = hasattr(cls, "__bool__") or hasattr(cls, "__len__")
         own_access = any(
             getattr(cls, name) is not getattr(base, name) for name in ("__getattr__", "__setattr__", "__getattribute__")
         )
         hidden = any(name in vars(parent) for parent in cls.__mro__ for name in _ASKED_FOR)
-        if own_rules or own_truth or own_access or hidden or any(fields[name].frozen for name in _ASKED_FOR & set(fields)):
+        if (
+            own_rules
+            or own_truth
+            or own_access
+            or hidden
+            or any(fields[name].frozen for name in _ASKED_FOR & set(fields))
+        ):
             return _UNKNOWN
         has = _ASKED_FOR & set(fields)
         if "root" in has and len(has) > 1:

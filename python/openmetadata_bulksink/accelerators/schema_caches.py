@@ -78,7 +78,7 @@ class _Slots:
         return slot.answer[0]
 
     def _move_to(self, key: Hashable) -> _Slot:
-        """This thread goes to another schema; forgets those that no thread is left at."""
+        """Take this thread to another schema; forget those that no thread is left at."""
         alive = {thread.ident for thread in threading.enumerate()}
         with self._lock:
             self._at[threading.get_ident()] = key
@@ -151,7 +151,7 @@ def install() -> Undo:
     source = getattr(loaded(SOURCE), "RedshiftSource", None)
     dialect, mixin = loaded(_DIALECT), loaded(_LIFE_CYCLE).LifeCycleQueryMixin
     with_lru_cache = vars(mixin).get("life_cycle_query_dict")
-    ask_life_cycles = getattr(with_lru_cache, "__wrapped__", None)
+    ask_life_cycles: Any = getattr(with_lru_cache, "__wrapped__", None)
     ask_columns = vars(dialect.RedshiftDialectMixin).get("_get_schema_column_info")
     ask_relations = vars(dialect.RedshiftDialect).get("_get_all_relation_info")
     ask_comment = vars(dialect.RedshiftDialect).get("get_table_comment")

@@ -80,11 +80,11 @@ def test_the_table_is_filled_once(monkeypatch: pytest.MonkeyPatch) -> None:
             assert validation.get_entity_config(model) == table.get(model)
         assert len(filled) == len(table) + 2
         monkeypatch.undo()
-        assert {**validation.TRANSFORMABLE_ENTITIES} == table
+        assert table == {**validation.TRANSFORMABLE_ENTITIES}
         validation.TRANSFORMABLE_ENTITIES.clear()
         assert validation.get_entity_config(next(iter(table))) == next(iter(table.values()))
     assert validation._initialize_transformable_entities is fill
-    assert {**validation.TRANSFORMABLE_ENTITIES} == table
+    assert table == {**validation.TRANSFORMABLE_ENTITIES}
 
 
 # --- the name walk ---
@@ -242,7 +242,9 @@ def test_the_walk_of_each_class_with_each_special_name(walk: _Upstream) -> None:
             one = model.model_construct(**given_values)
             other = copy.deepcopy(one)
             walk.asked = 0
-            assert outcome(walk.ours, entity=other, model=model)[0] == outcome(walk.original, entity=one, model=model)[0]
+            assert (
+                outcome(walk.ours, entity=other, model=model)[0] == outcome(walk.original, entity=one, model=model)[0]
+            )
             assert picture(other) == picture(one), (model, text)
             shortcuts += not walk.asked
     assert shortcuts > 5 * len(models())
@@ -265,7 +267,9 @@ def test_validated_models_end_equal(table: str, columns: list[str], constraint: 
         for make in (
             lambda: CreateTableRequest(**copy.deepcopy(body), databaseSchema="s.d.p"),
             lambda: CreateTableRequest(
-                name=table, columns=[Column(name=ColumnName(name), dataType="INT") for name in columns], databaseSchema="s"
+                name=table,
+                columns=[Column(name=ColumnName(name), dataType="INT") for name in columns],
+                databaseSchema="s",
             ),
             lambda: Table(**copy.deepcopy(body), id="0d8a1f0e-6c2b-4d55-9f0b-0a1b2c3d4e5f"),
         ):
@@ -339,7 +343,12 @@ def test_column_information_is_the_same(redshift: Any, kind: str, encode: str | 
     def described() -> Any:
         more = {"identity": None} if identity else {}
         found = redshift.dialect._get_column_info(
-            **{"name": "c", "format_type": kind, "default": None, "notnull": True, "domains": {}, "enums": []},
+            name="c",
+            format_type=kind,
+            default=None,
+            notnull=True,
+            domains={},
+            enums=[],
             **{"schema": "p", "encode": encode, "comment": None, **more},
         )
         return {**found, "type": repr(found["type"])}
@@ -383,16 +392,16 @@ def types(draw: st.DrawFn) -> Any:
         lambda: sa.Numeric(draw(st.none() | st.integers(1, 30)), draw(st.none() | st.integers(0, 9))),
         lambda: sa.DateTime(timezone=draw(st.booleans())),
         lambda: sa.Enum("a", "b", name=draw(st.none() | plain_names)),
-        lambda: sa.Boolean(),
-        lambda: sa.JSON(),
+        sa.Boolean,
+        sa.JSON,
         lambda: sa.LargeBinary(draw_length),
         lambda: postgresql.ARRAY(sa.Integer, dimensions=draw(st.none() | st.integers(1, 3))),
-        lambda: postgresql.UUID(),
+        postgresql.UUID,
         lambda: postgresql.INTERVAL(precision=3),
         lambda: mysql.VARCHAR(20, collation="utf8"),
-        lambda: create_sqlalchemy_type("GEOGRAPHY")(),
-        lambda: sa.types.NullType(),
-        lambda: Decorated(),
+        create_sqlalchemy_type("GEOGRAPHY"),
+        sa.types.NullType,
+        Decorated,
         lambda: sa.String(20).with_variant(sa.Text(), "sqlite"),
     ]
     return draw(st.sampled_from(simple))()

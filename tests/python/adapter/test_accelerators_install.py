@@ -102,7 +102,7 @@ def test_it_steps_aside_from_another_upstream(
         with monkeypatch.context() as patch:
             patch.setattr(accelerator, table, frozenset({"0123456789abcdef"}))
             patch.setattr(accelerator, "_ONE_FOR_EACH_SCHEMA", frozenset(), raising=False)
-            with pytest.raises(StepsAside, match="has changed|in which requests looks"):
+            with pytest.raises(StepsAside, match=r"changed"):
                 accelerator.install()
     assert vars(owner)[name] is before
 
@@ -161,7 +161,7 @@ def test_a_function_for_columns_that_was_not_read(monkeypatch: pytest.MonkeyPatc
 
 
 def test_proxies_of_the_system_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """macOS and Windows have another `getproxies`."""
+    """The system, on macOS and Windows, has another `getproxies`."""
     utils = importlib.import_module(proxies.MODULE)
     monkeypatch.setattr(utils, "getproxies", dict)
     with pytest.raises(StepsAside) as reason:

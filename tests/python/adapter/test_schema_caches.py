@@ -1,4 +1,4 @@
-"""The slots for whole schemas: upstream's queries with one thread, one for each schema with several, a bound on both."""
+"""The slots for whole schemas: with one thread upstream's queries, with several one for each schema."""
 
 from __future__ import annotations
 
