@@ -292,6 +292,29 @@ def test_an_ordinary_table_never_asks_upstream(walk: _Upstream) -> None:
     assert walk.asked == 0
 
 
+def test_columns_of_a_constraint_are_written_anew(walk: _Upstream) -> None:
+    """As upstream does, equal or not: the field is set then, and nobody else holds its list."""
+    from metadata.generated.schema.api.data.createTable import CreateTableRequest
+    from metadata.generated.schema.entity.data.table import ColumnName, TableConstraint
+
+    def table() -> tuple[Any, list[str]]:
+        columns = ["c1", "c2"]
+        constraint = TableConstraint.model_construct(_fields_set=set(), columns=columns)
+        name = ColumnName.model_construct(root="t")
+        return CreateTableRequest.model_construct(name=name, columns=[], tableConstraints=[constraint]), columns
+
+    (theirs, _), (ours, held_outside) = table(), table()
+    walk.original(entity=theirs, model=CreateTableRequest)
+    walk.asked = 0
+    walk.ours(entity=ours, model=CreateTableRequest)
+    assert walk.asked == 0
+    assert picture(ours) == picture(theirs)
+    (constraint,) = ours.tableConstraints
+    assert constraint.model_fields_set == {"columns"}
+    assert constraint.columns == held_outside
+    assert constraint.columns is not held_outside
+
+
 def test_classes_with_rules_of_their_own_are_upstreams(walk: _Upstream) -> None:
     from metadata.ingestion.models.custom_pydantic import BaseModel
     from pydantic import ConfigDict
@@ -495,12 +518,10 @@ def test_a_name_is_quoted_the_same(name: Any) -> None:
         assert outcome(fqn.quote_name, name) == expected
 
 
-parts = st.fixed_dictionaries(
-    {
-        f"{part}_name": st.one_of(plain_names, names, names.map(Text), st.none(), st.just(3))
-        for part in ("service", "database", "schema", "table")
-    }
-)
+TABLE = ("service_name", "database_name", "schema_name", "table_name")
+plain_parts = st.fixed_dictionaries(dict.fromkeys(TABLE, plain_names))
+strange_part = st.one_of(plain_names, names, names.map(Text), st.none(), st.just(3))
+parts = plain_parts | st.fixed_dictionaries(dict.fromkeys(TABLE, strange_part))
 
 
 @thorough
