@@ -9,8 +9,9 @@ TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
-	chaos reliability differential \
-	bench bench-barrier bench-foreign-keys bench-overlap bench-redshift bench-tags bench-main-thread bench-scale bench-engine bench-instructions
+	chaos reliability memory differential \
+	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-main-thread bench-overlap \
+	bench-redshift bench-redshift-threads bench-scale bench-tags
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,7 +25,7 @@ build: ## build the wheel into dist/
 test: test-rust test-python ## all tests, end to end with upstream 2.0.7.0 and 1.11.14.0
 
 test-rust: ## the tests of the engine, the HTTP layer and the reference server
-	cargo test --workspace --locked --quiet --features openmetadata-bulksink/defects
+	cargo test --workspace --locked --quiet --features openmetadata-bulksink/defects,openmetadata-bulksink/panics
 
 test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
 	@$(TOOLS) pytest --upstream 2.0.7.0
@@ -44,6 +45,12 @@ bench-redshift: ## a real Redshift ingestion with life cycles, both sinks (FULL=
 
 bench-tags: ## 2,000 tables and 18,000 tag records of 40 tags: requests, and time added to the run, beside upstream
 	@$(PYTHON) -m benchmarks tags
+
+bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue takes 200 ms a query?
+	@$(PYTHON) -m benchmarks redshift-threads
+
+bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all and with none (6 minutes)
+	@$(PYTHON) -m benchmarks accelerators
 
 simulate: ## the engine in 100,000 made-up worlds (SEEDS=n for another number; SEED=n tells one of them)
 	SEEDS=$${SEEDS:-100000} cargo test --release --locked --test engine -- seeds --nocapture
@@ -66,6 +73,9 @@ lint: ## formatting, clippy, ruff, mypy, stubs
 fmt: ## format Rust and Python
 	@$(TOOLS) fmt
 
+memory: ## a million tables from a source that outruns the server
+	@BULKSINK_TEST_TABLES=1000000 $(TOOLS) pytest --upstream 2.0.7.0 -- -s tests/python/faults/test_memory.py -k flat
+
 lock: ## resolve the pinned Python requirements again
 	@$(TOOLS) lock
 
@@ -73,8 +83,11 @@ clean: ## remove what was built here; environments stay in the cache
 	rm -rf target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-chaos: ## 200 seeded runs of the real sink in bad weather (SEEDS=n for another number; SEED=n runs one again)
+chaos: ## 200 seeded runs of the real sink in bad weather, then the deadline at full scale (SEEDS=n; SEED=n runs one again)
 	@$(PYTHON) -m tests.chaos --environment "$$($(TOOLS) upstream 2.0.7.0 --with-sink)" --server "$$($(TOOLS) server)" $(if $(SEEDS),--seeds $(SEEDS))
+ifndef SEED
+	@BULKSINK_TEST_SCALE=1 $(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/test_deadline.py
+endif
 
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py

@@ -22,6 +22,8 @@ RUNS = {
     "overlap": ("benchmarks.overlap", True),
     "redshift": ("benchmarks.redshift", True),
     "tags": ("benchmarks.tags", False),
+    "redshift-threads": ("benchmarks.redshift_threads", True),
+    "accelerators": ("benchmarks.accelerators", True),
     "main-thread": ("benchmarks.cost.main_thread", False),
     "instructions": ("benchmarks.cost.instructions", False),
     "scale": ("benchmarks.cost.scale", False),

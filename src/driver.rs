@@ -126,7 +126,7 @@ impl Driver {
             .enable_io()
             .enable_time()
             .build()?;
-        new.spawn(drive(self.shared.clone()));
+        new.spawn(supervise(self.shared.clone()));
         *runtime = Some(new);
         Ok(())
     }
@@ -268,6 +268,8 @@ impl Shared {
         let result = catch_unwind(AssertUnwindSafe(|| {
             // The clock is read under the lock: time does not run backwards for the engine.
             let now = self.now();
+            #[cfg(feature = "panics")]
+            crate::panics::pass(crate::panics::Place::Engine);
             let result = action(state, now);
             state.collect();
             if state.wants_attention(self.now()) {
@@ -384,6 +386,22 @@ impl State {
     }
 }
 
+/// Keeps the driving task. Should it panic, nothing would be sent any more: the run ends, with every record accounted for.
+async fn supervise(shared: Arc<Shared>) {
+    if let Err(error) = tokio::spawn(drive(shared.clone())).await {
+        if error.is_panic() {
+            let text = format!(
+                "internal error, please report it: {}",
+                panic_text(error.into_panic().as_ref())
+            );
+            shared.with(|state, _| {
+                state.engine.abandon(&text);
+                state.notices.push_back(text.clone());
+            });
+        }
+    }
+}
+
 /// Sends what the engine asks for until it is closed.
 async fn drive(shared: Arc<Shared>) {
     loop {
@@ -396,6 +414,8 @@ async fn drive(shared: Arc<Shared>) {
             (requests, until, state.engine.is_closed())
         });
         let Some((requests, until, closed)) = step else { return };
+        #[cfg(feature = "panics")]
+        crate::panics::pass(crate::panics::Place::Driver);
         for request in requests {
             tokio::spawn(attempt(shared.clone(), request));
         }
@@ -418,7 +438,12 @@ async fn attempt(shared: Arc<Shared>, request: Request) {
         return;
     }
     let performer = shared.clone();
-    let performed = tokio::spawn(async move { performer.client.perform(&request.call).await }).await;
+    let performed = tokio::spawn(async move {
+        #[cfg(feature = "panics")]
+        crate::panics::pass(crate::panics::Place::Attempt);
+        performer.client.perform(&request.call).await
+    })
+    .await;
     let answer = performed.unwrap_or_else(|error| {
         let text = if error.is_panic() {
             format!(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools import artifacts, environments, machine, steps, tree
+from tools import artifacts, environments, lock_files, machine, steps, tree
 
 _TYPED = ("python", "tools", "tests/ingest", "tests/redshift", "demo", "benchmarks")
 # `cargo clippy` needs no Python for the Python face with these two.
@@ -41,6 +41,12 @@ def run() -> int:
     ]
     if steps.replace_process(stubtest, {"MYPYPATH": ""}) != 0:
         failed.append("stubs against the built wheel")
+    print("- lock files", flush=True)
+    unwanted = lock_files.check()
+    for line in unwanted:
+        print(line)
+    if unwanted:
+        failed.append("lock files")
     names = tree.check()
     for line in names:
         print(line)

@@ -8,7 +8,7 @@ it reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ class Letter(NamedTuple):
 
 def replay(letters: Path, config: Path, output: Path) -> bool:
     """Send them. Returns whether all were written. Raises Unreadable, SettingError, OSError."""
-    found = list(read(letters))
+    found = once_each(read(letters))
     if not found:
         print(f"{letters} holds no letters: nothing to do.")
         return True
@@ -78,6 +78,23 @@ def read(path: Path) -> Iterator[Letter]:
                     f"line {number} of {path} has no request that could be sent; remove it and try again"
                 )
             yield letter
+
+
+def once_each(letters: Iterable[Letter]) -> list[Letter]:
+    """A table that was refused for a foreign key, and then without that key too, has two letters. The first holds all
+    of it; the second would take the key away again.
+    """
+    kept: list[Letter] = []
+    known: dict[str, list[dict[str, Any]]] = {}
+    for letter in letters:
+        rest = {name: value for name, value in letter.body.items() if name not in ("tableConstraints", "sourceHash")}
+        earlier = known.setdefault(letter.fqn, [])
+        if letter.collection == "tables" and letter.kind == "create":
+            if "tableConstraints" in letter.body and "sourceHash" not in letter.body and rest in earlier:
+                continue
+            earlier.append(rest)
+        kept.append(letter)
+    return kept
 
 
 def in_order(letters: list[Letter]) -> list[Letter]:

@@ -24,7 +24,9 @@ enum Renewal {
     #[default]
     None,
     Wanted,
-    Running,
+    Running {
+        since: Time,
+    },
 }
 
 impl Authorization {
@@ -33,11 +35,19 @@ impl Authorization {
     }
 
     pub fn is_renewing(&self) -> bool {
-        self.renewal == Renewal::Running
+        matches!(self.renewal, Renewal::Running { .. })
     }
 
-    pub fn start_renewal(&mut self) {
-        self.renewal = Renewal::Running;
+    pub fn start_renewal(&mut self, now: Time) {
+        self.renewal = Renewal::Running { since: now };
+    }
+
+    /// When a new token is waited for no longer.
+    pub fn renewal_until(&self, patience: Duration) -> Option<Time> {
+        match self.renewal {
+            Renewal::Running { since } => Some(since + patience),
+            Renewal::None | Renewal::Wanted => None,
+        }
     }
 
     /// A request leaves. While the token is refused, one each pause tells whether it is accepted again.
@@ -85,6 +95,21 @@ impl Engine {
                 }
             }
             self.put_off(work, now + UNAUTHORIZED_PAUSE);
+        }
+    }
+
+    /// A callable that does not answer counts as one without another token. Should it answer later, its token is used all the same.
+    pub(super) fn expire_renewal(&mut self, now: Time) {
+        let patience = self.config.delivery_timeout;
+        if self
+            .authorization
+            .renewal_until(patience)
+            .is_some_and(|until| until <= now)
+        {
+            self.flights
+                .retain(|_, flight| !matches!(flight.work, Work::RenewToken));
+            let text = format!("the token callable has not answered for {} s", patience.as_secs());
+            self.token_answered(Answer::Token(Err(text)), now);
         }
     }
 
@@ -169,6 +194,29 @@ mod tests {
         assert!(lost
             .iter()
             .all(|lost| format!("{:?}", lost.ending).contains("renew it (jwtToken)")));
+    }
+
+    #[test]
+    fn a_callable_that_never_answers_ends_the_run_by_the_deadline() {
+        let mut engine = engine(true);
+        submit_tables(&mut engine, 20, s(0));
+        let sent = requests(&mut engine, s(0));
+        all_written(&mut engine, &sent[0], s(1));
+        for refused in &sent[1..] {
+            respond(&mut engine, refused.id, 401, "", s(2));
+        }
+        let mut now = s(2);
+        assert!(matches!(request(&mut engine, now).call, Call::RenewToken));
+        while engine.stats(now).pending > 0 {
+            let Some(sent) = engine.poll_request(now) else {
+                now = engine.poll_timeout(now).expect("it waits for ever").max(now);
+                engine.handle_timeout(now);
+                continue;
+            };
+            respond(&mut engine, sent.id, 401, "", now);
+        }
+        assert!(now <= s(304), "{now:?}");
+        assert_eq!(outcomes(&mut engine).len(), 20);
     }
 
     #[test]

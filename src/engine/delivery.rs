@@ -515,6 +515,21 @@ mod tests {
     }
 
     #[test]
+    fn one_batch_alone_notices_within_ten_seconds_that_the_server_is_back() {
+        for status in [500, 503] {
+            let mut engine = eager(4, 100);
+            submit_tables(&mut engine, 10, s(0));
+            let mut now = s(0);
+            while now < s(250) {
+                let before = now;
+                let sent = next_request(&mut engine, &mut now);
+                assert!(now <= before + s(10), "{status}: {before:?} {now:?}");
+                respond(&mut engine, sent.id, status, "", now);
+            }
+        }
+    }
+
+    #[test]
     fn an_attempt_that_may_still_be_at_work_gets_five_seconds() {
         for status in [502, 504] {
             let mut engine = eager(4, 100);

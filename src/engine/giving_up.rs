@@ -90,7 +90,8 @@ impl Engine {
         now: Time,
     ) {
         let chance = self.random.f64();
-        let wait = back_off(attempts, unknown, chance).max(asked.unwrap_or_default());
+        let seems_dead = self.health.dead_since().is_some();
+        let wait = back_off(attempts, unknown, seems_dead, chance).max(asked.unwrap_or_default());
         if let Some(work) = self.without_expired(work, now) {
             self.put_off(work, now + wait);
         }
@@ -362,6 +363,7 @@ mod tests {
     };
     use super::*;
     use crate::engine::request::{Call, Fault, Request};
+    use crate::engine::Scope;
 
     /// Answers every request with `status` until everything has ended. How many there were.
     fn answer_all(engine: &mut Engine, now: &mut Time, status: u16) -> usize {
@@ -469,10 +471,9 @@ mod tests {
         submit_tables(&mut engine, 1, s(0));
         let mut now = s(0);
         unknown_until_the_deadline(&mut engine, &mut now);
-        let asked = now;
         now = engine.poll_timeout(now).unwrap();
         engine.handle_timeout(now);
-        assert_eq!(now, asked + s(10));
+        assert_eq!(now, s(300 + 10));
         assert!(only_reason(&mut engine).ends_with("the server may have written it"));
     }
 
@@ -513,6 +514,22 @@ mod tests {
             }
         }
         assert!(only_reason(&mut engine).ends_with("the server may have written it"));
+    }
+
+    #[test]
+    fn a_record_that_gets_lost_in_here_is_a_failure_and_nobody_waits_for_it() {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, 1, s(0));
+        let sent = request(&mut engine, s(0));
+        submit_tables(&mut engine, 1, s(0));
+        engine.order.end(2);
+        let drain = engine.wait_for(&Scope::FinalDrain, s(0));
+        all_written(&mut engine, &sent, s(1));
+        assert_eq!(engine.poll_wait(), drain);
+        let stats = engine.stats(s(1));
+        assert_eq!((stats.written, stats.failed, stats.pending), (1, 1, 0));
+        let unnamed = outcomes(&mut engine).pop().unwrap();
+        assert!(format!("{:?}", unnamed.ending).contains("1 records have no outcome"));
     }
 
     #[test]

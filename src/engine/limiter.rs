@@ -11,7 +11,7 @@ use super::Time;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A pause that we choose ourselves is no longer than this: one probe each few seconds is no storm, and work goes on soon after
 /// the overload ends.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A pause that the server asks for is obeyed up to here.
 pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How soon a level that was refused is tried again, at first and at the most.

@@ -424,15 +424,7 @@ impl Engine {
             let reason = with_doubt(reason, may_be_written);
             self.conclude(entry, &Ending::Failed(reason.into()));
         }
-        if self.counts.pending != 0 {
-            // Cannot happen; if it does, it is said rather than hidden.
-            self.notices.push_back(format!(
-                "accounting error: {} records have no outcome",
-                self.counts.pending
-            ));
-            self.counts.failed += self.counts.pending;
-            self.counts.pending = 0;
-        }
+        self.check_the_books();
         self.closed = true;
         self.waits.end_all();
     }
@@ -456,6 +448,7 @@ impl Engine {
     /// The time that [`Engine::poll_timeout`] gave has come.
     pub fn handle_timeout(&mut self, now: Time) {
         self.expire(now);
+        self.expire_renewal(now);
         self.tell_of_stall(now);
         if self.closing.is_some_and(|end| now >= end) && !self.closed {
             self.abandon("not delivered before the end of close");
@@ -544,6 +537,7 @@ impl Engine {
             waits.give_room(|bytes, place| self.has_room(bytes, place));
             self.waits = waits;
         }
+        self.check_the_books();
         if self.counts.pending == 0 {
             self.health.rest(self.stall_told);
             self.waits.all_done();
@@ -586,7 +580,9 @@ impl Engine {
                         }
                     }
                     Ending::Written | Ending::Warned(_) => {
-                        self.failed.remove(&(entry.collection, entry.key.clone()));
+                        if !self.failed.is_empty() {
+                            self.failed.remove(&(entry.collection, entry.key.clone()));
+                        }
                         self.written_lately.note(entry.collection, &entry.key, self.now);
                         if entry.record.once && ending == Ending::Written {
                             let body = entry.record.payload.bytes();
@@ -600,6 +596,30 @@ impl Engine {
             }
             self.conclude(entry, &ending);
         }
+    }
+
+    /// Rule E11, whenever nothing is left: each record has had one outcome. It cannot be otherwise; if it is, that is said rather than
+    /// hidden, and nobody waits for what does not exist.
+    fn check_the_books(&mut self) {
+        let missing = self.counts.pending;
+        if missing == 0 || self.order.len() > 0 {
+            return;
+        }
+        self.counts.failed += missing;
+        self.counts.pending = 0;
+        let text = format!(
+            "internal error, please report it: {missing} records have no outcome, and their names are not known"
+        );
+        self.outcomes.push_back(Outcome {
+            sequence: self.order.last(),
+            kind: Kind::Create,
+            collection: "records".into(),
+            fqn: "(unknown)".into(),
+            ending: Ending::Failed(text.into()),
+            attempts: 0,
+            body: None,
+            label: None,
+        });
     }
 
     /// The failure of a record, with the doubt that its attempts leave.

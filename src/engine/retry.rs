@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::answer::BulkAnswer;
-use super::limiter::LONGEST_RETRY_AFTER;
+use super::limiter::{LONGEST_PAUSE, LONGEST_RETRY_AFTER};
 use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
 use super::Time;
@@ -278,14 +278,15 @@ pub(super) fn row_meaning(status: Option<u16>, text: &str) -> RowMeaning {
     }
 }
 
-/// How long to wait before attempt number `attempts + 1` (full jitter). `chance` is in [0, 1).
-pub(super) fn back_off(attempts: u32, unknown: bool, chance: f64) -> Duration {
+/// How long to wait before attempt number `attempts + 1` (full jitter). `chance` is in [0, 1). Where the whole server seems
+/// dead, the limiter's pauses spare it already, and a longer wait of one batch would only delay the news that it is back.
+pub(super) fn back_off(attempts: u32, unknown: bool, seems_dead: bool, chance: f64) -> Duration {
     if unknown && attempts <= 1 {
         return UNKNOWN_BACK_OFF;
     }
     FIRST_BACK_OFF
         .saturating_mul(1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX))
-        .min(LONGEST_BACK_OFF)
+        .min(if seems_dead { LONGEST_PAUSE } else { LONGEST_BACK_OFF })
         .mul_f64(chance)
 }
 
@@ -546,10 +547,11 @@ mod tests {
 
     #[test]
     fn back_off_doubles_to_half_a_minute_and_waits_where_the_result_is_unknown() {
-        assert_eq!(back_off(1, true, 0.0), UNKNOWN_BACK_OFF);
-        assert_eq!(back_off(1, false, 0.5), Duration::from_millis(100));
-        assert_eq!(back_off(3, true, 0.5), Duration::from_millis(400));
-        assert!(back_off(100, false, 0.999) <= LONGEST_BACK_OFF);
+        assert_eq!(back_off(1, true, false, 0.0), UNKNOWN_BACK_OFF);
+        assert_eq!(back_off(1, false, false, 0.5), Duration::from_millis(100));
+        assert_eq!(back_off(3, true, false, 0.5), Duration::from_millis(400));
+        assert_eq!(back_off(100, false, false, 0.5), LONGEST_BACK_OFF / 2);
+        assert_eq!(back_off(100, false, true, 0.5), LONGEST_PAUSE / 2);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Engine {
             let work = match self.next_step(now) {
                 Step::Rest(_) => return None,
                 Step::RenewToken => {
-                    self.authorization.start_renewal();
+                    self.authorization.start_renewal(now);
                     Some(Work::RenewToken)
                 }
                 Step::AtOnce => self.at_once.pop(),
@@ -86,6 +86,7 @@ impl Engine {
             expiry,
             self.stall_notice_at(),
             self.read_back.until(),
+            self.authorization.renewal_until(self.config.delivery_timeout),
             self.closing,
         ]
         .into_iter()

@@ -16,8 +16,7 @@ from typing import Any
 
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.plan import Plan, plan
-from tests.ingest import ReferenceServer
-from tests.python.faults.streams import send
+from tests.python.faults.streams import own_server, send
 
 WORKER = Path(__file__).resolve().parent / "worker.py"
 
@@ -87,7 +86,7 @@ class Worker:
 def run_one(worker: Worker, program: Path, wanted: Plan) -> Verdict:
     """One seed with a server of its own."""
     arguments = ["--seed", str(wanted.seed)]
-    with ReferenceServer(program, profile=wanted.profile, latency=wanted.latency, arguments=arguments) as server:
+    with own_server(program, profile=wanted.profile, latency=wanted.latency, arguments=arguments) as server:
         send(server, "PUT", "/services/databaseServices", {"name": "lake", "serviceType": "Postgres"})
         server.ask("PUT", "/switches", wanted.switches)
         server.set_faults(wanted.rules)

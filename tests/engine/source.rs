@@ -14,8 +14,8 @@ struct Source<'a> {
     left: usize,
     /// Share of bodies that the server does not like, in thousandths.
     ill: u32,
-    /// What half of all bodies are like.
-    mood: Option<Temper>,
+    /// What many bodies are like, and how many of a hundred.
+    mood: Option<(Temper, u32)>,
     sizes: usize,
 }
 
@@ -31,7 +31,9 @@ pub fn stream(rng: &mut Rng, most: usize) -> Stream {
         Temper::Silent(1),
     ];
     let mood = rng.choice(moods);
-    let mood = mood.filter(|_| rng.u8(0..8) == 0);
+    let mood = mood
+        .filter(|_| rng.u8(0..8) == 0)
+        .map(|mood| (mood, if rng.bool() { 50 } else { 90 }));
     let mut source = Source {
         stream: Stream::default(),
         left: rng.usize(1..=most),
@@ -78,8 +80,10 @@ impl Source<'_> {
     }
 
     fn temper(&mut self) -> Temper {
-        if let Some(mood) = self.mood.filter(|_| self.rng.bool()) {
-            return mood;
+        if let Some((mood, share)) = self.mood {
+            if self.rng.u32(0..100) < share {
+                return mood;
+            }
         }
         if self.rng.u32(0..1000) >= self.ill {
             return Temper::Good;

@@ -20,3 +20,6 @@ def test_nothing_is_lost_or_unnamed_in_twenty_runs(sink_environment: Path, serve
     submitted = sum(verdict.submitted for verdict in fair)
     assert submitted > 500
     assert sum(verdict.failed for verdict in fair) <= MOST_FAILED * submitted
+    # Weather that does nothing would prove nothing.
+    assert sum(verdict.retries for verdict in verdicts) >= 20
+    assert any(verdict.interrupted for verdict in verdicts)

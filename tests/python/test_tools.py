@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import artifacts, cache, environments, machine, steps, tree
+from tools import artifacts, cache, environments, lock_files, machine, steps, tree
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +176,41 @@ def test_a_copied_environment_names_itself_and_leaves_the_original_alone(tmp_pat
 def test_names_of_one_machine_are_found(line: str, expected: str | None) -> None:
     found = tree.forbidden_names(f"first\n{line}\n".encode())
     assert [(number, meaning) for number, meaning, _ in found] == ([(2, expected)] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("licence", "allowed"),
+    [
+        ("MIT", True),
+        ("MIT OR GPL-3.0", True),
+        ("Unlicense/MIT", True),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", True),
+        ("Apache-2.0 AND GPL-3.0", False),
+        ("GPL-3.0", False),
+        ("", False),
+    ],
+)
+def test_licences_are_read_as_expressions(licence: str, allowed: bool) -> None:
+    assert lock_files.acceptable(licence) is allowed
+
+
+def test_crates_that_must_not_come_along_are_named() -> None:
+    registry = {"source": "registry+here", "license": "MIT", "version": "1"}
+    packages = [
+        {**registry, "name": "tokio"},
+        {**registry, "name": "native-tls"},
+        {**registry, "name": "fork", "source": "git+elsewhere"},
+        {**registry, "name": "pyo3"},
+        {**registry, "name": "pyo3", "version": "2"},
+    ]
+    assert lock_files.crates(packages) == [
+        "native-tls must not come along: a second OpenSSL in the process of an ingestion",
+        "fork comes from git, not from the registry",
+        "pyo3 is there in the versions 1, 2",
+    ]
+
+
+def test_requirements_without_a_version_are_named() -> None:
+    assert lock_files.unpinned("# why\na==1\nb[x]==2 ; python_version < '3.11'\n--hash=x\nc>=3\n") == [
+        "c>=3 has no version"
+    ]

@@ -13,10 +13,10 @@ import pytest
 
 from tests.ingest import ReferenceServer
 from tests.python.faults.matrix import Case
-from tests.python.faults.streams import Fed, Feeder, prepare
+from tests.python.faults.streams import Fed, Feeder, own_server, prepare
 
 #: Cases at work at the same time: they spend their time waiting for each other's servers.
-AT_ONCE = 12
+AT_ONCE = 32
 
 #: What is scaled down for both sinks: time-outs of 2 s for 10 and 300; upstream waits 1, 2, 3 s at a 504 for 30, 60,
 #: 90.
@@ -47,7 +47,7 @@ def lake(server: ReferenceServer) -> ReferenceServer:
 
 def feed_case(feeder: Feeder, program: Path, profile: str, case: Case) -> Fed:
     """One case with a server of its own."""
-    with ReferenceServer(program, profile=profile) as server:
+    with own_server(program, profile=profile) as server:
         prepare(server)
         server.ask("PUT", "/switches", dict(case.kind.switches))
         server.set_faults(case.rules)
@@ -56,6 +56,21 @@ def feed_case(feeder: Feeder, program: Path, profile: str, case: Case) -> Fed:
             "OM_BULKSINK_ACCELERATE": "0",
         }
         return feeder.feed(server, case.stream, client=CLIENT, variables=variables)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scenarios(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[None]]]:
+    """What came of the scenarios of test_deadline.py. They only wait, so they begin with the first test of all, each
+    with a server of its own.
+    """
+    from tests.python.faults.test_deadline import SCENARIOS, play, test_deadline
+
+    if not any(getattr(item, "originalname", "") == test_deadline.__name__ for item in request.session.items):
+        yield {}
+        return
+    program = request.getfixturevalue("server_program")
+    with ThreadPoolExecutor(len(SCENARIOS)) as pool:
+        yield {name: pool.submit(play, program, scenario) for name, scenario in SCENARIOS.items()}
 
 
 Results = Callable[[Case], Fed]

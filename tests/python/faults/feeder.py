@@ -168,6 +168,17 @@ class _Feed:
             self.submitted += 1
             self._sink.run(request)
 
+    def keyed(self, name: str, referred: str) -> None:
+        """A table with a foreign key to another one."""
+        from metadata.generated.schema.entity.data.table import ConstraintType, TableConstraint
+
+        (request,) = tables(0, 1, 2)
+        key = TableConstraint(
+            constraintType=ConstraintType.FOREIGN_KEY, columns=["c1"], referredColumns=[f"{SCHEMA}.{referred}.c0"]
+        )
+        self.submitted += 1
+        self._sink.run(request.model_copy(update={"name": type(request.name)(name), "tableConstraints": [key]}))
+
     def parents(self) -> None:
         """The service, the database and the schema of the tables."""
         from metadata.generated.schema.api.data.createDatabase import CreateDatabaseRequest

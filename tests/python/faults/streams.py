@@ -247,6 +247,15 @@ class Feeder:
         self.close()
 
 
+_starting = threading.Lock()
+
+
+def own_server(program: Path, **settings: Any) -> ReferenceServer:
+    """A server for one thread among others: programs are started one at a time, since a fork beside a fork may fail."""
+    with _starting:
+        return ReferenceServer(program, **settings)
+
+
 def prepare(server: ReferenceServer, rules: Rules = ()) -> None:
     """An empty server with a service, a database and a schema for the tables of a stream, then the fault plan."""
     server.reset()

