@@ -10,7 +10,8 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability memory differential \
-	bench bench-barrier bench-foreign-keys bench-overlap bench-redshift bench-main-thread bench-scale bench-engine bench-instructions
+	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-main-thread bench-overlap \
+	bench-redshift bench-redshift-threads bench-scale bench-tags
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +42,15 @@ bench-overlap: ## a real PostgreSQL ingestion: is writing hidden behind extracti
 
 bench-redshift: ## a real Redshift ingestion with life cycles, both sinks (FULL=1: 10,000 tables)
 	@$(PYTHON) -m benchmarks redshift $(if $(FULL),--full)
+
+bench-tags: ## 2,000 tables and 18,000 tag records of 40 tags: requests, and time added to the run, beside upstream
+	@$(PYTHON) -m benchmarks tags
+
+bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue takes 200 ms a query?
+	@$(PYTHON) -m benchmarks redshift-threads
+
+bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all and with none (6 minutes)
+	@$(PYTHON) -m benchmarks accelerators
 
 simulate: ## the engine in 100,000 made-up worlds (SEEDS=n for another number; SEED=n tells one of them)
 	SEEDS=$${SEEDS:-100000} cargo test --release --locked --test engine -- seeds --nocapture

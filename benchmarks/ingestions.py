@@ -70,6 +70,11 @@ class Ingestion:
         return self.loop_s - self.sink_s
 
     @property
+    def source_cpu_s(self) -> float:
+        """What the loop's thread computed outside the sink: extraction without its waits."""
+        return _known(self.run.loop_cpu_s) - _known(self.run.sink_cpu_s)
+
+    @property
     def tail_s(self) -> float:
         """After the loop: what is left to write, life cycles, the summary."""
         return self.workflow_s - self.loop_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +20,13 @@ class Prepared:
     with_sink: Path
     server: Path
     postgres: Path | None = None
+
+    def accelerators(self) -> list[str]:
+        """Their names, as the wheel that is measured has them: the benchmarks' own environment is without it."""
+        program = "from openmetadata_bulksink.settings import ACCELERATORS; print(*ACCELERATORS)"
+        interpreter = self.with_sink / "bin" / "python"
+        found = subprocess.run([interpreter, "-c", program], check=True, capture_output=True, text=True)
+        return found.stdout.split()
 
     def to_text(self) -> str:
         """For the variable."""

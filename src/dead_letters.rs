@@ -133,6 +133,7 @@ mod tests {
             ending: Ending::Failed("no \"good\"".into()),
             attempts: 3,
             body: Some(bytes::Bytes::from_static(body)),
+            label: None,
         }
     }
 

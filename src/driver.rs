@@ -141,9 +141,9 @@ impl Driver {
     ///
     /// # Errors
     /// The record itself, unchanged.
-    pub fn submit(&self, record: Record) -> Result<Sequence, Record> {
+    pub fn submit(&self, record: Record) -> Result<Sequence, Box<Record>> {
         let place = record.payload.kind() == Kind::Create;
-        let bytes = record.payload.bytes().len();
+        let bytes = record.size();
         self.take_if(record, |engine| engine.has_room(bytes, place))
     }
 
@@ -152,11 +152,11 @@ impl Driver {
         drop(self.take_if(record, |_| true));
     }
 
-    fn take_if(&self, record: Record, may: impl FnOnce(&Engine) -> bool) -> Result<Sequence, Record> {
+    fn take_if(&self, record: Record, may: impl FnOnce(&Engine) -> bool) -> Result<Sequence, Box<Record>> {
         let copy = record.clone();
         let taken = self.shared.with(|state, now| {
             if !may(&state.engine) {
-                return Err(record);
+                return Err(Box::new(record));
             }
             Ok(match record.payload {
                 Payload::LifeCycle(life_cycle) => {
@@ -169,6 +169,11 @@ impl Driver {
         });
         // The engine panicked over this record, and has failed all others: this one is named here.
         taken.unwrap_or_else(|| Ok(self.shared.fail_unnamed(copy)))
+    }
+
+    /// Somebody else may have written what records that say `once` have written.
+    pub fn forget_written(&self) {
+        self.shared.with(|state, _| state.engine.forget_written());
     }
 
     /// Opens a wait for a thread; None where the scope is settled already.
@@ -320,6 +325,7 @@ impl Shared {
                 ending: Ending::Failed("internal error while it was taken, please report it".into()),
                 attempts: 0,
                 body: None,
+                label: record.label,
             });
         }
         sequence

@@ -66,6 +66,11 @@ class Framework:
         self._sink.close()
 
     @property
+    def metadata(self) -> Any:
+        """Upstream's client, which a source shares with the sink."""
+        return self._sink.metadata
+
+    @property
     def failures(self) -> list[Failure]:
         """What the sink reports as failed."""
         return [Failure("record", str(failure.name), str(failure.error)) for failure in self._sink.status.failures]

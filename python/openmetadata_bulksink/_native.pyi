@@ -70,6 +70,9 @@ class Outcome:
     @property
     def sequence(self) -> int:
         """The number that `submit` returned."""
+    @property
+    def label(self) -> str | None:
+        """The label that it was submitted with."""
 
 @final
 class Stats:
@@ -181,6 +184,9 @@ class BulkSink:
         needs: Sequence[str] | None = None,
         *,
         first_wins: bool = False,
+        once: bool = False,
+        first: tuple[str, str, bytes | str] | None = None,
+        label: str | None = None,
     ) -> int:
         """Take one create request; blocks only while the budget is full. Returns the record's sequence number (1, 2,
         ...).
@@ -191,6 +197,12 @@ class BulkSink:
             record behind
         pending records of that name; entities that the server has already need not be known here.
         first_wins: while an earlier record of this FQN is pending, this one is not sent and shares that one's outcome.
+        once: where the server took the same body last, byte for byte, and nothing else of this FQN since, the record is
+            written and not sent (see `forget_written`).
+        first: collection, FQN and body of a record that must be written before this one, such as the classification of
+            a tag. It is a record of its own, with the number before and the same `once` and `label`. Where it fails,
+            this one fails too and is not sent.
+        label: any text; it comes back with the outcome.
         After `close` the record fails, with an outcome that says so. Raises TypeError and ValueError for unusable
         arguments.
         """
@@ -236,6 +248,8 @@ class BulkSink:
         FQN waits
         for, through `needs`: 0 if it waits for none. None where no record of that FQN is pending.
         """
+    def forget_written(self) -> None:
+        """Somebody else may have changed or deleted what was written: records with `once` are sent again."""
     def mark(self) -> int:
         """The sequence number of the last record submitted; 0 before the first."""
     def stats(self) -> Stats: ...
@@ -250,6 +264,9 @@ class BulkSink:
         needs: Sequence[str] | None = None,
         *,
         first_wins: bool = False,
+        once: bool = False,
+        first: tuple[str, str, bytes | str] | None = None,
+        label: str | None = None,
     ) -> Awaitable[int]:
         """`submit` for asyncio: waits for room without blocking the event loop."""
     def drain_async(self, timeout: float | None = None) -> Awaitable[float]: ...

@@ -1,5 +1,5 @@
-"""The accelerators (DESIGN 6): upstream's constants, computed once instead of again and again on the thread that all
-wait for.
+"""The accelerators (docs/accelerators.md): upstream's constants, computed once instead of again and again on the thread
+that all wait for.
 
 An accelerator stands in for upstream code that it recognises by a hash of its source text, and steps aside from
 anything else. Each is a module under `accelerators/`; this file is the table of them, and installs and removes them
@@ -13,16 +13,39 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 
-from openmetadata_bulksink.accelerators import StepsAside, foreign_keys, version
-
-#: Takes an installed accelerator away again.
-Undo = Callable[[], None]
+from openmetadata_bulksink.accelerators import (
+    StepsAside,
+    Undo,
+    column_names,
+    entity_table,
+    foreign_keys,
+    name_walk,
+    proxies,
+    quoted_names,
+    schema_caches,
+    source_hash,
+    type_names,
+    version,
+    version_numbers,
+)
 
 #: By name: what installs it. Raises StepsAside.
 _TABLE: dict[str, Callable[[], Undo]] = {
     "version": version.install,
     "foreign_keys": foreign_keys.install,
+    "entity_table": entity_table.install,
+    "name_walk": name_walk.install,
+    "version_numbers": version_numbers.install,
+    "type_names": type_names.install,
+    "proxies": proxies.install,
+    "column_names": column_names.install,
+    "quoted_names": quoted_names.install,
+    "source_hash": source_hash.install,
+    "schema_caches": schema_caches.install,
 }
+
+#: What an accelerator could stand in for; each of these imports the rest.
+_MODULES = (version.MODULE, foreign_keys.SOURCE, name_walk.CALLER, source_hash.MODULE, schema_caches.SOURCE)
 
 _lock = threading.Lock()
 _installed: dict[str, tuple[int, Undo]] = {}
@@ -54,7 +77,7 @@ def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     """As `install`, for all of upstream's modules that an accelerator could stand in: they are imported. For the
     doctor.
     """
-    for module in (version.MODULE, foreign_keys.SOURCE):
+    for module in _MODULES:
         with suppress(ImportError):
             import_module(module)
     return install(names)

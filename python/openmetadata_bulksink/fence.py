@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from openmetadata_bulksink import records
+from openmetadata_bulksink import records, tags
 
 if TYPE_CHECKING:
     from openmetadata_bulksink._native import BulkSink
@@ -271,7 +271,7 @@ _RECORDS: dict[str, Callable[[Any], tuple[Scope, ...]]] = {
     "OMetaPipelineStatus": _at("pipeline_fqn"),
     "OMetaBulkPipelineStatus": _at("pipeline_fqn"),
     "TestCaseResultResponse": _tests,
-    "OMetaTagAndClassification": nothing,
+    "OMetaTagAndClassification": nothing,  # without a name: upstream skips it
     "OMetaUserProfile": nothing,
     "OMetaCustomProperties": nothing,
     "KpiResult": nothing,
@@ -325,7 +325,11 @@ class Fence:
     def __call__(self, method: str, path: str, data: Any = None, json: Any = None, *rest: Any, **more: Any) -> Any:
         if self.pending() and not getattr(self._passing, "on", False):
             self.hold(plan(method, path, data, json))
-        return self._send(method, path, data, json, *rest, **more)
+        try:
+            return self._send(method, path, data, json, *rest, **more)
+        finally:
+            if method != "GET" and tags.touches(path):
+                self.engine.forget_written()
 
     @contextmanager
     def open(self) -> Iterator[None]:

@@ -17,7 +17,19 @@ from typing import Any, NamedTuple
 PREFIX = "OM_BULKSINK"
 
 #: Accelerators by name; the table itself is in `accelerate.py`.
-ACCELERATORS = ("version", "foreign_keys")
+ACCELERATORS = (
+    "version",
+    "foreign_keys",
+    "entity_table",
+    "name_walk",
+    "version_numbers",
+    "type_names",
+    "proxies",
+    "column_names",
+    "quoted_names",
+    "source_hash",
+    "schema_caches",
+)
 
 _ON = frozenset({"1", "true", "on", "yes"})
 _OFF = frozenset({"0", "false", "off", "no"})

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import accelerate, connection, eligibility, fence, records, settings
+from openmetadata_bulksink import accelerate, connection, eligibility, fence, records, settings, tags
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.writer import Writer
 
@@ -24,7 +24,7 @@ else:
     UpstreamSink = object
 
 #: Records other than create requests that the native side takes itself.
-_OURS = frozenset({"Barrier", "OMetaLifeCycleData"})
+_OURS = frozenset({"Barrier", "OMetaLifeCycleData", tags.RECORD})
 
 #: First server release with `/bulk`.
 _FIRST_SERVER = (1, 11)
@@ -50,6 +50,8 @@ class NativeSink(UpstreamSink):
         self._forms: dict[type, records.Form] = {}
         self._singles: set[type] = set()
         self._scopes: dict[type, Any] = {}
+        self._tag_class: type | None = None
+        self._tag_forms: tags.Forms | None = None
         self._undo: list[Any] = []
         self._owner = threading.get_ident()
         self._routing = threading.RLock()
@@ -82,6 +84,11 @@ class NativeSink(UpstreamSink):
             if left is not None:
                 self.status.failed(left)
             return None
+        if type(record) is self._tag_class and not tags.is_nameless(record):
+            left = self._write_tag(record).left
+            if left is not None:
+                self.status.failed(left)
+            return None
         if self._writer is not None:
             self._wait_before(record)
         return super().run(record)
@@ -100,6 +107,10 @@ class NativeSink(UpstreamSink):
         elif name == "OMetaLifeCycleData":
             if self._goes_native():
                 return self._write_life_cycle(record)
+        elif name == tags.RECORD:
+            if not tags.is_nameless(record) and self._goes_native():
+                self._tag_class = type(record)
+                return self._write_tag(record)
         elif name.startswith("Create"):
             return self._learn(record, *args, **kwargs)
         elif self._writer is not None:
@@ -130,6 +141,8 @@ class NativeSink(UpstreamSink):
             made = form.record(record, body)
             if self._labels_pending:
                 made = made._replace(needs=_with_mentions(made))
+            elif writer.tags_pending:
+                made = made._replace(needs=(*made.needs, *tags.labels_in(body)))
             writer.submit(made)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
             return self._not_submitted(mark, error, _full_name(form, record), "", sent=made is not None)
@@ -146,6 +159,21 @@ class NativeSink(UpstreamSink):
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
             name = str(record.entity_fqn)
             return self._not_submitted(mark, error, name, "The life cycle of ", sent=body is not None)
+        return self._nothing
+
+    def _write_tag(self, record: Any) -> Any:
+        writer: Writer = self._writer  # type: ignore[assignment]
+        mark = writer.engine.mark()
+        tagging: tags.Tagging | None = None
+        try:
+            if self._tag_forms is None:
+                self._tag_forms = tags.Forms(record)
+            tagging = self._tag_forms.tagging(record)
+            if self._labels_pending:
+                tagging = tagging._replace(tag=tagging.tag._replace(needs=_with_mentions(tagging.tag)))
+            writer.submit_tag(tagging, mark)
+        except BaseException as error:  # noqa: BLE001 - signals are raised here, too
+            return self._not_submitted(mark, error, tags.label_of(record), "", sent=tagging is not None)
         return self._nothing
 
     def _not_submitted(self, mark: int, error: BaseException, name: str, what: str, *, sent: bool) -> Any:

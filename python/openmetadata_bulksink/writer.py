@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from openmetadata_bulksink import tags
 from openmetadata_bulksink.fence import Fence, Scope
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.records import Record, without_lost_keys
@@ -41,6 +42,10 @@ class Writer:
         self.entities = 0
         self.lost = 0
         self.life_cycles = 0
+        #: Tag records that the server has, and those without an outcome.
+        self.tagged = 0
+        self.tags_pending = 0
+        self._tag_texts: dict[str, str] = {}
         self.final_drain_seconds = 0.0
         self.closed = False
         self._finishing = False
@@ -62,6 +67,29 @@ class Writer:
             record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
         )
 
+    def submit_tag(self, tagging: tags.Tagging, mark: int) -> None:
+        """A classification and its tag: one entry of the status for both, as upstream has it. mark: the engine's."""
+        group, tag, label = tagging
+        with self._lock:
+            self.tags_pending += 1
+        try:
+            self.engine.submit(
+                tag.collection,
+                tag.fqn,
+                tag.body,
+                tag.parent,
+                tag.needs,
+                once=True,
+                first=(group.collection, group.fqn, group.body),
+                label=label,
+            )
+        except BaseException:
+            if self.engine.mark() == mark:
+                with self._lock:
+                    self.tags_pending -= 1
+            raise
+        self.collect()
+
     def submit_life_cycle(self, collection: str, fqn: str, life_cycle: bytes) -> None:
         self.engine.submit_life_cycle(collection, fqn, life_cycle)
         self.collect()
@@ -78,6 +106,7 @@ class Writer:
         self._lock = threading.RLock()
         self._ended = 0
         self._keyed = {}
+        self.tags_pending = 0
         self.fence.forget()
 
     # --- outcomes ---
@@ -96,6 +125,9 @@ class Writer:
             self._ended += len(outcomes)
             for outcome in outcomes:
                 status = outcome.status
+                if outcome.label is not None:
+                    self._account_tag(outcome, outcome.label, written)
+                    continue
                 if self._keyed and outcome.kind == "create":
                     keyed = self._keyed.pop(outcome.fqn, None)
                     if keyed is not None and status == "failed":
@@ -105,6 +137,7 @@ class Writer:
                             continue
                 if status == "written":
                     if outcome.kind == "create":
+                        self.entities += 1
                         written.append(self._text(outcome.collection))
                     else:
                         self.life_cycles += 1
@@ -113,17 +146,33 @@ class Writer:
                     self._fail(outcome)
                 else:
                     self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
-            self.entities += len(written)
             self._status.records.extend(written)
         for record in again:
             log.info("%s is written without its foreign keys to tables that were not written", record.fqn)
             self._hand_over(record)
         return bool(again)
 
-    def _fail(self, outcome: Outcome) -> None:
+    def _account_tag(self, outcome: Outcome, label: str, written: list[str]) -> None:
+        """The outcome of one half of a tag record. A tag ends after its classification, and fails with it."""
+        if outcome.collection != tags.TAGS:
+            return
+        self.tags_pending -= 1
+        if outcome.status == "written":
+            self.tagged += 1
+            text = self._tag_texts.get(outcome.fqn)
+            if text is None:
+                if len(self._tag_texts) >= _MOST_TEXTS:
+                    self._tag_texts.clear()
+                text = self._tag_texts[outcome.fqn] = tags.written(outcome.fqn)
+            written.append(text)
+        else:
+            self.lost += 1
+            self._fail(outcome, label)
+
+    def _fail(self, outcome: Outcome, name: str | None = None) -> None:
         what = "life cycle of " if outcome.kind == "life_cycle" else ""
         reason = f"The {what}{_noun(outcome.collection)} {outcome.fqn} was not written: {outcome.reason}"
-        self._status.failed(self._failure(name=outcome.fqn, error=reason, stackTrace=None))
+        self._status.failed(self._failure(name=name or outcome.fqn, error=reason, stackTrace=None))
 
     def _text(self, collection: str) -> str:
         """One text for all entities of a kind: a status of a million tables would else be 115 MB."""
@@ -196,13 +245,17 @@ class Writer:
             blocked += ", fences 0.0 s"
         blocked += f", final drain {self.final_drain_seconds:.1f} s"
         life_cycles = f", {self.life_cycles} life cycles" if self.life_cycles else ""
+        tagged = f", {self.tagged} tag records" if self.tagged else ""
         return (
-            f"{self.entities} entities written{life_cycles}, {self.lost} failed, in {stats.requests} requests "
+            f"{self.entities} entities written{life_cycles}{tagged}, {self.lost} failed, in {stats.requests} requests "
             f"({stats.retries} retries, at most {stats.max_in_flight} at a time); the source was blocked by: {blocked}"
         )
 
 
 _living: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+#: Texts of tags that are shared by the entries of a status.
+_MOST_TEXTS = 10_000
 
 _NOUNS = {
     "databases": "Database",

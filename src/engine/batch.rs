@@ -180,7 +180,7 @@ mod tests {
             let fqn = format!("t{number}");
             let payload = Payload::Create(vec![b'x'; size].into());
             let record = Record::bare("tables".into(), fqn.as_str().into(), payload);
-            members.push(order.insert(record, Order::key("tables", &fqn), Time::ZERO));
+            members.push(order.insert(record, Order::key("tables", &fqn), None, Time::ZERO));
         }
         assert_eq!(SEALING.cut(&members, &order), [vec![1, 2], vec![3], vec![4], vec![5]]);
         let few = Sealing { rows: 1, ..SEALING };

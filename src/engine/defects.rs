@@ -50,12 +50,16 @@ pub enum Defect {
     ForgetsTheInquest,
     /// A record is there if the server has anything of its name.
     ReadsBackCarelessly,
+    /// A body that was written once counts as written for ever.
+    TrustsOldBodies,
+    /// A record is sent although what must come first failed.
+    ForgetsFirsts,
 }
 
 #[cfg(feature = "defects")]
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::ForgetsParents,
         Self::ForgetsNeeds,
         Self::ForgetsWriters,
@@ -78,6 +82,8 @@ impl Defect {
         Self::ForgetsOverloadedRows,
         Self::ForgetsTheInquest,
         Self::ReadsBackCarelessly,
+        Self::TrustsOldBodies,
+        Self::ForgetsFirsts,
     ];
 }
 

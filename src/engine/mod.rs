@@ -4,7 +4,7 @@
 //! [`Engine`] calls methods of four kinds:
 //!
 //! - **commands** from the application: [`Engine::submit`], [`Engine::submit_life_cycle`], [`Engine::wait_for`],
-//!   [`Engine::cancel`], [`Engine::close`], [`Engine::abandon`];
+//!   [`Engine::cancel`], [`Engine::forget_written`], [`Engine::close`], [`Engine::abandon`];
 //! - **handlers**, when something happened: [`Engine::handle_answer`], [`Engine::handle_timeout`];
 //! - **polls**, for what to do now: [`Engine::poll_request`] until it gives None, then [`Engine::poll_outcome`],
 //!   [`Engine::poll_wait`] and [`Engine::poll_notice`] until they do, then [`Engine::poll_timeout`] for when to call
@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `record.rs` | what a record and its name are, and how it ends |
 //! | `request.rs` | the values exchanged with whoever does the I/O |
+//! | `admission.rs` | what becomes of a record as it comes (E3) |
 //! | `order.rs` | which record waits for which (E1, E3), parking |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
 //! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
@@ -25,6 +26,7 @@
 //! | `authorization.rs` | a token that the server refuses (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
+//! | `repeats.rs` | which bodies need not be sent again (E3) |
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
 //! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
@@ -32,6 +34,7 @@
 //! | `testing.rs` | what the unit tests of these files share |
 //! | `waits.rs` | who waits for what |
 
+mod admission;
 mod answer;
 mod authorization;
 mod batch;
@@ -43,6 +46,7 @@ mod lifecycle;
 mod limiter;
 mod order;
 mod record;
+mod repeats;
 mod request;
 mod retry;
 mod scheduler;
@@ -70,6 +74,7 @@ use inquest::Inquest;
 use lifecycle::Patch;
 use limiter::Limiter;
 use order::{CollectionId, Order, Sharer};
+use repeats::Repeats;
 use retry::{Health, Refusals};
 use waits::Waits;
 
@@ -215,6 +220,7 @@ pub struct Engine {
     read_back: ReadBack,
     failed: FxHashSet<(CollectionId, Fqn)>,
     written_lately: WrittenLately,
+    repeats: Repeats,
     outcomes: VecDeque<Outcome>,
     notices: VecDeque<String>,
     /// Whether people were told that nothing is being written.
@@ -253,7 +259,6 @@ impl Engine {
             order: Order::with(config.defect),
             limiter: Limiter::new(config.workers),
             random: fastrand::Rng::with_seed(config.seed),
-            config,
             waits: Waits::default(),
             largest_accepted: 0,
             health: Health::default(),
@@ -268,6 +273,10 @@ impl Engine {
             read_back: ReadBack::default(),
             failed: FxHashSet::default(),
             written_lately: WrittenLately::default(),
+            #[cfg(not(feature = "defects"))]
+            repeats: Repeats::default(),
+            #[cfg(feature = "defects")]
+            repeats: Repeats::with(config.defect),
             outcomes: VecDeque::new(),
             notices: VecDeque::new(),
             stall_told: false,
@@ -276,23 +285,13 @@ impl Engine {
             closed: false,
             now: Time::ZERO,
             next_number: 0,
+            config,
         }
     }
 
-    /// Takes one create request. There should be room for it ([`Engine::has_room`]); it is taken all the same.
-    pub fn submit(&mut self, record: Record, now: Time) -> Sequence {
-        self.counts.submitted += 1;
-        self.counts.pending += 1;
-        let key = Order::key(&record.collection, &record.fqn);
-        let sequence = if let Some(leader) = self.order.leader(&record, &key) {
-            self.share(leader, &record)
-        } else {
-            let sequence = self.order.insert(record, key, now);
-            self.admit_while_given_up(sequence, now);
-            sequence
-        };
-        self.settle(now);
-        sequence
+    /// Somebody else may have changed or deleted what was written: records that say `once` are sent again.
+    pub fn forget_written(&mut self) {
+        self.repeats.forget(self.order.last());
     }
 
     /// Takes one life cycle for an entity, pending or not.
@@ -306,20 +305,6 @@ impl Engine {
             }
         }
         self.submit(Record::bare(collection, fqn, Payload::LifeCycle(life_cycle)), now)
-    }
-
-    /// Gives a new record the outcome of `leader`.
-    fn share(&mut self, leader: Sequence, record: &Record) -> Sequence {
-        let sequence = self.order.number();
-        if let Some(entry) = self.order.get_mut(leader) {
-            entry.sharers.push(Sharer {
-                sequence,
-                kind: record.payload.kind(),
-                fqn: record.fqn.clone(),
-                body: record.payload.bytes().clone(),
-            });
-        }
-        sequence
     }
 
     /// Whether the budget has room for one more record of this size. One record is always admitted when nothing is pending.
@@ -589,12 +574,20 @@ impl Engine {
                             }
                         }
                         self.tell_patch_of_failure(&entry, reason);
+                        for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
+                            let text = format!("{} failed, which must be written first: {reason}", entry.record.fqn);
+                            todo.push((*second, Ending::Failed(text.into())));
+                        }
                     }
                     Ending::Written | Ending::Warned(_) => {
                         if !self.failed.is_empty() {
                             self.failed.remove(&(entry.collection, entry.key.clone()));
                         }
                         self.written_lately.note(entry.collection, &entry.key, self.now);
+                        if entry.record.once && ending == Ending::Written {
+                            let body = entry.record.payload.bytes();
+                            self.repeats.note(entry.sequence, entry.collection, &entry.key, body);
+                        }
                         for parked in self.order.parked_for(&entry) {
                             self.order.unpark(parked);
                         }
@@ -625,6 +618,7 @@ impl Engine {
             ending: Ending::Failed(text.into()),
             attempts: 0,
             body: None,
+            label: None,
         });
     }
 
@@ -642,17 +636,11 @@ impl Engine {
             kind: entry.kind(),
             fqn: entry.record.fqn.clone(),
             body: entry.record.payload.bytes().clone(),
+            label: entry.record.label.clone(),
         };
         let keeps = usize::from(!broken!(self.config.defect, ForgetsSharers)) * entry.sharers.len();
         for record in std::iter::once(own).chain(entry.sharers.into_iter().take(keeps)) {
-            let count = match ending {
-                Ending::Written => &mut self.counts.written,
-                Ending::Failed(_) => &mut self.counts.failed,
-                Ending::Warned(_) => &mut self.counts.warned,
-            };
-            *count += 1;
-            self.counts.pending = self.counts.pending.saturating_sub(1);
-            self.outcomes.push_back(Outcome {
+            self.tell(Outcome {
                 sequence: record.sequence,
                 kind: record.kind,
                 collection: entry.record.collection.clone(),
@@ -660,8 +648,20 @@ impl Engine {
                 ending: ending.clone(),
                 attempts: entry.attempts,
                 body: lost.then_some(record.body),
+                label: record.label,
             });
         }
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        let count = match outcome.ending {
+            Ending::Written => &mut self.counts.written,
+            Ending::Failed(_) => &mut self.counts.failed,
+            Ending::Warned(_) => &mut self.counts.warned,
+        };
+        *count += 1;
+        self.counts.pending = self.counts.pending.saturating_sub(1);
+        self.outcomes.push_back(outcome);
     }
 
     fn number(&mut self) -> u64 {

@@ -56,6 +56,7 @@ pub(super) struct Sharer {
     pub kind: Kind,
     pub fqn: Arc<str>,
     pub body: bytes::Bytes,
+    pub label: Option<Arc<str>>,
 }
 
 /// One pending record.
@@ -86,6 +87,10 @@ pub(super) struct Entry {
     /// What it was refused for already.
     pub refused_for: Vec<Missing>,
     pub sharers: Vec<Sharer>,
+    /// Records that must not be sent before this one is written.
+    pub seconds: Vec<Sequence>,
+    /// The record of which this is a second.
+    first: Option<Sequence>,
     pub waits: Vec<WaitId>,
     state: State,
     /// An earlier writer of this entity is parked, so this one is as good as parked.
@@ -266,8 +271,8 @@ impl Order {
         self.last
     }
 
-    /// Makes a record pending, behind the earlier records that it names.
-    pub fn insert(&mut self, record: Record, key: Fqn, now: Time) -> Sequence {
+    /// Makes a record pending, behind the earlier records that it names. first: the pending record that must be written before.
+    pub fn insert(&mut self, record: Record, key: Fqn, first: Option<Sequence>, now: Time) -> Sequence {
         let sequence = self.number();
         let collection = self.collection(&record.collection);
         let mut edges: Vec<(Sequence, Edge)> = Vec::new();
@@ -294,6 +299,17 @@ impl Order {
                 }
             }
         }
+        let mut aside = None;
+        if let Some((first, entry)) = first.and_then(|first| Some((first, self.entries.get_mut(&first)?))) {
+            entry.seconds.push(sequence);
+            if entry.is_parked() {
+                aside = Some(Missing::of(&entry.record.collection, entry.key.clone()));
+            } else if edges.iter().all(|(known, _)| *known != first) {
+                entry.dependants.push((sequence, Edge::Parent));
+                edges.push((first, Edge::Parent));
+                parents.push(first);
+            }
+        }
         self.bytes += record.payload.bytes().len();
         let entry = Entry {
             sequence,
@@ -312,6 +328,8 @@ impl Order {
             entity_failed: None,
             refused_for: Vec::new(),
             sharers: Vec::new(),
+            seconds: Vec::new(),
+            first,
             waits: Vec::new(),
             state: State::Blocked,
             behind: false,
@@ -324,6 +342,9 @@ impl Order {
         self.entries.insert(sequence, entry);
         self.join_chain(sequence);
         self.make_ready_if_free(sequence);
+        if let Some(missing) = aside {
+            self.set_aside(sequence, missing);
+        }
         for parent in parents {
             self.hurry(parent);
         }
@@ -331,8 +352,8 @@ impl Order {
     }
 
     /// The pending record whose outcome a new one can share, and the share: a repeat of the last unsent record byte for byte, or,
-    /// with `first_wins`, any pending create request of that entity.
-    pub fn leader(&self, record: &Record, key: &Fqn) -> Option<Sequence> {
+    /// with `first_wins`, any pending create request of that entity. Records that wait for different firsts do not share.
+    pub fn leader(&self, record: &Record, key: &Fqn, first: Option<Sequence>) -> Option<Sequence> {
         let collection = self.known_collection(&record.collection)?;
         let chain = self.chain(key, collection)?;
         if record.first_wins {
@@ -344,7 +365,17 @@ impl Order {
         let last = *chain.back()?;
         let entry = self.get(last)?;
         let same = entry.kind() == record.payload.kind() && entry.record.payload.bytes() == record.payload.bytes();
-        (same && entry.is_unsent()).then_some(last)
+        (same && entry.is_unsent() && self.pending_first(entry) == first).then_some(last)
+    }
+
+    /// The record that must be written before this one and is not yet.
+    fn pending_first(&self, entry: &Entry) -> Option<Sequence> {
+        entry.first.filter(|first| self.entries.contains_key(first))
+    }
+
+    /// Whether anything of an entity is pending.
+    pub fn has_writers(&self, collection: CollectionId, key: &Fqn) -> bool {
+        self.chain(key, collection).is_some()
     }
 
     /// The last create request of an entity, if it is the entity's last writer and unsent: its body may still be changed.
@@ -481,6 +512,7 @@ impl Order {
     /// Ends a record: whatever waits for it goes on. The entry, for its outcome.
     pub fn end(&mut self, sequence: Sequence) -> Option<Entry> {
         self.leave_ready(sequence);
+        self.close_ranks(sequence);
         self.release_dependants(sequence, |_| true);
         let mut entry = self.entries.remove(&sequence)?;
         self.settled.append(&mut entry.waits);
@@ -498,12 +530,23 @@ impl Order {
             if let Some(missing) = entry.parked_for.take() {
                 forget_parked(&mut self.parked_for, &missing.fqn, sequence);
             }
-            let followers: Vec<Sequence> = self.chains.get(&slot).into_iter().flatten().copied().collect();
-            for follower in followers {
-                self.set_behind(follower, false);
-            }
+            self.see_who_is_behind(&slot);
         }
         Some(entry)
+    }
+
+    /// A record that ends before its turn: the next writer of its entity waits for the one before it.
+    fn close_ranks(&mut self, sequence: Sequence) {
+        let Some(entry) = self.get(sequence) else { return };
+        let chain = self.chain(&entry.key, entry.collection);
+        let Some((chain, at)) = chain.and_then(|chain| Some((chain, chain.iter().position(|one| *one == sequence)?)))
+        else {
+            return;
+        };
+        let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
+        if let (Some(before), Some(after)) = (before, chain.get(at + 1).copied()) {
+            self.add_edge(before, after, Edge::Writer);
+        }
     }
 
     /// The next writer of an entity after one of its records ended, if it was not taken before.
@@ -550,7 +593,6 @@ impl Order {
             .iter()
             .position(|other| *other > sequence && !goes_last && self.entries.get(other).is_some_and(waits))
             .unwrap_or(chain.len());
-        let first = chain.front().copied();
         let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
         let after = chain.get(at).copied();
         chain.insert(at, sequence);
@@ -567,7 +609,7 @@ impl Order {
                 }
             }
         }
-        if before.is_some() && first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked) {
+        if before.and_then(|before| self.get(before)).is_some_and(Entry::is_parked) {
             self.set_behind(sequence, true);
         }
     }

@@ -253,6 +253,12 @@ pub struct Record {
     pub payload: Payload,
     /// While an earlier record of this FQN is pending, share that one's outcome instead of following it.
     pub first_wins: bool,
+    /// Where the server took the same body last, it counts as written and is not sent again ([`super::Engine::forget_written`]).
+    pub once: bool,
+    /// What must be written before this one. It is submitted with it, as a record of its own; where it fails, this one fails unsent.
+    pub first: Option<Box<Record>>,
+    /// Any text; it comes back with the outcome.
+    pub label: Option<Arc<str>>,
 }
 
 impl Record {
@@ -266,7 +272,16 @@ impl Record {
             needs: Vec::new(),
             payload,
             first_wins: false,
+            once: false,
+            first: None,
+            label: None,
         }
+    }
+
+    /// Bytes that it adds to what is pending.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.payload.bytes().len() + self.first.as_ref().map_or(0, |first| first.size())
     }
 }
 
@@ -307,6 +322,8 @@ pub struct Outcome {
     pub attempts: u32,
     /// The body of a failed record, for the dead letters.
     pub body: Option<Bytes>,
+    /// The label that it was submitted with.
+    pub label: Option<Arc<str>>,
 }
 
 #[cfg(test)]

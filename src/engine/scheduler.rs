@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::defects::broken;
 use super::inquest::Inquest;
 use super::order::CollectionId;
-use super::record::{Ending, Sequence};
+use super::record::{Ending, Kind, Sequence};
 use super::request::{Call, Request, RequestId};
 use super::{Engine, Flight, Time, Waiting, Work};
 
@@ -61,7 +61,7 @@ impl Engine {
                     collection,
                     urgent_only,
                     rows,
-                } => self.fresh_batch(collection, urgent_only, rows).map(Work::Batch),
+                } => self.fresh_batch(collection, urgent_only, rows, now).map(Work::Batch),
             };
             if let Some(request) = work.and_then(|work| self.depart(work, now)) {
                 return Some(request);
@@ -220,7 +220,7 @@ impl Engine {
     }
 
     /// Takes ready records for a batch. Where the collection has just refused everything, the first goes alone before the others.
-    fn fresh_batch(&mut self, collection: CollectionId, urgent_only: bool, rows: usize) -> Option<Batch> {
+    fn fresh_batch(&mut self, collection: CollectionId, urgent_only: bool, rows: usize, now: Time) -> Option<Batch> {
         let route = self.routes.entry(collection).or_default();
         let (rows, wary) = if route.bulk == Some(false) {
             (1, false)
@@ -230,11 +230,33 @@ impl Engine {
         let ready = self.order.ready_in(collection)?;
         let mut members = self.sealing.select(ready, &self.order, urgent_only, rows);
         self.order.take(&members);
+        if self.end_repeats(&mut members) {
+            self.settle(now);
+        }
+        if members.is_empty() {
+            return None;
+        }
         if wary && members.len() > 1 {
             let rest = members.split_off(1);
             self.open_inquest(Inquest::wary(collection, rest), &members);
         }
         Some(Batch::new(collection, members))
+    }
+
+    /// Takes those out that need not be sent because the server took the same body last, and ends them. Whether there were any.
+    fn end_repeats(&mut self, members: &mut Vec<Sequence>) -> bool {
+        let is_repeat = |member: &Sequence| {
+            self.order.get(*member).is_some_and(|entry| {
+                let body = entry.record.payload.bytes();
+                entry.record.once && self.repeats.is_last(entry.collection, &entry.key, body)
+            })
+        };
+        let (repeats, rest): (Vec<Sequence>, Vec<Sequence>) = members.drain(..).partition(is_repeat);
+        *members = rest;
+        for repeat in &repeats {
+            self.finish(*repeat, Ending::Written);
+        }
+        !repeats.is_empty()
     }
 
     /// Makes work a request in flight. None where nothing of it is left.
@@ -271,6 +293,9 @@ impl Engine {
             if let (Some(entry), false) = (self.order.get_mut(sequence), matches!(work, Work::ReadBack(_))) {
                 entry.first_attempt.get_or_insert(now);
                 entry.attempts += 1;
+                if entry.kind() == Kind::Create {
+                    self.repeats.leaves(entry.collection, &entry.key);
+                }
             }
         }
         if !matches!(work, Work::RenewToken) {

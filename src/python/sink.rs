@@ -35,6 +35,9 @@ struct Live {
     collections: HashMap<String, Arc<str>>,
 }
 
+/// Collection, FQN and body of a record that must be written first.
+type First<'a> = (&'a str, &'a str, Bound<'a, PyAny>);
+
 /// How a submit continues.
 enum Taken {
     /// Nothing more to wait for.
@@ -115,7 +118,9 @@ impl BulkSink {
         Ok(Self { settings, live })
     }
 
-    #[pyo3(signature = (collection, fqn, body, parent=None, needs=None, *, first_wins=false))]
+    #[pyo3(signature = (
+        collection, fqn, body, parent=None, needs=None, *, first_wins=false, once=false, first=None, label=None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn submit(
         &self,
@@ -126,9 +131,13 @@ impl BulkSink {
         parent: Option<&str>,
         needs: Option<Vec<String>>,
         first_wins: bool,
+        once: bool,
+        first: Option<First<'_>>,
+        label: Option<&str>,
     ) -> PyResult<Sequence> {
         let body = json_object("body", body)?;
         let record = self.record(py, collection, fqn, Payload::Create(body), parent, needs, first_wins)?;
+        let record = self.with_first(py, record, once, first, label)?;
         self.take(py, record)
     }
 
@@ -213,6 +222,11 @@ impl BulkSink {
         Ok(self.driver(py)?.ask(|engine, _| engine.pending_depth(collection, fqn)))
     }
 
+    fn forget_written(&self, py: Python<'_>) -> PyResult<()> {
+        self.driver(py)?.forget_written();
+        Ok(())
+    }
+
     fn mark(&self, py: Python<'_>) -> PyResult<Sequence> {
         Ok(self.driver(py)?.ask(|engine, _| engine.last_sequence()))
     }
@@ -245,7 +259,9 @@ impl BulkSink {
         asked.map_err(|text| errors::transport(py, text))
     }
 
-    #[pyo3(signature = (collection, fqn, body, parent=None, needs=None, *, first_wins=false))]
+    #[pyo3(signature = (
+        collection, fqn, body, parent=None, needs=None, *, first_wins=false, once=false, first=None, label=None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn submit_async<'py>(
         &self,
@@ -256,9 +272,13 @@ impl BulkSink {
         parent: Option<&str>,
         needs: Option<Vec<String>>,
         first_wins: bool,
+        once: bool,
+        first: Option<First<'_>>,
+        label: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let body = json_object("body", body)?;
-        let mut record = self.record(py, collection, fqn, Payload::Create(body), parent, needs, first_wins)?;
+        let record = self.record(py, collection, fqn, Payload::Create(body), parent, needs, first_wins)?;
+        let mut record = self.with_first(py, record, once, first, label)?;
         let driver = self.start(py)?;
         let (synchronous, rows) = (self.settings.synchronous, self.settings.engine.batch_rows);
         awaitable(py, async move {
@@ -266,7 +286,7 @@ impl BulkSink {
                 match driver.submit(record) {
                     Ok(sequence) => break sequence,
                     Err(back) => {
-                        record = back;
+                        record = *back;
                         if let Some(mut wait) = driver.wait_for_async(&room_for(&record)) {
                             wait.ended().await;
                         }
@@ -393,6 +413,39 @@ impl BulkSink {
             needs: needs.iter().flatten().map(|fqn| Fqn::canonical(fqn)).collect(),
             payload,
             first_wins,
+            once: false,
+            first: None,
+            label: None,
+        })
+    }
+
+    /// A record with what must be written before it, which is sent as often as it and bears its label.
+    fn with_first(
+        &self,
+        py: Python<'_>,
+        record: Record,
+        once: bool,
+        first: Option<First<'_>>,
+        label: Option<&str>,
+    ) -> PyResult<Record> {
+        let label: Option<Arc<str>> = label.map(Into::into);
+        let first = match first {
+            None => None,
+            Some((collection, fqn, body)) => {
+                let payload = Payload::Create(json_object("first", &body)?);
+                let first = self.record(py, collection, fqn, payload, None, None, false)?;
+                Some(Box::new(Record {
+                    once,
+                    label: label.clone(),
+                    ..first
+                }))
+            }
+        };
+        Ok(Record {
+            once,
+            first,
+            label,
+            ..record
         })
     }
 
@@ -423,7 +476,7 @@ impl BulkSink {
             match driver.submit(record) {
                 Ok(sequence) => break sequence,
                 Err(back) => {
-                    record = back;
+                    record = *back;
                     match self.block(py, &room_for(&record), Timeout::never()) {
                         Ok(blocked) => self.lock(py)?.blocked += Duration::from_secs_f64(blocked),
                         Err(interrupted) => {
@@ -503,7 +556,7 @@ fn after_submit(driver: &Driver, synchronous: bool, rows: usize, sequence: Seque
 
 fn room_for(record: &Record) -> Scope {
     Scope::Room {
-        bytes: record.payload.bytes().len(),
+        bytes: record.size(),
         place: matches!(record.payload, Payload::Create(_)),
     }
 }

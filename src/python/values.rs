@@ -56,6 +56,11 @@ impl Outcome {
         self.0.sequence
     }
 
+    #[getter]
+    fn label(&self) -> Option<&str> {
+        self.0.label.as_deref()
+    }
+
     fn __repr__(&self) -> String {
         let reason = self.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         format!(

@@ -23,6 +23,8 @@ pub struct Account {
     pub ended: Option<(Duration, Ending)>,
     pub attempts: u32,
     pub in_flight: bool,
+    /// The record that must be written first.
+    pub first: Option<Sequence>,
     /// Earlier records that it names, pending when it was submitted.
     pub blockers: Vec<Sequence>,
     /// Step at which it was last refused for a missing reference.
@@ -110,7 +112,14 @@ impl Books {
         )
     }
 
-    pub fn submitted(&mut self, sequence: Sequence, spec: usize, stream: &Stream, now: Duration) -> Checked {
+    pub fn submitted(
+        &mut self,
+        sequence: Sequence,
+        spec: usize,
+        first: Option<Sequence>,
+        stream: &Stream,
+        now: Duration,
+    ) -> Checked {
         if sequence != self.accounts.len() as u64 + 1 {
             return Err(format!("record {} got the number {sequence}", self.accounts.len() + 1));
         }
@@ -136,12 +145,16 @@ impl Books {
             ended: None,
             attempts: 0,
             in_flight: false,
+            first,
             blockers,
             missing_at: None,
             missing: Vec::new(),
             told: Vec::new(),
             first_told: None,
         });
+        if first.is_some_and(|first| self.parked_once.contains(&self.account(first).entity)) {
+            self.parked_once.insert(body.entity);
+        }
         self.pending.insert(sequence);
         self.by_entity.entry(body.entity).or_default().push(sequence);
         let names = self
@@ -235,6 +248,11 @@ impl Books {
                 return Err(format!("{} was sent before {}", who(), self.describe(*other, stream)));
             }
         }
+        if let Some(first) = account.first {
+            if !matches!(self.account(first).ended, Some((_, Ending::Written))) {
+                return Err(format!("{} was sent before {}", who(), self.describe(first, stream)));
+            }
+        }
         for other in &account.blockers {
             if self.is_pending(*other) && !self.parked_once.contains(&self.account(*other).entity) {
                 return Err(format!(
@@ -266,7 +284,9 @@ impl Books {
             let account = &mut self.accounts[at(rows[*row].sequence)];
             account.missing_at = Some(self.step);
             account.missing.push(*entity);
-            self.parked_once.insert(account.entity);
+            let parked = account.entity;
+            self.parked_once.insert(parked);
+            self.seconds_are_parked(parked);
         }
         self.told_to_any.extend(reply.text.clone());
         self.told_to_any.extend(reply.rows.iter().map(|(_, text)| text.clone()));
@@ -276,6 +296,20 @@ impl Books {
             for row in rows {
                 self.accounts[at(row.sequence)].first_told.get_or_insert(now);
             }
+        }
+    }
+
+    /// What must be written first is parked, and what comes second with it.
+    fn seconds_are_parked(&mut self, first: usize) {
+        let is_second = |sequence: &Sequence| {
+            let before = self.account(*sequence).first;
+            before.is_some_and(|before| self.account(before).entity == first)
+        };
+        let seconds: Vec<Sequence> = self.pending.iter().copied().filter(is_second).collect();
+        for second in seconds {
+            let account = &mut self.accounts[at(second)];
+            account.missing_at = Some(self.step);
+            self.parked_once.insert(account.entity);
         }
     }
 
@@ -305,6 +339,9 @@ impl Books {
         }
         let spec = &stream.specs[account.spec];
         let entity = &stream.entities[account.entity];
+        if outcome.label.as_deref().map(str::to_owned) != spec.once.then(|| account.spec.to_string()) {
+            return Err(format!("{who} has the label of another record: {outcome:?}"));
+        }
         if outcome.kind != spec.kind || outcome.collection != entity.collection || outcome.fqn != spec.spelled {
             return Err(format!("{who} has the outcome of another record: {outcome:?}"));
         }
@@ -312,6 +349,18 @@ impl Books {
             Ending::Written => {
                 if !self.is_on_the_server(outcome.sequence, stream, server) {
                     return Err(format!("{who} is reported written, and the server never took it"));
+                }
+                let held = server.stored[account.entity].spec == Some(account.spec);
+                let others_wrote = server.overtaken[account.entity] || server.vanished[account.entity];
+                if spec.once && account.attempts == 0 && !held && !others_wrote {
+                    return Err(format!(
+                        "{who} is reported written unsent, and the server holds another body"
+                    ));
+                }
+                if let Some(first) = account.first {
+                    if !matches!(self.account(first).ended, Some((_, Ending::Written))) {
+                        return Err(format!("{who} is reported written, and what comes first is not"));
+                    }
                 }
             }
             Ending::Warned(_) if self.first_wins(account.entity, stream) => {}

@@ -309,6 +309,9 @@ fn threads(rng: &mut Rng, stream: &Stream) -> Vec<Vec<Step>> {
         if waits > 0 && rng.usize(0..waits) == 0 {
             script.push(wait(rng, stream, at));
         }
+        if stream.specs[*number].once && rng.u8(0..12) == 0 {
+            script.push(Step::Meddle);
+        }
     }
     if rng.u8(0..40) == 0 {
         let at = rng.usize(0..count);

@@ -175,6 +175,8 @@ pub struct Server {
     pub vanished: Vec<bool>,
     /// An attempt committed after a later one was answered, for these entities: the last body may be an older one.
     pub overtaken: Vec<bool>,
+    /// Somebody else has written to these entities.
+    pub meddled: Vec<bool>,
 }
 
 enum Verdict {
@@ -210,6 +212,15 @@ impl Server {
             token_failures: weather.token_failures,
             vanished: vec![false; stream.entities.len()],
             overtaken: vec![false; stream.entities.len()],
+            meddled: vec![false; stream.entities.len()],
+        }
+    }
+
+    /// Somebody else writes to everything of which bodies repeat.
+    pub fn meddle(&mut self, stream: &Stream) {
+        for spec in stream.specs.iter().filter(|spec| spec.once) {
+            self.stored[spec.entity].spec = None;
+            self.meddled[spec.entity] = true;
         }
     }
 

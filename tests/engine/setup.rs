@@ -23,6 +23,8 @@ pub enum Step {
         ago: u64,
         patience: Option<Duration>,
     },
+    /// Somebody else changes everything of which bodies repeat, and the engine is told.
+    Meddle,
     Close,
     Abandon,
 }

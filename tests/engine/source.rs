@@ -14,8 +14,8 @@ struct Source<'a> {
     left: usize,
     /// Share of bodies that the server does not like, in thousandths.
     ill: u32,
-    /// What half of all bodies are like.
-    mood: Option<Temper>,
+    /// What many bodies are like, and how many of a hundred.
+    mood: Option<(Temper, u32)>,
     sizes: usize,
 }
 
@@ -31,7 +31,9 @@ pub fn stream(rng: &mut Rng, most: usize) -> Stream {
         Temper::Silent(1),
     ];
     let mood = rng.choice(moods);
-    let mood = mood.filter(|_| rng.u8(0..8) == 0);
+    let mood = mood
+        .filter(|_| rng.u8(0..8) == 0)
+        .map(|mood| (mood, if rng.bool() { 50 } else { 90 }));
     let mut source = Source {
         stream: Stream::default(),
         left: rng.usize(1..=most),
@@ -50,7 +52,8 @@ pub fn stream(rng: &mut Rng, most: usize) -> Stream {
             0..60 => source.database(service),
             60..78 => source.dashboards(),
             78..88 => source.directories(),
-            88..94 => source.users(),
+            88..91 => source.users(),
+            91..96 => source.tags(),
             _ => source.queries(service),
         }
     }
@@ -77,8 +80,10 @@ impl Source<'_> {
     }
 
     fn temper(&mut self) -> Temper {
-        if let Some(mood) = self.mood.filter(|_| self.rng.bool()) {
-            return mood;
+        if let Some((mood, share)) = self.mood {
+            if self.rng.u32(0..100) < share {
+                return mood;
+            }
         }
         if self.rng.u32(0..1000) >= self.ill {
             return Temper::Good;
@@ -269,6 +274,67 @@ impl Source<'_> {
         }
     }
 
+    /// Classifications and tags, the same ones again and again; now and then one is changed, or written by other means.
+    fn tags(&mut self) {
+        let mut made: Vec<usize> = Vec::new();
+        for _ in 0..self.rng.usize(1..=self.left.clamp(1, 20)) {
+            if !made.is_empty() && self.odds(2) {
+                self.left = self.left.saturating_sub(1);
+                let again = *self.rng.choice(&made).unwrap();
+                self.stream.arrivals.push(again);
+                continue;
+            }
+            let group = format!("group{}", self.rng.u8(0..2));
+            let known = made
+                .iter()
+                .filter_map(|tag| self.stream.specs[*tag].first)
+                .find(|first| {
+                    let entity = self.stream.specs[*first].entity;
+                    self.stream.entities[entity].key.as_str() == group
+                });
+            let first = match known.filter(|_| !self.odds(6)) {
+                Some(first) => first,
+                None => {
+                    let mut hidden = Vec::new();
+                    if self.odds(8) {
+                        hidden.push(("domains", format!("domain{}", self.rng.u8(0..2))));
+                    }
+                    let (size, temper) = (self.rng.usize(0..=self.sizes), self.temper());
+                    self.stream.create(Draft {
+                        collection: "classifications",
+                        fqn: group.clone(),
+                        once: true,
+                        hidden,
+                        size,
+                        temper,
+                        ..Draft::default()
+                    })
+                }
+            };
+            let plain = self.odds(10);
+            let fqn = format!("{group}.tag{}", self.rng.u8(0..4));
+            let tag = self.yields(Draft {
+                collection: "tags",
+                fqn,
+                parent: Some(("classifications", group)),
+                once: !plain,
+                first: (!plain).then_some(first),
+                ..Draft::default()
+            });
+            if !plain {
+                made.push(tag);
+            }
+        }
+        if self.odds(3) {
+            let fqn = format!("domain{}", self.rng.u8(0..2));
+            self.yields(Draft {
+                collection: "domains",
+                fqn,
+                ..Draft::default()
+            });
+        }
+    }
+
     fn queries(&mut self, service: &str) {
         for _ in 0..self.rng.usize(1..=self.left.clamp(1, 8)) {
             let checksum = self.rng.u8(0..20);
@@ -379,7 +445,7 @@ impl Source<'_> {
 }
 
 fn path(collection: &str) -> &'static str {
-    const PATHS: [&str; 13] = [
+    const PATHS: [&str; 16] = [
         "databases_service",
         "dashboard_service",
         "drive_service",
@@ -393,6 +459,9 @@ fn path(collection: &str) -> &'static str {
         "dashboard/datamodels",
         "drives/directories",
         "users",
+        "classifications",
+        "tags",
+        "domains",
     ];
     PATHS
         .into_iter()

@@ -59,6 +59,9 @@ pub struct Spec {
     /// Entities that the server wants to see first.
     pub refers: Vec<usize>,
     pub first_wins: bool,
+    pub once: bool,
+    /// The body that must be written first.
+    pub first: Option<usize>,
     pub temper: Temper,
     pub kind: Kind,
     pub body: Bytes,
@@ -77,6 +80,8 @@ pub struct Draft {
     pub hidden: Vec<(&'static str, String)>,
     pub size: usize,
     pub first_wins: bool,
+    pub once: bool,
+    pub first: Option<usize>,
     pub temper: Temper,
     /// No `sourceHash` in the body.
     pub unhashed: bool,
@@ -92,7 +97,7 @@ pub struct Stream {
     by_name: FxHashMap<(Arc<str>, Fqn), usize>,
 }
 
-const WORDS: [(&str, &str); 12] = [
+const WORDS: [(&str, &str); 15] = [
     ("databases", "database"),
     ("databaseSchemas", "databaseSchema"),
     ("tables", "table"),
@@ -105,6 +110,9 @@ const WORDS: [(&str, &str); 12] = [
     ("drives/files", "file"),
     ("users", "user"),
     ("topics", "topic"),
+    ("classifications", "classification"),
+    ("tags", "tag"),
+    ("domains", "domain"),
 ];
 
 impl Stream {
@@ -174,6 +182,8 @@ impl Stream {
             needs: draft.needs.iter().map(|(_, fqn)| Fqn::canonical(fqn)).collect(),
             refers,
             first_wins: draft.first_wins,
+            once: draft.once,
+            first: draft.first,
             temper: draft.temper,
             kind: Kind::Create,
             body: body.into(),
@@ -191,6 +201,8 @@ impl Stream {
             needs: Vec::new(),
             refers: Vec::new(),
             first_wins: false,
+            once: false,
+            first: None,
             temper,
             kind: Kind::LifeCycle,
             body: format!("{{\"n\":{number}}}").into(),
@@ -212,6 +224,9 @@ impl Stream {
             needs: spec.needs.clone(),
             payload,
             first_wins: spec.first_wins,
+            once: spec.once,
+            first: spec.first.map(|first| Box::new(self.record(first))),
+            label: spec.once.then(|| number.to_string().into()),
         }
     }
 }

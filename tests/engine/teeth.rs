@@ -6,7 +6,7 @@ use openmetadata_bulksink::engine::defects::Defect;
 
 use crate::{chance, run};
 
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 5000;
 
 #[test]
 fn each_defect_is_found() {

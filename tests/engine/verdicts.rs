@@ -70,6 +70,9 @@ impl Verdicts<'_> {
     /// Whether what happened to `told` explains why `account` failed for this reason.
     fn explains(&self, told: &Account, account: &Account, reason: &str, shares: bool) -> Checked {
         use Temper::{Duplicate, Offensive, Refused, RefusedAlike, RefusedMutely, RowError, Silent, Toxic};
+        if reason.contains("which must be written first: ") {
+            return self.first_failed(told);
+        }
         if reason.contains("which this needs: ") || reason.starts_with("its entity ") {
             return self.needed_something_that_failed(told, reason);
         }
@@ -110,6 +113,13 @@ impl Verdicts<'_> {
     fn count(&self, is_such: impl Fn(Temper) -> bool) -> usize {
         let accounts = self.books.accounts.iter();
         accounts.filter(|a| is_such(self.stream.specs[a.spec].temper)).count()
+    }
+
+    fn first_failed(&self, account: &Account) -> Checked {
+        match account.first.map(|first| &self.books.account(first).ended) {
+            Some(Some((_, Ending::Failed(_)))) => Ok(()),
+            _ => Err("and what had to be written first did not".to_owned()),
+        }
     }
 
     fn needed_something_that_failed(&self, account: &Account, reason: &str) -> Checked {
@@ -163,7 +173,7 @@ impl Verdicts<'_> {
 
     /// The last body that was reported written is the one that the server holds.
     fn last_body_won(&self, entity: usize, sequences: &[Sequence]) -> Checked {
-        if self.server.overtaken[entity] || self.server.vanished[entity] {
+        if self.server.overtaken[entity] || self.server.vanished[entity] || self.server.meddled[entity] {
             return Ok(());
         }
         let stored = &self.server.stored[entity];

@@ -262,6 +262,8 @@ impl World {
             if self.engine.is_closed() {
                 return Err("a request after the end".to_owned());
             }
+            // What need not be sent ends while requests are asked for.
+            self.collect()?;
             self.send(&request)?;
         }
         fruitful |= self.collect()?;
@@ -513,6 +515,12 @@ impl World {
                 let scope = up_to(scope, self.engine.last_sequence().saturating_sub(ago));
                 self.wait(thread, &scope, patience)?;
             }
+            Step::Meddle => {
+                self.say(|| "meddle".to_owned());
+                self.server.meddle(&self.setup.stream);
+                self.engine.forget_written();
+                self.told()?;
+            }
             Step::Close => {
                 self.say(|| "close".to_owned());
                 self.close_called_at.get_or_insert(self.now);
@@ -536,7 +544,7 @@ impl World {
 
     fn submit(&mut self, thread: usize, spec: usize) -> Checked {
         let record = self.setup.stream.record(spec);
-        let bytes = record.payload.bytes().len();
+        let bytes = record.size();
         let place = matches!(record.payload, Payload::Create(_));
         if !self.engine.has_room(bytes, place) {
             self.threads[thread].then = Some(spec);
@@ -554,10 +562,18 @@ impl World {
                 spec.kind, spec.spelled, spec.parent, spec.needs, spec.temper
             )
         });
-        self.books.submitted(sequence, spec, &self.setup.stream, self.now)?;
+        let first = self.setup.stream.specs[spec].first;
+        if let Some(first) = first {
+            self.books
+                .submitted(sequence - 1, first, None, &self.setup.stream, self.now)?;
+        }
+        let before = first.map(|_| sequence - 1);
+        self.books
+            .submitted(sequence, spec, before, &self.setup.stream, self.now)?;
         let stats = self.engine.stats(self.now);
         let (most, embedded) = (self.setup.config.budget_bytes, 100 * self.books.accounts.len());
-        if stats.pending > 1 && stats.pending_bytes > most + embedded {
+        let admitted = 1 + u64::from(first.is_some());
+        if stats.pending > admitted && stats.pending_bytes > most + embedded {
             return Err(format!(
                 "{} bytes are pending, and {most} are allowed",
                 stats.pending_bytes

@@ -134,10 +134,11 @@ def _around_execute(original: Callable[..., Any], workflow: Any) -> Any:
 
 def _around_loop(original: Callable[..., Any], _: Any) -> Any:
     _report["loop_started"] = time.time()
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.thread_time()
     try:
         return original()
     finally:
+        _report["loop_cpu_s"] = time.thread_time() - cpu
         _report["loop_s"] = time.perf_counter() - started
         _report["loop_ended"] = time.time()
 
@@ -163,15 +164,16 @@ def _watch_close(step: Any) -> None:
 
 def _watch_sink(sink: Any) -> None:
     original = sink.run
-    clock = time.perf_counter
-    _report["sink_s"] = 0.0
+    clock, cpu_clock = time.perf_counter, time.thread_time
+    _report["sink_s"] = _report["sink_cpu_s"] = 0.0
     _report["sink_calls"] = 0
 
     def run_timed(record: Any) -> Any:
-        started = clock()
+        started, cpu = clock(), cpu_clock()
         try:
             return original(record)
         finally:
+            _report["sink_cpu_s"] += cpu_clock() - cpu
             _report["sink_s"] += clock() - started
             _report["sink_calls"] += 1
 

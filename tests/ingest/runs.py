@@ -49,9 +49,10 @@ class Step:
 class Run:
     """One ingestion that has ended.
 
-    loop_s: the time inside the source loop, `sink.run` included. close_s: the time in the steps' `close`. workflow_s:
-    `execute`, from the first record to the printed summary. command_s: the command line without the import.
-    process_s: from the start of the process to its end; None in a session.
+    loop_s: the time inside the source loop, `sink.run` included. loop_cpu_s, sink_cpu_s: what its thread computed in
+    it, and in the sink. close_s: the time in the steps' `close`. workflow_s: `execute`, from the first record to the
+    printed summary. command_s: the command line without the import. process_s: from the start of the process to its
+    end; None in a session.
     """
 
     exit_code: int
@@ -60,10 +61,12 @@ class Run:
     command_s: float = 0.0
     workflow_s: float | None = None
     loop_s: float | None = None
+    loop_cpu_s: float | None = None
     loop_started: float | None = None
     loop_ended: float | None = None
     close_s: float = 0.0
     sink_s: float | None = None
+    sink_cpu_s: float | None = None
     sink_calls: int | None = None
     process_s: float | None = None
     peak_rss_kb: int = 0

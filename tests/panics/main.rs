@@ -93,14 +93,8 @@ fn survives(place: Place, nth: u32) -> (usize, Vec<String>) {
     driver.start().unwrap();
     arm(place, nth);
     for number in 0..RECORDS {
-        let record = Record {
-            collection: "tables".into(),
-            fqn: format!("a.b.c.t{number}").into(),
-            parent: None,
-            needs: Vec::new(),
-            payload: Payload::Create(format!(r#"{{"name":"t{number}"}}"#).into()),
-            first_wins: false,
-        };
+        let body = Payload::Create(format!(r#"{{"name":"t{number}"}}"#).into());
+        let record = Record::bare("tables".into(), format!("a.b.c.t{number}").into(), body);
         let mut waiting = Some(record);
         while let Some(record) = waiting.take() {
             if let Err(back) = driver.submit(record) {

@@ -1,10 +1,15 @@
-"""One module for each accelerator. What they share: how one steps aside."""
+"""One module for each accelerator. What they share: how one recognises upstream, steps aside, and is put in place."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
+from collections.abc import Callable
 from typing import Any
+
+#: Takes an installed accelerator away again.
+Undo = Callable[[], None]
 
 
 class StepsAside(Exception):
@@ -22,3 +27,33 @@ def fingerprint(*functions: Any) -> str:
         except (OSError, TypeError):
             raise StepsAside("upstream's source text is not available") from None
     return digest.hexdigest()[:16]
+
+
+def loaded(name: str) -> Any:
+    """A module that this process has imported. Raises StepsAside, without a word, where it has not."""
+    module = sys.modules.get(name)
+    if module is None:
+        raise StepsAside
+    return module
+
+
+def known(versions: frozenset[str], what: str, owner: Any, *names: str) -> None:
+    """Check that functions of a module or class are those of a version whose text was read. Raises StepsAside."""
+    try:
+        functions = [getattr(owner, name) for name in names]
+    except AttributeError:
+        raise StepsAside(f"{what} has changed") from None
+    if fingerprint(*functions) not in versions:
+        raise StepsAside(f"{what} has changed")
+
+
+def put(owner: Any, name: str, replacement: Any) -> Undo:
+    """Replace an attribute of a module or class. The undo leaves alone what somebody else has put there since."""
+    original = vars(owner)[name]
+    setattr(owner, name, replacement)
+
+    def undo() -> None:
+        if vars(owner).get(name) is replacement:
+            setattr(owner, name, original)
+
+    return undo

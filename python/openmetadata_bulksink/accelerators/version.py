@@ -7,12 +7,10 @@ The SQL text stays the same to the byte.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, fingerprint
+from openmetadata_bulksink.accelerators import StepsAside, Undo, fingerprint, loaded, put
 
 MODULE = "metadata.ingestion.connections.headers"
 
@@ -31,11 +29,9 @@ class _RequiredOnce:
         return getattr(self._original, name)
 
 
-def install() -> Callable[[], None]:
+def install() -> Undo:
     """Put the memo in. Raises StepsAside."""
-    headers: Any = sys.modules.get(MODULE)
-    if headers is None:
-        raise StepsAside  # no SQL source in this process
+    headers = loaded(MODULE)
     if fingerprint(headers.inject_query_header, _for_vertica(headers)) not in _KNOWN:
         raise StepsAside("upstream's way of naming its version in SQL has changed")
     name = "pkg_resources" if hasattr(headers, "pkg_resources") else "_pkg_version"
@@ -43,13 +39,7 @@ def install() -> Callable[[], None]:
         raise StepsAside("upstream's way of asking for its version has changed")
     original = getattr(headers, name)
     memo: Any = _RequiredOnce(original) if name == "pkg_resources" else lru_cache(maxsize=None)(original)
-    setattr(headers, name, memo)
-
-    def undo() -> None:
-        if getattr(headers, name) is memo:
-            setattr(headers, name, original)
-
-    return undo
+    return put(headers, name, memo)
 
 
 def _for_vertica(headers: Any) -> Any:

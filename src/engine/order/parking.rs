@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-use super::{Edge, Entry, Order, State};
+use super::{CollectionId, Edge, Entry, Order, State};
 use crate::engine::defects::broken;
 use crate::engine::record::{Fqn, Kind, Missing, Sequence};
 
@@ -29,26 +29,41 @@ impl Order {
             self.release_dependants(sequence, |_| true);
             return;
         }
+        self.set_seconds_aside(sequence);
         if !broken!(self.defect, ParkingHoldsDependants) {
             self.release_dependants(sequence, |edge| edge != Edge::Writer);
         }
-        let followers: Vec<Sequence> = self
-            .chains
-            .get(&slot)
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(|s| *s != sequence)
-            .collect();
+        let chain = self.chains.get(&slot).into_iter().flatten().copied();
+        let followers: Vec<Sequence> = chain.skip_while(|one| *one != sequence).skip(1).collect();
         for follower in followers {
             self.set_behind(follower, true);
+            self.set_seconds_aside(follower);
             self.release_dependants(follower, |edge| edge != Edge::Writer);
         }
     }
 
-    /// Puts a parked record back into the queues.
+    /// Parks a record that no batch has taken yet.
+    pub(super) fn set_aside(&mut self, sequence: Sequence, missing: Missing) {
+        self.leave_ready(sequence);
+        self.park(sequence, missing);
+    }
+
+    /// Where a record is parked, those that must not be sent before it is written are, too.
+    fn set_seconds_aside(&mut self, first: Sequence) {
+        let Some(entry) = self.get(first) else { return };
+        let missing = Missing::of(&entry.record.collection, entry.key.clone());
+        let waits = |second: &Sequence| self.get(*second).is_some_and(|entry| entry.state != State::Parked);
+        let seconds: Vec<Sequence> = entry.seconds.iter().copied().filter(waits).collect();
+        for second in seconds {
+            self.set_aside(second, missing.clone());
+        }
+    }
+
+    /// Puts a parked record back into the queues, unless what must be written first is parked itself.
     pub fn unpark(&mut self, sequence: Sequence) {
-        if !self.parked.remove(&sequence) {
+        let first = self.get(sequence).and_then(|entry| self.pending_first(entry));
+        let first_is_parked = first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked);
+        if first_is_parked || !self.parked.remove(&sequence) {
             return;
         }
         let Some(entry) = self.entries.get_mut(&sequence) else {
@@ -59,22 +74,17 @@ impl Order {
         }
         entry.state = State::Blocked;
         entry.first_attempt = None;
+        let waits_for_first = first.filter(|first| entry.edges.iter().all(|(known, _)| known != first));
         self.places += usize::from(entry.has_place());
         let slot = (entry.key.clone(), entry.collection);
-        if entry.kind() == Kind::LifeCycle {
+        let is_patch = entry.kind() == Kind::LifeCycle;
+        if let Some(first) = waits_for_first {
+            self.add_edge(first, sequence, Edge::Parent);
+        }
+        if is_patch {
             self.join_chain(sequence);
         } else {
-            let followers: Vec<Sequence> = self
-                .chains
-                .get(&slot)
-                .into_iter()
-                .flatten()
-                .copied()
-                .filter(|s| *s != sequence)
-                .collect();
-            for follower in followers {
-                self.set_behind(follower, false);
-            }
+            self.see_who_is_behind(&slot);
         }
         self.make_ready_if_free(sequence);
     }
@@ -117,6 +127,16 @@ impl Order {
             self.parked.iter().copied().take(1).collect()
         } else {
             roots
+        }
+    }
+
+    /// After a record has come back from parking, or ended: which of the writers of its entity stand behind a parked one.
+    pub(super) fn see_who_is_behind(&mut self, slot: &(Fqn, CollectionId)) {
+        let chain: Vec<Sequence> = self.chains.get(slot).into_iter().flatten().copied().collect();
+        let mut behind = false;
+        for sequence in chain {
+            self.set_behind(sequence, behind);
+            behind |= self.get(sequence).is_some_and(|entry| entry.state == State::Parked);
         }
     }
 

@@ -11,12 +11,12 @@ fn submit(order: &mut Order, collection: &str, fqn: &str, parent: Option<&str>, 
         needs: needs.iter().map(|need| Fqn::canonical(need)).collect(),
         ..Record::bare(collection.into(), fqn.into(), Payload::Create(fqn.to_owned().into()))
     };
-    order.insert(record, Order::key(collection, fqn), Time::ZERO)
+    order.insert(record, Order::key(collection, fqn), None, Time::ZERO)
 }
 
 fn patch(order: &mut Order, fqn: &str) -> Sequence {
     let record = Record::bare("tables".into(), fqn.into(), Payload::LifeCycle("{}".into()));
-    order.insert(record, Order::key("tables", fqn), Time::ZERO)
+    order.insert(record, Order::key("tables", fqn), None, Time::ZERO)
 }
 
 fn ready(order: &Order) -> Vec<Sequence> {
@@ -196,16 +196,24 @@ fn a_repeat_shares_only_with_the_last_unsent_record() {
         ..Record::bare("tables".into(), "s.t".into(), Payload::Create(body.into()))
     };
     let key = Order::key("tables", "s.t");
-    let first = order.insert(record("a", false), key.clone(), Time::ZERO);
-    assert_eq!(order.leader(&record("a", false), &key), Some(first));
-    let second = order.insert(record("b", false), key.clone(), Time::ZERO);
-    assert_eq!(order.leader(&record("a", false), &key), None, "a, b, a is not a, b");
-    assert_eq!(order.leader(&record("c", true), &key), Some(first), "the first wins");
+    let first = order.insert(record("a", false), key.clone(), None, Time::ZERO);
+    assert_eq!(order.leader(&record("a", false), &key, None), Some(first));
+    let second = order.insert(record("b", false), key.clone(), None, Time::ZERO);
+    assert_eq!(
+        order.leader(&record("a", false), &key, None),
+        None,
+        "a, b, a is not a, b"
+    );
+    assert_eq!(
+        order.leader(&record("c", true), &key, None),
+        Some(first),
+        "the first wins"
+    );
     order.end(first);
     order.take(&[second]);
     order.get_mut(second).unwrap().attempts = 1;
     assert_eq!(
-        order.leader(&record("b", false), &key),
+        order.leader(&record("b", false), &key, None),
         None,
         "it may be refused for what is mended by now"
     );
@@ -237,4 +245,15 @@ fn nothing_is_kept_of_what_has_ended() {
     assert!(order.chains.is_empty() && order.parked_for.is_empty() && order.parked.is_empty());
     assert_eq!((order.len(), order.bytes(), order.places()), (0, 0, 0));
     assert_eq!(ready(&order), NONE);
+}
+
+#[test]
+fn a_writer_that_ends_before_its_turn_leaves_no_gap() {
+    let mut order = Order::default();
+    let all: Vec<Sequence> = (0..3).map(|_| submit(&mut order, "tags", "G.a", None, &[])).collect();
+    order.take(&[all[0]]);
+    order.end(all[1]);
+    assert_eq!(ready(&order), NONE, "the first is still in flight");
+    order.end(all[0]);
+    assert_eq!(ready(&order), [all[2]]);
 }

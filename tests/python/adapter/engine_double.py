@@ -69,6 +69,7 @@ class Outcome:
     reason: str | None
     attempts: int
     sequence: int
+    label: str | None = None
 
 
 @dataclass
@@ -80,6 +81,9 @@ class Pending:
     body: bytes
     parent: str | None = None
     needs: tuple[str, ...] = ()
+    once: bool = False
+    first: int | None = None
+    label: str | None = None
 
 
 @dataclass
@@ -104,6 +108,8 @@ class BulkSink:
         self._pending: list[Pending] = []
         self._outcomes: list[Outcome] = []
         self._shared: dict[int, list[int]] = {}
+        self._failed: set[int] = set()
+        self.forgotten = 0
 
     def _check(self) -> None:
         if os.getpid() != self._pid:
@@ -129,8 +135,12 @@ class BulkSink:
         needs: Any = (),
         *,
         first_wins: bool = False,
+        once: bool = False,
+        first: tuple[str, str, bytes | str] | None = None,
+        label: str | None = None,
     ) -> int:
         self._check()
+        before = None if first is None else self.submit(*first, once=once, label=label)
         self._sequence += 1
         record = Pending(
             self._sequence,
@@ -139,7 +149,10 @@ class BulkSink:
             fqn,
             body.encode() if isinstance(body, str) else body,
             parent,
-            tuple(needs),
+            tuple(needs or ()),
+            once,
+            before,
+            label,
         )
         self.submissions.append(record)
         if self.closed:
@@ -166,7 +179,11 @@ class BulkSink:
 
     def _end(self, record: Pending, status: str, reason: str | None) -> None:
         for sequence in (record.sequence, *self._shared.pop(record.sequence, ())):
-            self._outcomes.append(Outcome(status, record.kind, record.collection, record.fqn, reason, 1, sequence))
+            if status == "failed":
+                self._failed.add(sequence)
+            self._outcomes.append(
+                Outcome(status, record.kind, record.collection, record.fqn, reason, 1, sequence, record.label)
+            )
 
     def _flush(self) -> None:
         """Everything: what waits for nothing first, one PUT for each collection; life cycles after their entities."""
@@ -187,6 +204,8 @@ class BulkSink:
     def _held(record: Pending, waiting: list[Pending], at: int) -> bool:
         wanted = {canonical_fqn(name) for name in (record.parent, *record.needs, record.fqn) if name}
         before = waiting if record.kind == "life_cycle" else waiting[:at]
+        if any(one.sequence == record.first for one in before):
+            return True
         return any(canonical_fqn(one.fqn) in wanted for one in before if one.kind == "create")
 
     def _patch(self, record: Pending) -> None:
@@ -195,6 +214,11 @@ class BulkSink:
         self._end(record, "written" if answer.ok else "failed", None if answer.ok else answer.text)
 
     def _put(self, collection: str, batch: list[Pending]) -> None:
+        for one in [one for one in batch if one.first in self._failed]:
+            self._end(one, "failed", "what must be written first failed")
+            batch.remove(one)
+        if not batch:
+            return
         body = b"[" + b",".join(one.body for one in batch) + b"]"
         answer = self._send("PUT", f"/{collection}/bulk?{self.arguments['bulk_query']}", body)
         failed = {}
@@ -292,6 +316,10 @@ class BulkSink:
                 ]
                 return max(depths, default=0)
         return None
+
+    def forget_written(self) -> None:
+        self._check()
+        self.forgotten += 1
 
     def mark(self) -> int:
         self._check()

@@ -156,7 +156,7 @@ def test_a_runner_that_forks_for_each_task(ended: dict[str, Future[Ended]]) -> N
 def test_ctrl_c_during_a_real_ingestion(
     sink_environment: Path, server_program: Path, server_profile: str, tmp_path: Path, twice: bool
 ) -> None:
-    source = sqlite_source(sqlite_file(tmp_path / "shop.db", tables=400, columns=3), service="ctrlc")
+    source = sqlite_source(sqlite_file(tmp_path / "shop.db", tables=1_500, columns=3), service="ctrlc")
     latency = {"bulk": {"request_ms": 60_000 if twice else 500}}
     with (
         ReferenceServer(server_program, profile=server_profile, latency=latency) as server,

@@ -382,3 +382,45 @@ def test_ten_thousand_tables_take_few_full_requests(make_sink: BulkSinkMaker, la
     assert sink.stats().written == 10_010
     assert lake.summary()["requests_by_class"]["bulk"] <= 130
     assert lake.violations() == []
+
+
+def test_what_is_written_once_is_not_sent_again(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
+    sink = make_sink()
+    before = sink.stats().requests
+    group, tag = '{"name": "G", "description": "g"}', '{"name": "t", "classification": "G", "description": "t"}'
+    for number in range(5):
+        sink.submit("tags", "G.t", tag, "G", once=True, first=("classifications", "G", group), label=f"row {number}")
+        sink.drain(timeout=30)
+    assert sink.stats().requests - before == 2
+    outcomes = sink.take_outcomes()
+    assert {outcome.status for outcome in outcomes} == {"written"}
+    assert [outcome.label for outcome in outcomes if outcome.collection == "tags"] == [f"row {at}" for at in range(5)]
+    assert set(lake.state()["tags"]) == {"G.t"}
+    sink.forget_written()
+    sink.submit("tags", "G.t", tag, "G", once=True)
+    sink.drain(timeout=30)
+    assert sink.stats().requests - before == 3
+    assert [outcome.label for outcome in sink.take_outcomes()] == [None]
+
+
+def test_a_record_fails_unsent_with_the_one_that_must_come_first(
+    make_sink: BulkSinkMaker, lake: ReferenceServer
+) -> None:
+    sink = make_sink()
+    sink.submit("tags", "G.t", '{"name": "t", "classification": "G"}', first=("classifications", "G", '{"name": ""}'))
+    sink.drain(timeout=30)
+    classification, tag = sorted(sink.take_outcomes(), key=lambda outcome: outcome.sequence)
+    assert (classification.status, tag.status, tag.attempts) == ("failed", "failed", 0)
+    assert tag.reason.startswith("G failed, which must be written first: ")
+    assert "tags" not in lake.state()
+
+
+def test_first_must_be_a_record(make_sink: BulkSinkMaker) -> None:
+    sink = make_sink()
+    with pytest.raises(ValueError, match="first: must be a JSON object"):
+        sink.submit("tags", "G.t", "{}", first=("classifications", "G", "[]"))
+    with pytest.raises(ValueError, match="collection"):
+        sink.submit("tags", "G.t", "{}", first=("no collection", "G", "{}"))
+    with pytest.raises(ValueError, match="first"):
+        sink.submit("tags", "G.t", "{}", first=("classifications", "G"))
+    assert sink.stats().submitted == 0

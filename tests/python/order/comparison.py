@@ -77,7 +77,10 @@ class Comparison:
     def native(self, steps: Sequence[Step], setting: Setting) -> tuple[list[Any], Side]:
         """Our sink."""
         self._ours.reset()
-        self._ours.set_latency({"bulk": {"request_ms": setting.request_ms, "row_ms": setting.row_ms}})
+        singles = {"request_ms": min(setting.request_ms, 2.0)}
+        self._ours.set_latency(
+            {"bulk": {"request_ms": setting.request_ms, "row_ms": setting.row_ms}, "single": singles}
+        )
         with variables(OM_BULKSINK_WORKERS=str(setting.workers), OM_BULKSINK_LINGER=str(setting.linger)):
             side = Side(self.our_class, {"bulk_sink_batch_size": setting.batch_size}, self._ours, self.classes)
             return _run(side, steps), side

@@ -99,8 +99,14 @@ class Side:
             answer = _ACTS[step.act](self, step)
         except Exception as error:  # noqa: BLE001 - an error is an answer, too
             answer = {"error": type(error).__name__, "text": _UUID.sub("(id)", str(error))}
-        self._note_failures(f"{step.kind} {step.fqn}" if "create" in step.act else f"{number} {step.act}")
+        self._note_failures(self._label(number, step))
         return answer
+
+    @staticmethod
+    def _label(number: int, step: Step) -> str:
+        if step.act == "tag":
+            return f"tag for {step.body['for']}"
+        return f"{step.kind} {step.fqn}" if "create" in step.act else f"{number} {step.act}"
 
     def close(self) -> None:
         self.sink.close()
@@ -188,13 +194,12 @@ class Side:
 
     def tag(self, step: Step) -> Answer:
         model = self._classes.other("metadata.ingestion.models.ometa_classification.OMetaTagAndClassification")
-        group = {"name": step.body["group"], "description": "of the source"}
-        tag = {"classification": step.body["group"], "name": step.body["name"], "description": "made singly"}
         request = model(
-            classification_request=self._classes.request("classification", group),
-            tag_request=self._classes.request("tag", tag),
+            fqn=step.body["for"],
+            classification_request=self._classes.request("classification", step.body["group"]),
+            tag_request=self._classes.request("tag", step.body["tag"]),
         )
-        return plain(self.sink.run(request))
+        self.sink.run(request)
 
     def user_profile(self, step: Step) -> Answer:
         model = self._classes.other("metadata.ingestion.models.user.OMetaUserProfile")
@@ -395,6 +400,8 @@ def _collection_label(failure: Any, classes: Classes) -> str:
     error = str(failure.error)
     if error.startswith("The life cycle of "):
         return "close"
+    if failure.name.startswith("OMetaTagAndClassification ["):
+        return f"tag for {failure.name.partition('[')[2][:-1]}"
     noun = error.split(" ", 2)[1]
     for kind in KINDS:
         names = (classes.entity(kind).__name__, kind, f"{kind}s", "glossaries") if classes.has(kind) else ()

@@ -255,13 +255,23 @@ class Stream:
         return any(fqn in repr(body) for one, body in others if not self._classes.is_within(one, fqn))
 
     def _tag(self) -> None:
+        """What sources yield for each label: a classification and a tag, again and again, seldom changed."""
         group, name = self.rng.choice(("Group", "Other")), self.rng.choice(("one", "two", "dot.ted"))
-        self._alive.setdefault("tag", {})[f"{group}.{self._classes.quote(name)}"] = {
-            "classification": group,
-            "name": name,
-            "description": "made singly",
-        }
-        self.steps.append(Step("tag", "tag", f"{group}.{self._classes.quote(name)}", {"group": group, "name": name}))
+        tag = {"classification": group, "name": name, "description": self._seldom("made singly")}
+        above = f"{group}.one"
+        if name == "two" and above in self._alive.get("tag", {}) and self.rng.random() < 0.3:
+            tag["parent"] = above
+        elif self.rng.random() < 0.05:
+            tag["parent"] = f"{group}.nowhere"
+        fqn = f"{tag.get('parent', group)}.{self._classes.quote(name)}"
+        if "nowhere" not in fqn:
+            self._alive.setdefault("tag", {})[fqn] = tag
+        body = {"for": self.some("table") or group, "tag": tag}
+        body["group"] = {"name": group, "description": self._seldom("of the source")}
+        self.steps += [Step("tag", "tag", fqn, body)] * self.rng.choice((1, 1, 2, 3))
+
+    def _seldom(self, text: str) -> str:
+        return f"{text}, changed" if self.rng.random() < 0.1 else text
 
     def _profile(self) -> None:
         name = self.rng.choice(USER_NAMES)
@@ -368,7 +378,7 @@ _ACTS = (
     _Act(Stream._patch, 5),
     _Act(Stream._delete, 3),
     _Act(Stream._stale, 2, "delete_stale"),
-    _Act(Stream._tag, 3),
+    _Act(Stream._tag, 5),
     _Act(Stream._profile, 1),
     _Act(Stream._lineage, 4),
     _Act(Stream._topic_sample, 1),

@@ -1,0 +1,169 @@
+"""What holds for each accelerator: it knows this upstream, steps aside from another one, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from openmetadata_bulksink import accelerate, settings
+from openmetadata_bulksink.accelerators import (
+    StepsAside,
+    column_names,
+    entity_table,
+    name_walk,
+    proxies,
+    put,
+    quoted_names,
+    schema_caches,
+    source_hash,
+    type_names,
+    version,
+    version_numbers,
+)
+
+pytestmark = pytest.mark.upstream
+
+#: Where each one puts something, and the attribute.
+PLACES: list[tuple[ModuleType, str, str]] = [
+    (entity_table, entity_table.MODULE, "_initialize_transformable_entities"),
+    (name_walk, name_walk.CALLER, "transform_entity_names"),
+    (version_numbers, version_numbers.MODULE, "Version"),
+    (type_names, type_names.MODULE, "TypeEngine._default_dialect"),
+    (proxies, proxies.MODULE, "getproxies"),
+    (proxies, proxies.MODULE, "proxy_bypass"),
+    (column_names, column_names.MODULE, "build"),
+    (quoted_names, quoted_names.MODULE, "quote_name"),
+    (source_hash, source_hash.MODULE, "_remove_volatile_fields"),
+    (schema_caches, schema_caches._LIFE_CYCLE, "LifeCycleQueryMixin.life_cycle_query_dict"),
+    (schema_caches, schema_caches._DIALECT, "RedshiftDialect.get_table_comment"),
+    (schema_caches, schema_caches._DIALECT, "RedshiftDialectMixin._get_schema_column_info"),
+    (schema_caches, schema_caches._DIALECT, "RedshiftDialect._get_all_relation_info"),
+]
+
+ONE_OF_EACH = list({place[0].__name__: place for place in PLACES}.values())
+
+
+def called(value: Any) -> str:
+    return value.__name__.rsplit(".", 1)[-1] if isinstance(value, ModuleType) else str(value)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _everything_is_imported() -> None:
+    import metadata.ingestion.source.database.redshift.metadata  # noqa: F401
+
+
+def owner_of(module: str, path: str) -> tuple[Any, str]:
+    owner: Any = importlib.import_module(module)
+    *outer, name = path.split(".")
+    for each in outer:
+        owner = getattr(owner, each)
+    return owner, name
+
+
+def test_every_one_has_its_name() -> None:
+    assert tuple(accelerate._TABLE) == settings.ACCELERATORS
+
+
+def test_all_know_this_upstream() -> None:
+    """None is lost by a change of upstream without a word."""
+    undo, active, aside = accelerate.examine(settings.ACCELERATORS)
+    for each in reversed(undo):
+        each()
+    assert aside == []
+    assert active == list(settings.ACCELERATORS)
+
+
+@pytest.mark.parametrize(("accelerator", "module", "path"), PLACES, ids=called)
+def test_it_leaves_nothing_behind(
+    accelerator: Any, module: str, path: str, request: pytest.FixtureRequest, upstream_version: str
+) -> None:
+    owner, name = owner_of(module, path)
+    before = vars(owner)[name]
+    undo = accelerator.install()
+    request.addfinalizer(undo)
+    # 1.12 has a slot for each schema in its dialect already.
+    stays = upstream_version.startswith("1.12") and name in {"_get_schema_column_info", "_get_all_relation_info"}
+    assert (vars(owner)[name] is before) == stays
+    undo()
+    assert vars(owner)[name] is before
+
+
+@pytest.mark.parametrize(("accelerator", "module", "path"), ONE_OF_EACH, ids=called)
+def test_it_steps_aside_from_another_upstream(
+    accelerator: Any, module: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name = owner_of(module, path)
+    before = vars(owner)[name]
+    for table in [table for table in vars(accelerator) if table.startswith("_KNOWN")]:
+        with monkeypatch.context() as patch:
+            patch.setattr(accelerator, table, frozenset({"0123456789abcdef"}))
+            patch.setattr(accelerator, "_ONE_FOR_EACH_SCHEMA", frozenset(), raising=False)
+            with pytest.raises(StepsAside, match=r"changed"):
+                accelerator.install()
+    assert vars(owner)[name] is before
+
+
+@pytest.mark.parametrize(("accelerator", "module", "path"), ONE_OF_EACH, ids=called)
+def test_it_says_nothing_where_upstream_does_not_use_it(
+    accelerator: Any,
+    module: str,
+    path: str,  # noqa: ARG001 - as the other tests
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(StepsAside) as reason:
+        accelerator.install()
+    assert str(reason.value) == ""
+
+
+def test_each_is_switched_by_its_name() -> None:
+    for name in settings.ACCELERATORS:
+        undo, active, _ = accelerate.install({name})
+        for each in reversed(undo):
+            each()
+        assert active == [name]
+
+
+def test_in_any_order() -> None:
+    """Two sinks of a process may ask for different ones, one after the other."""
+    for first in settings.ACCELERATORS:
+        undo, _, _ = accelerate.install({first})
+        more, active, aside = accelerate.install(settings.ACCELERATORS)
+        for each in reversed([*undo, *more]):
+            each()
+        assert (active, aside) == (list(settings.ACCELERATORS), [])
+
+
+def test_what_somebody_else_put_there_stays() -> None:
+    owner = type("Owner", (), {"value": 1})
+    undo = put(owner, "value", 2)
+    owner.value = 3  # type: ignore[attr-defined]
+    undo()
+    assert owner.value == 3  # type: ignore[attr-defined]
+
+
+def test_a_use_of_versions_that_was_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    utils = importlib.import_module(version_numbers.MODULE)
+    monkeypatch.setattr(utils, "another", eval("lambda value: isinstance(value, Version)"), raising=False)  # noqa: S307
+    with pytest.raises(StepsAside, match="version numbers has changed"):
+        version_numbers.install()
+
+
+def test_a_function_for_columns_that_was_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    fqn = importlib.import_module(column_names.MODULE)
+    monkeypatch.setitem(fqn.fqn_build_registry.registry, "Column", version.install)
+    with pytest.raises(StepsAside, match="building names has changed"):
+        column_names.install()
+
+
+def test_proxies_of_the_system_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system, on macOS and Windows, has another `getproxies`."""
+    utils = importlib.import_module(proxies.MODULE)
+    monkeypatch.setattr(utils, "getproxies", dict)
+    with pytest.raises(StepsAside) as reason:
+        proxies.install()
+    assert str(reason.value) == ""
