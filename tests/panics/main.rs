@@ -102,7 +102,7 @@ fn survives(place: Place, nth: u32) -> (usize, Vec<String>) {
                 if let Some(wait) = driver.wait_for(&scope) {
                     assert!(wait.ended_within(Duration::from_secs(30)), "a submit hangs");
                 }
-                waiting = Some(back);
+                waiting = Some(*back);
             }
         }
     }
