@@ -197,8 +197,8 @@ def test_several_threads_give_the_same_catalogue(
         sink.run(job(server, source)).require_success()
         assert server.violations() == []
         states.append(renamed(server.state(), service))
-    # Upstream's threads share one cache of comments and one of view definitions, each emptied before it is filled: now and
-    # then a thread takes the empty one for a full one.
+    # Upstream's threads share one cache of comments and one of view definitions, each emptied before it is filled: now
+    # and then a thread takes the empty one for a full one.
     differences = compare(*states, ignore=["description", "schemaDefinition"])
     assert not differences, describe(differences)
 
