@@ -27,7 +27,7 @@ def run() -> int:
     check("cargo fmt", [cargo, "fmt", "--all", "--check"])
     strict = ["--locked", "--quiet", "--", "--deny", "warnings"]
     check("clippy", [cargo, "clippy", "--workspace", "--all-targets", *strict])
-    check("clippy, Python face", [cargo, "clippy", "--all-targets", "--features", "python", *strict], _NO_PYTHON)
+    check("clippy, Python face", [cargo, "clippy", "--all-targets", "--features", "python,panics", *strict], _NO_PYTHON)
     check("ruff", [programs / "ruff", "check", "."])
     check("ruff format", [programs / "ruff", "format", "--check", "."])
     check("mypy", [programs / "mypy", *[name for name in _TYPED if Path(name).exists()]])
