@@ -1,5 +1,5 @@
 """For the hash of each entity, upstream copies the request without fields that come and go, with one call for each
-value in it. The same copy with one call for each dictionary and list.
+value in it. Here dictionaries are copied as a whole, and there is one call for each dictionary and list.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ def install() -> Undo:
 
     def remove(value: Any) -> Any:
         if isinstance(value, dict):
-            volatile = module.VOLATILE_ENTITY_REFERENCE_FIELDS
-            return {
-                key: remove(item) if isinstance(item, (dict, list)) else item
-                for key, item in value.items()
-                if key not in volatile
-            }
+            copied = dict(value)
+            for name in module.VOLATILE_ENTITY_REFERENCE_FIELDS:
+                if name in copied:
+                    del copied[name]
+            for key, item in copied.items():
+                if item is not None and isinstance(item, (dict, list)):
+                    copied[key] = remove(item)
+            return copied
         if isinstance(value, list):
             return [remove(item) if isinstance(item, (dict, list)) else item for item in value]
         return value
