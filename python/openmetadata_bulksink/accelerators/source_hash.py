@@ -23,8 +23,7 @@ def install() -> Undo:
         if isinstance(value, dict):
             copied = dict(value)
             for name in module.VOLATILE_ENTITY_REFERENCE_FIELDS:
-                if name in copied:
-                    del copied[name]
+                copied.pop(name, None)
             for key, item in copied.items():
                 if item is not None and isinstance(item, (dict, list)):
                     copied[key] = remove(item)
