@@ -6,12 +6,21 @@ A test that needs one of them and does not get it fails; nothing is skipped beca
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ingest import Postgres, ReferenceServer, Session
+
+# A shell's background job starts with Ctrl-C ignored, and so would every program that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Many threads of the tests start programs; an exec behind a vfork has failed then with EFAULT.
+subprocess._USE_VFORK = False  # type: ignore[attr-defined]
 
 _PREPARED = "BULKSINK_TEST_"
 
