@@ -112,7 +112,7 @@ class Stream:
             body["query"] = f"select {self.rng.randrange(6)} -- ünï"
         else:
             body["name"] = self._name_for(name)
-        body.update(kind.body(self))
+        body.update(self._details(name, body))
         if name == "testCase":
             body["entityLink"] = f"<#E::table::{above}>"
         fqn = self._classes.fqn(name, body, above)
@@ -122,6 +122,13 @@ class Stream:
             body = self._alive[name][fqn]
         self._record("direct" if self.rng.random() < 0.04 and not self._only_creates else "create", name, fqn, body)
         return fqn
+
+    def _details(self, kind: str, body: Body) -> Body:
+        """The fields that are not its name or its parents. Nobody else has a user's address: the server would refuse it."""
+        details = KINDS[kind].body(self)
+        if kind == "user":
+            details["email"] = f"{body['name'].lower()}.{details['email']}"
+        return details
 
     def _name_for(self, kind: str) -> str:
         if kind == "user":
@@ -147,7 +154,7 @@ class Stream:
             return
         kept = {key: value for key, value in old.items() if not _is_detail(kind, key)}
         act = "read_and_create" if KINDS[kind].first_wins else "create"
-        self._record(act, kind, fqn, {**KINDS[kind].body(self), **kept})
+        self._record(act, kind, fqn, {**self._details(kind, old), **kept})
 
     def _repeat(self) -> None:
         kind, fqn = self._any(to_write=True)
