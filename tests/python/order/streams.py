@@ -124,7 +124,7 @@ class Stream:
         return fqn
 
     def _details(self, kind: str, body: Body) -> Body:
-        """The fields that are not its name or its parents. Nobody else has a user's address: the server would refuse it."""
+        """Fields beside names and parents. Nobody else has a user's address: the server would refuse it."""
         details = KINDS[kind].body(self)
         if kind == "user":
             details["email"] = f"{body['name'].lower()}.{details['email']}"
