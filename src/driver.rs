@@ -278,7 +278,7 @@ impl Shared {
             result
         }));
         let result = result.map_err(|panic| {
-            let text = format!("internal error, please report it: {}", panic_text(panic.as_ref()));
+            let text = internal_error(panic.as_ref());
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 state.engine.abandon(&text);
                 state.notices.push_back(text.clone());
@@ -390,10 +390,7 @@ impl State {
 async fn supervise(shared: Arc<Shared>) {
     if let Err(error) = tokio::spawn(drive(shared.clone())).await {
         if error.is_panic() {
-            let text = format!(
-                "internal error, please report it: {}",
-                panic_text(error.into_panic().as_ref())
-            );
+            let text = internal_error(error.into_panic().as_ref());
             shared.with(|state, _| {
                 state.engine.abandon(&text);
                 state.notices.push_back(text.clone());
@@ -446,10 +443,7 @@ async fn attempt(shared: Arc<Shared>, request: Request) {
     .await;
     let answer = performed.unwrap_or_else(|error| {
         let text = if error.is_panic() {
-            format!(
-                "internal error, please report it: {}",
-                panic_text(error.into_panic().as_ref())
-            )
+            internal_error(error.into_panic().as_ref())
         } else {
             "the sink was ended".to_owned()
         };
@@ -506,10 +500,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
+/// What people are told of a panic.
+fn internal_error(panic: &(dyn Any + Send)) -> String {
+    let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a text")
+        .unwrap_or("a panic without a text");
+    format!("internal error, please report it: {text}")
 }

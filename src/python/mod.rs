@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `sink.rs` | `BulkSink` |
+//! | `arguments.rs` | arguments of its methods -> values of the engine |
 //! | `settings.rs` | constructor arguments -> settings of engine and HTTP client |
 //! | `values.rs` | `Outcome`, `Stats` |
 //! | `wait.rs` | the one place where a Python thread blocks |
@@ -11,6 +12,7 @@
 //! | `process.rs` | forks and the end of the interpreter |
 //! | `errors.rs` | the exception tree |
 
+mod arguments;
 mod awaitable;
 mod errors;
 mod process;
