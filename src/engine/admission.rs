@@ -2,7 +2,7 @@
 
 use super::defects::broken;
 use super::order::{Order, Sharer};
-use super::record::{Ending, Outcome, Record, Sequence};
+use super::record::{Ending, Fqn, Outcome, Record, Sequence};
 use super::{Engine, Time};
 
 /// What became of a record as it was submitted.
@@ -27,10 +27,8 @@ impl Engine {
         });
         let (sequence, _) = match first {
             Some((fqn, Admitted::Ended(Ending::Failed(reason)))) => {
-                self.counts.submitted += 1;
-                self.counts.pending += 1;
-                let text = format!("{fqn} failed, which must be written first: {reason}");
-                self.end_at_once(record, Ending::Failed(text.into()))
+                self.one_more();
+                self.end_at_once(record, first_failed(&fqn, &reason))
             }
             Some((_, Admitted::Pending(first))) if !broken!(self.config.defect, ForgetsFirsts) => {
                 self.admit(record, Some(first), now)
@@ -43,30 +41,28 @@ impl Engine {
 
     /// Takes one record. first: the pending one that must be written before. Its number, and what becomes of it.
     fn admit(&mut self, record: Record, first: Option<Sequence>, now: Time) -> (Sequence, Admitted) {
-        self.counts.submitted += 1;
-        self.counts.pending += 1;
+        self.one_more();
         let key = Order::key(&record.collection, &record.fqn);
-        let collection = self.order.collection(&record.collection);
-        if record.once && first.is_none() && !self.order.has_writers(collection, &key) {
-            let body = record.payload.bytes();
-            if self.repeats.is_last(collection, &key, body) {
-                return self.end_at_once(record, Ending::Written);
-            }
+        if record.once && first.is_none() && self.is_written(&record, &key) {
+            return self.end_at_once(record, Ending::Written);
         }
         if let Some(leader) = self.order.leader(&record, &key, first) {
             return (self.share(leader, &record), Admitted::Pending(leader));
         }
         if SINGLY.contains(&&*record.collection) {
+            let collection = self.order.collection(&record.collection);
             self.routes.entry(collection).or_default().bulk = Some(false);
         }
         let sequence = self.order.insert(record, key, first, now);
-        self.admit_while_given_up(sequence, now);
-        if self.order.get(sequence).is_some() {
-            return (sequence, Admitted::Pending(sequence));
-        }
-        let outcome = self.outcomes.iter().rev().find(|outcome| outcome.sequence == sequence);
-        let ending = outcome.map_or(Ending::Written, |outcome| outcome.ending.clone());
-        (sequence, Admitted::Ended(ending))
+        let ended = self.admit_while_given_up(sequence, now);
+        (sequence, ended.map_or(Admitted::Pending(sequence), Admitted::Ended))
+    }
+
+    /// Whether the server took the same body last, and nothing of this entity is on its way.
+    fn is_written(&mut self, record: &Record, key: &Fqn) -> bool {
+        let collection = self.order.collection(&record.collection);
+        let body = record.payload.bytes();
+        !self.order.has_writers(collection, key) && self.repeats.is_last(collection, key, body)
     }
 
     /// Ends a new record of which nothing need be sent.
@@ -89,14 +85,13 @@ impl Engine {
     pub(super) fn share(&mut self, leader: Sequence, record: &Record) -> Sequence {
         let sequence = self.order.number();
         if let Some(entry) = self.order.get_mut(leader) {
-            entry.sharers.push(Sharer {
-                sequence,
-                kind: record.payload.kind(),
-                fqn: record.fqn.clone(),
-                body: record.payload.bytes().clone(),
-                label: record.label.clone(),
-            });
+            entry.sharers.push(Sharer::of(sequence, record));
         }
         sequence
     }
+}
+
+/// How a record ends whose first has failed.
+pub(super) fn first_failed(first: &str, reason: &str) -> Ending {
+    Ending::Failed(format!("{first} failed, which must be written first: {reason}").into())
 }

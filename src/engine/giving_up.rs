@@ -308,31 +308,43 @@ impl Engine {
         }
     }
 
-    /// While the server is given up, one new record a pause is sent to see whether it is back; the others fail at once.
-    pub(super) fn admit_while_given_up(&mut self, sequence: Sequence, now: Time) {
-        if self.closed {
-            self.finish(sequence, Ending::Failed("submitted after close".into()));
-            return;
-        }
-        let Some(why) = self.health.is_open().map(str::to_owned) else {
-            return;
+    /// While the server is given up, one new record a pause is sent to see whether it is back; the others fail at once. How the record
+    /// ended, if it did.
+    pub(super) fn admit_while_given_up(&mut self, sequence: Sequence, now: Time) -> Option<Ending> {
+        let why = if self.closed {
+            "submitted after close".to_owned()
+        } else {
+            let why = self.health.is_open()?.to_owned();
+            if self.becomes_a_probe(sequence, now) {
+                return None;
+            }
+            why
         };
-        let Some(entry) = self.order.get(sequence) else { return };
+        let ending = Ending::Failed(why.into());
+        self.finish(sequence, ending.clone());
+        Some(ending)
+    }
+
+    /// Sends a new record as a probe where it may go at once and nothing else is under way.
+    fn becomes_a_probe(&mut self, sequence: Sequence, now: Time) -> bool {
+        let Some(entry) = self.order.get(sequence) else {
+            return false;
+        };
         let collection = entry.collection;
         let is_ready = self
             .order
             .ready_in(collection)
             .is_some_and(|ready| ready.oldest() == Some(sequence));
         let quiet = self.flights.is_empty() && self.at_once.is_empty() && now >= self.limiter.pause_until();
-        if entry.kind() == Kind::Create && is_ready && quiet {
+        let probes = entry.kind() == Kind::Create && is_ready && quiet;
+        if probes {
             self.order.take(&[sequence]);
             self.at_once.push(Work::Batch(Batch {
                 probe: true,
                 ..Batch::new(collection, vec![sequence])
             }));
-        } else {
-            self.finish(sequence, Ending::Failed(with_doubt(&why, false).into()));
         }
+        probes
     }
 }
 

@@ -17,23 +17,28 @@
 //! |---|---|
 //! | `record.rs` | what a record and its name are, and how it ends |
 //! | `request.rs` | the values exchanged with whoever does the I/O |
+//! | `accounting.rs` | one outcome for each record, and the counts (E11) |
 //! | `admission.rs` | what becomes of a record as it comes (E3) |
 //! | `order.rs` | which record waits for which (E1, E3), parking |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
 //! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
 //! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8) |
+//! | `splitting.rs` | how a batch is sent again in parts (E7) |
 //! | `giving_up.rs` | the deadline, unknown results, the breaker (E9) |
 //! | `authorization.rs` | a token that the server refuses (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
 //! | `repeats.rs` | which bodies need not be sent again (E3) |
 //! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
-//! | `retry.rs` | what a status means, back-off, the breaker (E7, E9) |
+//! | `retry.rs` | what a status means, back-off (E7) |
+//! | `health.rs` | whether the server seems overloaded or dead, the breaker (E9) |
+//! | `written_lately.rs` | what was written while requests are under way (E8) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
 //! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `testing.rs` | what the unit tests of these files share |
 //! | `waits.rs` | who waits for what |
 
+mod accounting;
 mod admission;
 mod answer;
 mod authorization;
@@ -41,6 +46,7 @@ mod batch;
 pub mod defects;
 mod delivery;
 mod giving_up;
+mod health;
 mod inquest;
 mod lifecycle;
 mod limiter;
@@ -50,9 +56,11 @@ mod repeats;
 mod request;
 mod retry;
 mod scheduler;
+mod splitting;
 #[cfg(test)]
 mod testing;
 mod waits;
+mod written_lately;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -65,18 +73,20 @@ pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Reco
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
 pub use waits::{Scope, WaitId};
 
+use admission::first_failed;
 use authorization::Authorization;
 use batch::{Batch, InquestId, Sealing};
 use defects::broken;
-use delivery::WrittenLately;
 use giving_up::{with_doubt, ReadBack};
+use health::Health;
 use inquest::Inquest;
 use lifecycle::Patch;
 use limiter::Limiter;
-use order::{CollectionId, Order, Sharer};
+use order::{CollectionId, Order};
 use repeats::Repeats;
-use retry::{Health, Refusals};
+use retry::Refusals;
 use waits::Waits;
+use written_lately::WrittenLately;
 
 /// Time since some fixed point, as the driver counts it.
 pub type Time = Duration;
@@ -298,8 +308,7 @@ impl Engine {
     pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
         if self.config.embed != Embed::Never {
             if let Some(leader) = self.embed(&collection, &fqn, &life_cycle) {
-                self.counts.submitted += 1;
-                self.counts.pending += 1;
+                self.one_more();
                 let payload = Payload::LifeCycle(life_cycle);
                 return self.share(leader, &Record::bare(collection, fqn, payload));
             }
@@ -313,82 +322,6 @@ impl Engine {
         let places = 4 * self.sealing.rows * self.config.workers.max(1);
         let fits = self.order.bytes() + bytes <= self.config.budget_bytes && (!place || self.order.places() < places);
         self.closed || fits || self.order.len() == 0
-    }
-
-    /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
-    pub fn wait_for(&mut self, scope: &Scope, now: Time) -> Option<WaitId> {
-        let id = match scope {
-            Scope::FinalDrain => (self.counts.pending > 0).then(|| self.waits.for_final_drain()),
-            Scope::Room { bytes, place } => {
-                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(*bytes, *place))
-            }
-            _ => {
-                let wanted = self.in_scope(scope);
-                (!wanted.is_empty()).then(|| {
-                    let early = broken!(self.config.defect, WaitsEndEarly);
-                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
-                    for sequence in wanted {
-                        if let Some(entry) = self.order.get_mut(sequence) {
-                            entry.waits.push(id);
-                        }
-                        self.order.hurry(sequence);
-                    }
-                    id
-                })
-            }
-        };
-        self.settle(now);
-        id
-    }
-
-    /// The unsettled records of a scope.
-    fn in_scope(&self, scope: &Scope) -> Vec<Sequence> {
-        let (found, limit) = match scope {
-            Scope::Name { fqn, subtree, up_to } => {
-                let mut found = self.order.named(fqn, *subtree);
-                let folded = fqn.to_lowercase();
-                if folded != *fqn {
-                    found.extend(self.order.named(&folded, *subtree));
-                }
-                (found, *up_to)
-            }
-            Scope::Collection {
-                collection,
-                under,
-                except,
-                up_to,
-            } => {
-                let Some(wanted) = self.order.known_collection(collection) else {
-                    return Vec::new();
-                };
-                let found = match under {
-                    Some(fqn) => self.order.named(fqn, true),
-                    None => self.order.sequences(),
-                };
-                let mut found = found;
-                found.retain(|sequence| {
-                    self.order
-                        .get(*sequence)
-                        .is_some_and(|entry| entry.collection == wanted && !except.contains(&entry.key))
-                });
-                (found, *up_to)
-            }
-            Scope::All { up_to } => (self.order.sequences(), *up_to),
-            Scope::FinalDrain | Scope::Room { .. } => return Vec::new(),
-        };
-        let mut found = found;
-        found
-            .retain(|sequence| *sequence <= limit && self.order.get(*sequence).is_some_and(|entry| !entry.is_parked()));
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// Nobody waits for this any more.
-    pub fn cancel(&mut self, wait: WaitId) {
-        if !broken!(self.config.defect, CancelsNothing) {
-            self.waits.cancel(wait);
-        }
     }
 
     /// Starts the end: a final drain that is bounded by the delivery time-out plus one attempt. Whoever closes waits for
@@ -575,8 +508,7 @@ impl Engine {
                         }
                         self.tell_patch_of_failure(&entry, reason);
                         for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
-                            let text = format!("{} failed, which must be written first: {reason}", entry.record.fqn);
-                            todo.push((*second, Ending::Failed(text.into())));
+                            todo.push((*second, first_failed(&entry.record.fqn, reason)));
                         }
                     }
                     Ending::Written | Ending::Warned(_) => {
@@ -596,72 +528,6 @@ impl Engine {
             }
             self.conclude(entry, &ending);
         }
-    }
-
-    /// Rule E11, whenever nothing is left: each record has had one outcome. It cannot be otherwise; if it is, that is said rather than
-    /// hidden, and nobody waits for what does not exist.
-    fn check_the_books(&mut self) {
-        let missing = self.counts.pending;
-        if missing == 0 || self.order.len() > 0 {
-            return;
-        }
-        self.counts.failed += missing;
-        self.counts.pending = 0;
-        let text = format!(
-            "internal error, please report it: {missing} records have no outcome, and their names are not known"
-        );
-        self.outcomes.push_back(Outcome {
-            sequence: self.order.last(),
-            kind: Kind::Create,
-            collection: "records".into(),
-            fqn: "(unknown)".into(),
-            ending: Ending::Failed(text.into()),
-            attempts: 0,
-            body: None,
-            label: None,
-        });
-    }
-
-    /// The failure of a record, with the doubt that its attempts leave.
-    fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
-        let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-        Ending::Failed(with_doubt(reason, unknown).into())
-    }
-
-    /// Counts a record that ended, and those that share its outcome.
-    fn conclude(&mut self, entry: order::Entry, ending: &Ending) {
-        let lost = matches!(ending, Ending::Failed(_));
-        let own = Sharer {
-            sequence: entry.sequence,
-            kind: entry.kind(),
-            fqn: entry.record.fqn.clone(),
-            body: entry.record.payload.bytes().clone(),
-            label: entry.record.label.clone(),
-        };
-        let keeps = usize::from(!broken!(self.config.defect, ForgetsSharers)) * entry.sharers.len();
-        for record in std::iter::once(own).chain(entry.sharers.into_iter().take(keeps)) {
-            self.tell(Outcome {
-                sequence: record.sequence,
-                kind: record.kind,
-                collection: entry.record.collection.clone(),
-                fqn: record.fqn,
-                ending: ending.clone(),
-                attempts: entry.attempts,
-                body: lost.then_some(record.body),
-                label: record.label,
-            });
-        }
-    }
-
-    fn tell(&mut self, outcome: Outcome) {
-        let count = match outcome.ending {
-            Ending::Written => &mut self.counts.written,
-            Ending::Failed(_) => &mut self.counts.failed,
-            Ending::Warned(_) => &mut self.counts.warned,
-        };
-        *count += 1;
-        self.counts.pending = self.counts.pending.saturating_sub(1);
-        self.outcomes.push_back(outcome);
     }
 
     fn number(&mut self) -> u64 {

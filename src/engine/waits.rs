@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::defects::broken;
 use super::record::{Fqn, Sequence};
+use super::{Engine, Time};
 
 /// Names one wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,6 +141,84 @@ impl Waits {
 
     pub fn next_settled(&mut self) -> Option<WaitId> {
         self.settled.pop_front()
+    }
+}
+
+impl Engine {
+    /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
+    pub fn wait_for(&mut self, scope: &Scope, now: Time) -> Option<WaitId> {
+        let id = match scope {
+            Scope::FinalDrain => (self.counts.pending > 0).then(|| self.waits.for_final_drain()),
+            Scope::Room { bytes, place } => {
+                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(*bytes, *place))
+            }
+            _ => {
+                let wanted = self.in_scope(scope);
+                (!wanted.is_empty()).then(|| {
+                    let early = broken!(self.config.defect, WaitsEndEarly);
+                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
+                    for sequence in wanted {
+                        if let Some(entry) = self.order.get_mut(sequence) {
+                            entry.waits.push(id);
+                        }
+                        self.order.hurry(sequence);
+                    }
+                    id
+                })
+            }
+        };
+        self.settle(now);
+        id
+    }
+
+    /// The unsettled records of a scope.
+    fn in_scope(&self, scope: &Scope) -> Vec<Sequence> {
+        let (found, limit) = match scope {
+            Scope::Name { fqn, subtree, up_to } => {
+                let mut found = self.order.named(fqn, *subtree);
+                let folded = fqn.to_lowercase();
+                if folded != *fqn {
+                    found.extend(self.order.named(&folded, *subtree));
+                }
+                (found, *up_to)
+            }
+            Scope::Collection {
+                collection,
+                under,
+                except,
+                up_to,
+            } => {
+                let Some(wanted) = self.order.known_collection(collection) else {
+                    return Vec::new();
+                };
+                let found = match under {
+                    Some(fqn) => self.order.named(fqn, true),
+                    None => self.order.sequences(),
+                };
+                let mut found = found;
+                found.retain(|sequence| {
+                    self.order
+                        .get(*sequence)
+                        .is_some_and(|entry| entry.collection == wanted && !except.contains(&entry.key))
+                });
+                (found, *up_to)
+            }
+            Scope::All { up_to } => (self.order.sequences(), *up_to),
+            Scope::FinalDrain | Scope::Room { .. } => return Vec::new(),
+        };
+        let mut found = found;
+        found
+            .retain(|sequence| *sequence <= limit && self.order.get(*sequence).is_some_and(|entry| !entry.is_parked()));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Nobody waits for this any more.
+    pub fn cancel(&mut self, wait: WaitId) {
+        if !broken!(self.config.defect, CancelsNothing) {
+            self.waits.cancel(wait);
+        }
     }
 }
 

@@ -1,0 +1,141 @@
+//! The chain of an entity's pending writers, create requests and life cycle patches: each waits for the one before (E3).
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use super::{CollectionId, Edge, Entry, Order, State};
+use crate::engine::defects::broken;
+use crate::engine::record::{Fqn, Kind, Record, Sequence};
+
+impl Order {
+    /// The pending record whose outcome a new one can share, and the share: a repeat of the last unsent record byte for byte, or,
+    /// with `first_wins`, any pending create request of that entity. Records that wait for different firsts do not share.
+    pub fn leader(&self, record: &Record, key: &Fqn, first: Option<Sequence>) -> Option<Sequence> {
+        let collection = self.known_collection(&record.collection)?;
+        let chain = self.chain(key, collection)?;
+        if record.first_wins {
+            return chain
+                .iter()
+                .copied()
+                .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create));
+        }
+        let last = *chain.back()?;
+        let entry = self.get(last)?;
+        let same = entry.kind() == record.payload.kind() && entry.record.payload.bytes() == record.payload.bytes();
+        (same && entry.is_unsent() && self.pending_first(entry) == first).then_some(last)
+    }
+
+    /// Whether anything of an entity is pending.
+    pub fn has_writers(&self, collection: CollectionId, key: &Fqn) -> bool {
+        self.chain(key, collection).is_some()
+    }
+
+    /// The last create request of an entity, if it is the entity's last writer and unsent: its body may still be changed.
+    pub fn unsent_create(&self, collection: &str, key: &Fqn) -> Option<Sequence> {
+        let last = *self.chain(key, self.known_collection(collection)?)?.back()?;
+        let entry = self.get(last)?;
+        (entry.kind() == Kind::Create && entry.is_unsent()).then_some(last)
+    }
+
+    /// The last pending create request of an entity.
+    pub fn last_create(&self, collection: &str, key: &Fqn) -> Option<Sequence> {
+        let chain = self.chain(key, self.known_collection(collection)?)?;
+        chain
+            .iter()
+            .rev()
+            .copied()
+            .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create))
+    }
+
+    /// A record that ends before its turn: the next writer of its entity waits for the one before it.
+    pub(super) fn close_ranks(&mut self, sequence: Sequence) {
+        let Some(entry) = self.get(sequence) else { return };
+        if !entry.edges.iter().any(|(_, edge)| *edge == Edge::Writer) {
+            return; // it is its turn
+        }
+        let Some(chain) = self.chain(&entry.key, entry.collection) else {
+            return;
+        };
+        let at = chain.iter().position(|one| *one == sequence).unwrap_or_default();
+        let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
+        if let (Some(before), Some(after)) = (before, chain.get(at + 1).copied()) {
+            self.add_edge(before, after, Edge::Writer);
+        }
+    }
+
+    /// The next writer of an entity after one of its records ended, if it was not taken before.
+    pub fn next_writer(&self, entry: &Entry) -> Option<Sequence> {
+        let next = self.chain(&entry.key, entry.collection)?.front().copied()?;
+        let is_taken = self.get(next).is_some_and(|entry| entry.state == State::Taken);
+        (!is_taken).then_some(next)
+    }
+
+    pub(super) fn chain(&self, key: &Fqn, collection: CollectionId) -> Option<&VecDeque<Sequence>> {
+        self.chains.get(&(key.clone(), collection))
+    }
+
+    pub(super) fn chains_of(&self, fqn: &Fqn) -> impl Iterator<Item = (&(Fqn, CollectionId), &VecDeque<Sequence>)> {
+        self.chains.range((
+            Bound::Included((fqn.clone(), CollectionId(0))),
+            Bound::Included((fqn.clone(), CollectionId(u16::MAX))),
+        ))
+    }
+
+    /// The last pending create request of that name in each collection. Users are known by their lower-case names.
+    pub(super) fn creates_of(&self, fqn: &Fqn) -> Vec<Sequence> {
+        self.chains_of(fqn)
+            .filter_map(|(_, chain)| {
+                chain
+                    .iter()
+                    .rev()
+                    .copied()
+                    .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create))
+            })
+            .collect()
+    }
+
+    /// Makes a record a writer of its entity: the last one, or, where it comes back from parking, before the later ones that have not
+    /// been sent.
+    pub(super) fn join_chain(&mut self, sequence: Sequence) {
+        let Some(slot) = self.get(sequence).map(|entry| (entry.key.clone(), entry.collection)) else {
+            return;
+        };
+        let waits = |entry: &Entry| matches!(entry.state, State::Blocked | State::Ready);
+        let chain = self.chains.entry(slot).or_default();
+        let goes_last = broken!(self.defect, ParkedLifeCyclesGoLast);
+        let at = chain
+            .iter()
+            .position(|other| *other > sequence && !goes_last && self.entries.get(other).is_some_and(waits))
+            .unwrap_or(chain.len());
+        let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
+        let after = chain.get(at).copied();
+        chain.insert(at, sequence);
+        if let Some(before) = before.filter(|_| !broken!(self.defect, ForgetsWriters)) {
+            self.add_edge(before, sequence, Edge::Writer);
+        }
+        if let Some(after) = after {
+            self.add_edge(sequence, after, Edge::Writer);
+            self.leave_ready(after);
+            if let Some(entry) = self.entries.get_mut(&after) {
+                entry.state = State::Blocked;
+                if entry.urgent {
+                    self.hurry(sequence);
+                }
+            }
+        }
+        if before.and_then(|before| self.get(before)).is_some_and(Entry::is_parked) {
+            self.set_behind(sequence, true);
+        }
+    }
+
+    pub(super) fn leave_chain(&mut self, slot: &(Fqn, CollectionId), sequence: Sequence) {
+        if let Some(chain) = self.chains.get_mut(slot) {
+            if let Some(at) = chain.iter().position(|other| *other == sequence) {
+                chain.remove(at);
+            }
+            if chain.is_empty() {
+                self.chains.remove(slot);
+            }
+        }
+    }
+}
