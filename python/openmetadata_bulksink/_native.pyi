@@ -167,8 +167,8 @@ class BulkSink:
         synchronous: one request at a time, and `submit` returns when what it sealed is final (batch_size 1: each
             record).
         embed_life_cycle: put life cycles into create rows that were not sent yet, instead of a PATCH. The row's
-        `sourceHash` is
-            made anew from both, since servers from 2.0 on skip rows whose hash they know; keep_source_hash leaves it.
+            `sourceHash` is made anew from both, since servers from 2.0 on skip rows whose hash they know;
+            keep_source_hash leaves it.
         dead_letters: a file to which one JSON line is appended for each lost record.
         on_notice: called with a line of text when writing stalls and when it goes on, on a thread that is inside a
             call.

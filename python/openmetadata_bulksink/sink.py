@@ -81,17 +81,15 @@ class NativeSink(UpstreamSink):
         form = self._forms.get(type(record))
         if form is not None:
             left = self._write(form, record).left
-            if left is not None:
-                self.status.failed(left)
-            return None
-        if type(record) is self._tag_class and not tags.is_nameless(record):
+        elif type(record) is self._tag_class and not tags.is_nameless(record):
             left = self._write_tag(record).left
-            if left is not None:
-                self.status.failed(left)
-            return None
-        if self._writer is not None:
-            self._wait_before(record)
-        return super().run(record)
+        else:
+            if self._writer is not None:
+                self._wait_before(record)
+            return super().run(record)
+        if left is not None:
+            self.status.failed(left)
+        return None
 
     def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
         form = self._forms.get(type(record))
@@ -177,10 +175,9 @@ class NativeSink(UpstreamSink):
         return self._nothing
 
     def _not_submitted(self, mark: int, error: BaseException, name: str, what: str, *, sent: bool) -> Any:
-        """What stopped a record on its way into the engine; sent: it was on its way. Where the record is the cause,
-        it is
-        lost alone, by name. Whatever else was raised there, by a signal handler (Ctrl-C, the SIGTERM of a runner), ends
-        the run; a record that the engine has by then is not lost.
+        """What stopped a record on its way into the engine; sent: it was on its way. Where the record is the cause, it
+        is lost alone, by name. Whatever else was raised there, by a signal handler (Ctrl-C, the SIGTERM of a runner),
+        ends the run; a record that the engine has by then is not lost.
         """
         its_own = isinstance(error, self._refusals if sent else Exception)
         if not its_own and self._writer.engine.mark() > mark:  # type: ignore[union-attr]

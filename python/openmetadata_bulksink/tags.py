@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -16,8 +17,9 @@ from openmetadata_bulksink import records
 
 _QUOTE = '"'
 
-#: Pairs of bodies that are known by heart.
+#: Pairs of bodies that are known by heart, and texts for statuses.
 _MOST_KNOWN = 4_096
+_MOST_TEXTS = 10_000
 
 #: The class of upstream's records, and the collections that they are about.
 RECORD = "OMetaTagAndClassification"
@@ -76,8 +78,11 @@ def is_nameless(record: Any) -> bool:
     return not str(getattr(name, "root", name)).strip()
 
 
+@lru_cache(maxsize=_MOST_TEXTS)
 def written(fqn: str) -> str:
-    """What upstream's status holds of a tag that was written: its name as the server's answer is read."""
+    """What upstream's status holds of a tag that was written: its name as the server's answer is read. One text for all
+    records of a tag.
+    """
     name = records.split_fqn(fqn)[-1]
     if len(name) > 1 and name[0] == name[-1] == _QUOTE:
         name = name[1:-1]

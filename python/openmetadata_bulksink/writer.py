@@ -45,7 +45,6 @@ class Writer:
         #: Tag records that the server has, and those without an outcome.
         self.tagged = 0
         self.tags_pending = 0
-        self._tag_texts: dict[str, str] = {}
         self.final_drain_seconds = 0.0
         self.closed = False
         self._finishing = False
@@ -159,12 +158,7 @@ class Writer:
         self.tags_pending -= 1
         if outcome.status == "written":
             self.tagged += 1
-            text = self._tag_texts.get(outcome.fqn)
-            if text is None:
-                if len(self._tag_texts) >= _MOST_TEXTS:
-                    self._tag_texts.clear()
-                text = self._tag_texts[outcome.fqn] = tags.written(outcome.fqn)
-            written.append(text)
+            written.append(tags.written(outcome.fqn))
         else:
             self.lost += 1
             self._fail(outcome, label)
@@ -253,9 +247,6 @@ class Writer:
 
 
 _living: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-#: Texts of tags that are shared by the entries of a status.
-_MOST_TEXTS = 10_000
 
 _NOUNS = {
     "databases": "Database",

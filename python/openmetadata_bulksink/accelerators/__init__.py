@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 #: Takes an installed accelerator away again.
@@ -37,14 +37,17 @@ def loaded(name: str) -> Any:
     return module
 
 
-def known(versions: frozenset[str], what: str, owner: Any, *names: str) -> None:
-    """Check that functions of a module or class are those of a version whose text was read. Raises StepsAside."""
-    try:
-        functions = [getattr(owner, name) for name in names]
-    except AttributeError:
-        raise StepsAside(f"{what} has changed") from None
-    if fingerprint(*functions) not in versions:
+def recognised(versions: frozenset[str], what: str, *functions: Any) -> None:
+    """Check that functions are those of a version whose text was read; None stands for one that is not there. Raises
+    StepsAside.
+    """
+    if None in functions or fingerprint(*functions) not in versions:
         raise StepsAside(f"{what} has changed")
+
+
+def known(versions: frozenset[str], what: str, owner: Any, *names: str) -> None:
+    """As `recognised`, for functions of a module or class by their names."""
+    recognised(versions, what, *(getattr(owner, name, None) for name in names))
 
 
 def put(owner: Any, name: str, replacement: Any) -> Undo:
@@ -57,3 +60,13 @@ def put(owner: Any, name: str, replacement: Any) -> Undo:
             setattr(owner, name, original)
 
     return undo
+
+
+def all_of(undo: Sequence[Undo]) -> Undo:
+    """One undo for several."""
+
+    def take_out() -> None:
+        for each in undo:
+            each()
+
+    return take_out

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, fingerprint, known, loaded, put
+from openmetadata_bulksink.accelerators import Undo, known, loaded, put, recognised
 
 MODULE = "metadata.utils.fqn"
 _VALIDATION = "metadata.ingestion.models.custom_basemodel_validation"
@@ -30,8 +30,7 @@ def install() -> Undo:
     known(_KNOWN, what, fqn, "build", "_build", "quote_name")
     registry: Mapping[str, Any] = fqn.fqn_build_registry.registry
     of_column = registry.get("Column")
-    if of_column is None or fingerprint(of_column) not in _KNOWN_FOR_COLUMNS:
-        raise StepsAside(f"{what} has changed")
+    recognised(_KNOWN_FOR_COLUMNS, what, of_column)
     original = fqn.build
 
     @lru_cache(maxsize=_MOST_TABLES)

@@ -18,11 +18,10 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink.accelerators import StepsAside, fingerprint
+from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, fingerprint, put, recognised
 from openmetadata_bulksink.fence import Fence
 
 SOURCE = "metadata.ingestion.source.database.common_db_source"
@@ -59,7 +58,7 @@ class _Answers:
     on = False
 
 
-def install() -> Callable[[], None]:
+def install() -> Undo:
     """Answer lookups from pending bodies. `let_pass` must be in already. Raises StepsAside."""
     source: Any = sys.modules.get(SOURCE)
     constraints: Any = sys.modules.get(_CONSTRAINTS)
@@ -74,8 +73,7 @@ def install() -> Callable[[], None]:
         for name in ("_is_column_unique", "resolve_column_names", "get_relationship_type")
         if hasattr(constraints, name)
     ]
-    if fingerprint(original, *readers) not in _KNOWN:
-        raise StepsAside("upstream's lookup of foreign keys has changed")
+    recognised(_KNOWN, "upstream's lookup of foreign keys", original, *readers)
     _Answers.on = True
     return _stop_answering
 
@@ -84,14 +82,14 @@ def _stop_answering() -> None:
     _Answers.on = False
 
 
-def let_pass() -> Callable[[], None]:
+def let_pass() -> Undo:
     """Open the fence for foreign key lookups. Raises StepsAside where upstream has no such function: they are fenced
     then, as every other read.
     """
     source: Any = sys.modules.get(SOURCE)
     cls = getattr(source, "CommonDbSourceService", None)
-    original = getattr(cls, "_prepare_foreign_constraints", None)
-    if cls is None or original is None:
+    original = None if cls is None else vars(cls).get("_prepare_foreign_constraints")
+    if original is None:
         raise StepsAside
     names = tuple(inspect.signature(original).parameters)
     if "add_to_global" not in names:
@@ -107,18 +105,10 @@ def let_pass() -> Callable[[], None]:
         with fence.open():
             return original(_Source(self, fence) if _Answers.on else self, *args, **kwargs)
 
-    cls._prepare_foreign_constraints = prepare
-    put_last_pass_back = _repair_last_pass(cls)
-
-    def undo() -> None:
-        put_last_pass_back()
-        if cls.__dict__.get("_prepare_foreign_constraints") is prepare:
-            cls._prepare_foreign_constraints = original
-
-    return undo
+    return all_of([*_repair_last_pass(cls), put(cls, "_prepare_foreign_constraints", prepare)])
 
 
-def _repair_last_pass(cls: Any) -> Callable[[], None]:
+def _repair_last_pass(cls: Any) -> list[Undo]:
     """Up to 1.13 the pass that adds deferred keys reads each table without its constraints, so that its patch replaces
     those that came with the table. More is pending here than upstream ever buffers, so more keys can be deferred: the
     pass must not cost what was written. It reads the field, as upstream does from 2.0 on.
@@ -126,22 +116,16 @@ def _repair_last_pass(cls: Any) -> Callable[[], None]:
     original = cls.__dict__.get("yield_table_constraints")
     try:
         if original is None or fingerprint(original) not in _LOSSY_LAST_PASS:
-            return lambda: None
+            return []
     except StepsAside:
-        return lambda: None
+        return []
 
     @wraps(original)
     def last_pass(self: Any) -> Any:
         fenced = isinstance(self.metadata.client.__dict__.get("_request"), Fence)
         return original(_SourceOfLastPass(self) if fenced else self)
 
-    cls.yield_table_constraints = last_pass
-
-    def undo() -> None:
-        if cls.__dict__.get("yield_table_constraints") is last_pass:
-            cls.yield_table_constraints = original
-
-    return undo
+    return [put(cls, "yield_table_constraints", last_pass)]
 
 
 class _SourceOfLastPass:

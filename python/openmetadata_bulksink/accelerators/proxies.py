@@ -8,7 +8,7 @@ import os
 import urllib.request
 from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, known, loaded, put
+from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, known, loaded, put
 
 MODULE = "requests.utils"
 
@@ -52,10 +52,4 @@ def install() -> Undo:
     ):
         raise StepsAside  # macOS and Windows ask the system, or somebody has put a function of their own there
     proxies = _Proxies()
-    undo = [put(utils, "getproxies", proxies.get), put(utils, "proxy_bypass", proxies.bypass)]
-
-    def take_out() -> None:
-        for each in undo:
-            each()
-
-    return take_out
+    return all_of([put(utils, "getproxies", proxies.get), put(utils, "proxy_bypass", proxies.bypass)])

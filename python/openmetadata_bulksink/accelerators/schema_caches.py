@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, fingerprint, loaded, put
+from openmetadata_bulksink.accelerators import Undo, all_of, fingerprint, loaded, put, recognised
 
 SOURCE = "metadata.ingestion.source.database.redshift.metadata"
 _DIALECT = "sqlalchemy_redshift.dialect"
@@ -47,7 +47,7 @@ _PARTITIONS_OF_A_SCHEMA = frozenset({"5c648bcaaa1eabea"})
 
 _READS_KEYS = ("_set_constraint_details", "_get_columns_with_constraints")
 
-_CHANGED = "upstream's reading of whole schemas has changed"
+_WHAT = "upstream's reading of whole schemas"
 
 
 class _Slot:
@@ -155,15 +155,15 @@ def install() -> Undo:
     ask_columns = vars(dialect.RedshiftDialectMixin).get("_get_schema_column_info")
     ask_relations = vars(dialect.RedshiftDialect).get("_get_all_relation_info")
     ask_comment = vars(dialect.RedshiftDialect).get("get_table_comment")
-    _check(_KNOWN_LIFE_CYCLE, ask_life_cycles)
-    _check(_KNOWN_COMMENTS, ask_comment, getattr(loaded(_COMMENTS), "get_table_comment_wrapper", None))
-    _check(_KNOWN_KEYS, *(getattr(source, name, None) for name in _READS_KEYS))
+    recognised(_KNOWN_LIFE_CYCLE, _WHAT, ask_life_cycles)
+    recognised(_KNOWN_COMMENTS, _WHAT, ask_comment, getattr(loaded(_COMMENTS), "get_table_comment_wrapper", None))
+    recognised(_KNOWN_KEYS, _WHAT, *(getattr(source, name, None) for name in _READS_KEYS))
     one_for_each = None not in (ask_columns, ask_relations) and (
         fingerprint(ask_columns, ask_relations) in _ONE_FOR_EACH_SCHEMA
     )
     if not one_for_each:
-        _check(_KNOWN_COLUMNS, ask_columns)
-        _check(_KNOWN_RELATIONS, ask_relations)
+        recognised(_KNOWN_COLUMNS, _WHAT, ask_columns)
+        recognised(_KNOWN_RELATIONS, _WHAT, ask_relations)
 
     life_cycles, columns, relations, comments = _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach()
 
@@ -199,13 +199,4 @@ def install() -> Undo:
     if read_partitions is not None and fingerprint(read_partitions) in _PARTITIONS_OF_A_SCHEMA:
         undo.append(_OfEachThread("partition_details").put(source))
 
-    def take_out() -> None:
-        for each in undo:
-            each()
-
-    return take_out
-
-
-def _check(versions: frozenset[str], *functions: Any) -> None:
-    if None in functions or fingerprint(*functions) not in versions:
-        raise StepsAside(_CHANGED)
+    return all_of(undo)

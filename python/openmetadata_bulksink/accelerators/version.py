@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, fingerprint, loaded, put
+from openmetadata_bulksink.accelerators import StepsAside, Undo, loaded, put, recognised
 
 MODULE = "metadata.ingestion.connections.headers"
 
@@ -32,8 +32,8 @@ class _RequiredOnce:
 def install() -> Undo:
     """Put the memo in. Raises StepsAside."""
     headers = loaded(MODULE)
-    if fingerprint(headers.inject_query_header, _for_vertica(headers)) not in _KNOWN:
-        raise StepsAside("upstream's way of naming its version in SQL has changed")
+    what = "upstream's way of naming its version in SQL"
+    recognised(_KNOWN, what, headers.inject_query_header, _for_vertica(headers))
     name = "pkg_resources" if hasattr(headers, "pkg_resources") else "_pkg_version"
     if not hasattr(headers, name):
         raise StepsAside("upstream's way of asking for its version has changed")
@@ -43,9 +43,6 @@ def install() -> Undo:
 
 
 def _for_vertica(headers: Any) -> Any:
-    """The variant that is registered for one connection type under a name that says nothing."""
+    """The variant that is registered for one connection type under a name that says nothing; None without one."""
     registry = headers.inject_query_header_by_conn.registry
-    for cls, function in registry.items():
-        if cls.__name__ == "VerticaConnection":
-            return function
-    raise StepsAside("upstream's way of naming its version in SQL has changed")
+    return next((function for cls, function in registry.items() if cls.__name__ == "VerticaConnection"), None)

@@ -21,10 +21,8 @@ class Fault:
     """One way in which a request goes wrong.
 
     What must come of it is "written", or "told": each record has one outcome, and no loss is hidden. once: when it
-    strikes
-    once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one record at
-    that.
-    blind: it strikes before the request's body is read, so that no rule can ask for a table.
+    strikes once; series: three times; ever: when it never ends; alone: when it strikes once, and a request of one
+    record at that. blind: it strikes before the request's body is read, so that no rule can ask for a table.
     """
 
     name: str
@@ -135,8 +133,7 @@ class Kind:
     """A kind of request that faults strike.
 
     match: how the fault plan knows it; blind: the same before the body is read. switches: what the server is told so
-    that such
-    requests are sent.
+    that such requests are sent.
     """
 
     name: str
