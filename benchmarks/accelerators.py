@@ -18,12 +18,10 @@ from rich.table import Table
 
 from benchmarks import machine_facts, prepared
 from benchmarks.bounds import Bound, conclude
-from benchmarks.ingestions import Ingestion, IngestionFailed, Setting, measure, of, postgres_programs
+from benchmarks.ingestions import Runs, Setting, in_rounds, measure, no_differences, of, postgres_programs
 from benchmarks.screen import screen
-from tests.ingest import ReferenceServer, Session, compare, describe, workflow
-from tests.ingest.postgres import PostgresFailed
-from tests.ingest.reference_server import ServerFailed
-from tests.ingest.runs import RunFailed
+from benchmarks.stopped import told
+from tests.ingest import ReferenceServer, Session, workflow
 from tests.redshift import Shape, Warehouse
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -35,8 +33,6 @@ SHARE_TABLES, SHARE_ROUNDS = 200, 6
 
 NONE, ALL = "none", "all"
 
-Runs = dict[str, list[Ingestion]]
-
 
 SETTINGS = [
     Setting(NONE, "no accelerator", {}, {"OM_BULKSINK_ACCELERATE": "0"}),
@@ -44,6 +40,7 @@ SETTINGS = [
 ]
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where the bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks accelerators", description=__doc__)
@@ -55,15 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     shape = Shape(schemas=1, tables=chosen.tables, columns=chosen.columns)
     console = screen()
-    try:
-        runs, facts = _measure(shape, chosen.rounds)
-        shares = {} if chosen.no_shares else _shares(chosen.columns)
-    except (IngestionFailed, ServerFailed, RunFailed, PostgresFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 1
+    runs, facts = _measure(shape, chosen.rounds)
+    shares = {} if chosen.no_shares else _shares(chosen.columns)
     tables = shape.tables + shape.views
     console.print(_table(runs, tables))
     if shares:
@@ -90,17 +80,14 @@ def _measure(shape: Shape, rounds: int) -> tuple[Runs, dict[str, str]]:
         f"[bold]Accelerators[/]: Redshift connector, {shape.tables:,} tables x {shape.columns} columns", highlight=False
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
-    runs: Runs = {setting.key: [] for setting in SETTINGS}
     with Warehouse(postgres_programs(ready), shape) as warehouse:
-        for number in range(1, rounds + 1):
-            for setting in SETTINGS:
-                found = measure(setting, warehouse.source(), ready, tables=tables, console=console)
-                runs[setting.key].append(found)
-                console.print(
-                    f"  round {number}  {setting.title:<26} source {found.source_s:6.2f} s, computing "
-                    f"{found.source_cpu_s:6.2f} s",
-                    highlight=False,
-                )
+        runs = in_rounds(
+            SETTINGS,
+            rounds,
+            lambda setting: measure(setting, warehouse.source(), ready, tables=tables, console=console),
+            lambda found: f"source {found.source_s:6.2f} s, computing {found.source_cpu_s:6.2f} s",
+            console,
+        )
     return runs, facts
 
 
@@ -130,13 +117,10 @@ def _shares(columns: int) -> dict[str, float]:
 
 def _bounds(runs: Runs, tables: int) -> list[Bound]:
     without, accelerated = (of(runs[key], "source_s").median for key in (NONE, ALL))
-    differences = compare(runs[NONE][-1].state, runs[ALL][-1].state)
-    if differences:
-        print(describe(differences), file=sys.stderr)
     text = f"source cost of a table, {1000 * accelerated / tables:.2f} of {1000 * without / tables:.2f} ms"
     return [
         Bound(text, accelerated / without, MOST, "times"),
-        Bound("differences between the catalogues", len(differences), 0, "differences"),
+        no_differences(runs[NONE][-1], runs[ALL][-1]),
     ]
 
 

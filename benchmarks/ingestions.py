@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import request_log
+from benchmarks.bounds import Bound
 from benchmarks.measures import Spread, spread
 from benchmarks.prepared import Prepared
-from tests.ingest import ReferenceServer, Run, ingest, workflow
+from benchmarks.stopped import Stopped
+from tests.ingest import ReferenceServer, Run, compare, describe, ingest, workflow
 from tests.ingest.reference_server import ServerFailed, State
 
 OFF = {"OM_BULKSINK": "0"}
@@ -102,7 +105,7 @@ class Ingestion:
         }
 
 
-class IngestionFailed(Exception):
+class IngestionFailed(Stopped):
     """A run ended badly, or the wrong sink wrote; the text holds the end of what it printed."""
 
 
@@ -129,6 +132,37 @@ def measure(
         wanted = "ours" if setting.is_ours else "upstream's"
         raise IngestionFailed(f"{setting.title}: {wanted} sink should have written\n{run.output[-4_000:]}")
     return found
+
+
+#: Each setting's runs, by its key.
+Runs = dict[str, list[Ingestion]]
+
+
+def in_rounds(
+    settings: Sequence[Setting],
+    rounds: int,
+    once: Callable[[Setting], Ingestion],
+    figure: Callable[[Ingestion], str],
+    console: Console,
+) -> Runs:
+    """Every setting in every round, so that what else the machine does meets all of them. figure: what is shown of a
+    run.
+    """
+    runs: Runs = {setting.key: [] for setting in settings}
+    for number in range(1, rounds + 1):
+        for setting in settings:
+            found = once(setting)
+            runs[setting.key].append(found)
+            console.print(f"  round {number}  {setting.title:<34} {figure(found)}", highlight=False)
+    return runs
+
+
+def no_differences(first: Ingestion, second: Ingestion) -> Bound:
+    """That two runs left the same catalogue; what differs is printed."""
+    differences = compare(first.state, second.state)
+    if differences:
+        print(describe(differences), file=sys.stderr)
+    return Bound("differences between the catalogues", len(differences), 0, "differences")
 
 
 def of(ingestions: Sequence[Ingestion], name: str) -> Spread:

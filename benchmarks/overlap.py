@@ -17,12 +17,19 @@ from rich.table import Table
 
 from benchmarks import machine_facts, prepared, request_log
 from benchmarks.bounds import Bound, conclude
-from benchmarks.ingestions import OFF, Ingestion, IngestionFailed, Setting, measure, of, postgres_programs
+from benchmarks.ingestions import (
+    OFF,
+    Runs,
+    Setting,
+    in_rounds,
+    measure,
+    no_differences,
+    of,
+    postgres_programs,
+)
 from benchmarks.screen import screen
-from tests.ingest import Postgres, compare, describe
-from tests.ingest.postgres import PostgresFailed
-from tests.ingest.reference_server import ServerFailed
-from tests.ingest.runs import RunFailed
+from benchmarks.stopped import told
+from tests.ingest import Postgres
 from tests.ingest.sources import PostgresShape, fill_postgres, postgres_source
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -34,8 +41,6 @@ ROW_AND_SHARE_MS = ROW_MS + REQUEST_MS / 100
 OTHER_MS_WITH_KEYS = 10.0
 # So many times as fast as upstream's sink where the server costs nothing.
 FASTER = 2.8
-
-Runs = dict[str, list[Ingestion]]
 
 
 def settings(foreign_keys: int) -> list[Setting]:
@@ -50,6 +55,7 @@ def settings(foreign_keys: int) -> list[Setting]:
     ]
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where the bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks overlap", description=__doc__)
@@ -62,14 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     shape = PostgresShape(chosen.schemas, chosen.tables, chosen.columns, chosen.foreign_keys)
     console = screen()
-    try:
-        runs, facts = _measure(shape, chosen.rounds)
-    except (IngestionFailed, ServerFailed, RunFailed, PostgresFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 1
+    runs, facts = _measure(shape, chosen.rounds)
     console.print(_table(shape, runs))
     bounds = _bounds(shape, runs)
     chosen.output.mkdir(parents=True, exist_ok=True)
@@ -97,19 +96,16 @@ def _measure(shape: PostgresShape, rounds: int) -> tuple[Runs, dict[str, str]]:
         highlight=False,
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
-    runs: Runs = {setting.key: [] for setting in chosen}
     with Postgres(postgres_programs(ready)) as server:
         fill_postgres(server, "shop", shape)
-        for number in range(1, rounds + 1):
-            for setting in chosen:
-                found = measure(
-                    setting, postgres_source(server, "shop", service="shop"), ready, tables=tables, console=console
-                )
-                runs[setting.key].append(found)
-                console.print(
-                    f"  round {number}  {setting.title:<34} loop {found.loop_s:6.1f} s",
-                    highlight=False,
-                )
+        source = postgres_source(server, "shop", service="shop")
+        runs = in_rounds(
+            chosen,
+            rounds,
+            lambda setting: measure(setting, source, ready, tables=tables, console=console),
+            lambda found: f"loop {found.loop_s:6.1f} s",
+            console,
+        )
     return runs, facts
 
 
@@ -119,14 +115,11 @@ def _server_s(runs: Runs) -> float:
 
 def _bounds(shape: PostgresShape, runs: Runs) -> list[Bound]:
     limit, work = of(runs["limit"], "loop_s").median, _server_s(runs)
-    differences = compare(runs["upstream"][-1].state, runs["ours"][-1].state)
-    if differences:
-        print(describe(differences), file=sys.stderr)
     text = f"loop time <= 1.05 x max(E, S / {WORKERS}) + 1.5 s (E {limit:.1f} s, S {work:.1f} s)"
     most = 1.05 * max(limit, work / WORKERS) + 1.5
     found = [
         Bound(text, of(runs["ours"], "loop_s").median, most),
-        Bound("differences between the catalogues", len(differences), 0, "differences"),
+        no_differences(runs["upstream"][-1], runs["ours"][-1]),
     ]
     if not shape.foreign_keys:
         # Where the server costs nothing, what is left is the source: this is about the accelerators.

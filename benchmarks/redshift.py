@@ -16,12 +16,19 @@ from rich.table import Table
 
 from benchmarks import machine_facts, prepared, request_log
 from benchmarks.bounds import Bound, conclude
-from benchmarks.ingestions import OFF, Ingestion, IngestionFailed, Setting, measure, of, postgres_programs
+from benchmarks.ingestions import (
+    OFF,
+    Ingestion,
+    Runs,
+    Setting,
+    in_rounds,
+    measure,
+    no_differences,
+    of,
+    postgres_programs,
+)
 from benchmarks.screen import screen
-from tests.ingest import compare, describe
-from tests.ingest.postgres import PostgresFailed
-from tests.ingest.reference_server import ServerFailed
-from tests.ingest.runs import RunFailed
+from benchmarks.stopped import told
 from tests.redshift import Shape, Warehouse
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -30,7 +37,6 @@ WORKERS = 4
 REQUEST_MS, ROW_MS, LIFE_CYCLE_MS = 105.0, 26.0, 39.0
 ROW_AND_SHARE_MS = ROW_MS + REQUEST_MS / 100
 
-Runs = dict[str, list[Ingestion]]
 
 _SLOW = {
     "bulk": {"request_ms": REQUEST_MS, "row_ms": ROW_MS},
@@ -45,6 +51,7 @@ SETTINGS = [
 ]
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks redshift", description=__doc__)
@@ -57,14 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     shape = Shape(schemas=10 if chosen.full else chosen.schemas, tables=chosen.tables, columns=chosen.columns)
     console = screen()
-    try:
-        runs, facts = _measure(shape, chosen.rounds)
-    except (IngestionFailed, ServerFailed, RunFailed, PostgresFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 1
+    runs, facts = _measure(shape, chosen.rounds)
     console.print(_table(shape, runs))
     for speed in ("fast", "slow"):
         ratio = of(runs[f"upstream-{speed}"], "workflow_s").median / of(runs[f"ours-{speed}"], "workflow_s").median
@@ -90,15 +90,14 @@ def _measure(shape: Shape, rounds: int) -> tuple[Runs, dict[str, str]]:
         highlight=False,
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
-    runs: Runs = {setting.key: [] for setting in SETTINGS}
     with Warehouse(postgres_programs(ready), shape) as warehouse:
-        for number in range(1, rounds + 1):
-            for setting in SETTINGS:
-                found = measure(setting, warehouse.source(), ready, tables=tables, console=console)
-                runs[setting.key].append(found)
-                console.print(
-                    f"  round {number}  {setting.title:<34} workflow {found.workflow_s:6.1f} s", highlight=False
-                )
+        runs = in_rounds(
+            SETTINGS,
+            rounds,
+            lambda setting: measure(setting, warehouse.source(), ready, tables=tables, console=console),
+            lambda found: f"workflow {found.workflow_s:6.1f} s",
+            console,
+        )
     return runs, facts
 
 
@@ -144,10 +143,7 @@ def _bounds(shape: Shape, runs: Runs) -> list[Bound]:
     for key in ("ours-fast", "ours-slow"):
         missing = sum(abs(expected[name] - count) for run in runs[key] for name, count in _arrived(run).items())
         found.append(Bound(f"{key}: tables, columns and life cycles missing at the server", missing, 0, "things"))
-    differences = compare(runs["upstream-slow"][-1].state, slow[-1].state)
-    if differences:
-        print(describe(differences), file=sys.stderr)
-    found.append(Bound("differences between the catalogues", len(differences), 0, "differences"))
+    found.append(no_differences(runs["upstream-slow"][-1], slow[-1]))
     return found
 
 

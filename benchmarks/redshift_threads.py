@@ -18,12 +18,10 @@ from rich.table import Table
 
 from benchmarks import machine_facts, prepared
 from benchmarks.bounds import Bound, conclude
-from benchmarks.ingestions import Ingestion, IngestionFailed, Setting, measure, of, postgres_programs
+from benchmarks.ingestions import Ingestion, Runs, Setting, in_rounds, measure, no_differences, of, postgres_programs
 from benchmarks.screen import screen
-from tests.ingest import compare, describe
-from tests.ingest.postgres import PostgresFailed
-from tests.ingest.reference_server import ServerFailed
-from tests.ingest.runs import RunFailed
+from benchmarks.stopped import told
+from tests.ingest import compare
 from tests.redshift import Shape, Warehouse
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -45,6 +43,7 @@ def settings(accelerators: Sequence[str]) -> list[tuple[int, Setting]]:
     ]
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where the bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks redshift-threads", description=__doc__)
@@ -57,14 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     shape = Shape(schemas=chosen.schemas, tables=chosen.tables, columns=chosen.columns)
     console = screen()
-    try:
-        runs, sent, facts = _measure(shape, chosen.delay, chosen.rounds)
-    except (IngestionFailed, ServerFailed, RunFailed, PostgresFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 1
+    runs, sent, facts = _measure(shape, chosen.delay, chosen.rounds)
     console.print(_table(runs, sent))
     lost = compare(runs["1"][-1].state, runs["4-without"][-1].state)
     console.print(
@@ -81,7 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return conclude(console, bounds)
 
 
-Runs = dict[str, list[Ingestion]]
 Sent = dict[str, list[str]]
 
 
@@ -97,21 +88,21 @@ def _measure(shape: Shape, delay: float, rounds: int) -> tuple[Runs, Sent, dict[
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
     chosen = settings(ready.accelerators())
-    runs: Runs = {setting.key: [] for _, setting in chosen}
+    threads = {setting.key: number for number, setting in chosen}
     sent: Sent = {}
     with Warehouse(postgres_programs(ready), shape, delay=delay) as warehouse:
-        for number in range(1, rounds + 1):
-            for threads, setting in chosen:
-                before = len(warehouse.proxy.statements)
-                source = warehouse.source(options={"threads": threads})
-                found = measure(setting, source, ready, tables=tables, console=console)
-                runs[setting.key].append(found)
-                sent[setting.key] = [one.text for one in warehouse.proxy.statements[before:]]
-                console.print(
-                    f"  round {number}  {setting.title:<28} loop {found.loop_s:6.1f} s, "
-                    f"{len(sent[setting.key]):4} statements",
-                    highlight=False,
-                )
+
+        def once(setting: Setting) -> Ingestion:
+            before = len(warehouse.proxy.statements)
+            source = warehouse.source(options={"threads": threads[setting.key]})
+            found = measure(setting, source, ready, tables=tables, console=console)
+            sent[setting.key] = [one.text for one in warehouse.proxy.statements[before:]]
+            return found
+
+        def figure(found: Ingestion) -> str:
+            return f"loop {found.loop_s:6.1f} s, {len(sent[found.setting]):4} statements"
+
+        runs = in_rounds([setting for _, setting in chosen], rounds, once, figure, console)
     return runs, sent, facts
 
 
@@ -122,13 +113,10 @@ def _by_schema(texts: list[str]) -> int:
 
 def _bounds(runs: Runs, sent: Sent) -> list[Bound]:
     one, four = of(runs["1"], "loop_s").median, of(runs["4"], "loop_s").median
-    differences = compare(runs["1"][-1].state, runs["4"][-1].state)
-    if differences:
-        print(describe(differences), file=sys.stderr)
     return [
         Bound(f"loop with 4 threads / with 1 ({four:.1f} / {one:.1f} s)", four / one, MOST, "times"),
         Bound("statements for whole schemas, 4 threads", _by_schema(sent["4"]), _by_schema(sent["1"]), "statements"),
-        Bound("differences between the catalogues", len(differences), 0, "differences"),
+        no_differences(runs["1"][-1], runs["4"][-1]),
     ]
 
 

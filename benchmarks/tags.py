@@ -20,8 +20,9 @@ from benchmarks import children, machine_facts, prepared
 from benchmarks.bounds import Bound, conclude
 from benchmarks.measures import Spread, spread
 from benchmarks.screen import screen
+from benchmarks.stopped import Stopped, told
 from benchmarks.tags_child import DISTINCT, GROUPS, TAGS_OF_A_TABLE
-from tests.ingest.reference_server import ReferenceServer, ServerFailed
+from tests.ingest.reference_server import ReferenceServer
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -51,10 +52,11 @@ class Run(NamedTuple):
     reads: int
 
 
-class Wrong(Exception):
+class Wrong(Stopped):
     """A run that did not do what it is meant to measure."""
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks tags", description=__doc__)
@@ -81,18 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
     runs: dict[str, list[Run]] = {contender.title: [] for contender in contenders}
-    try:
-        for number in range(1, chosen.rounds + 1):
-            for contender in contenders:
-                if not contender.ours and number > 1:
-                    continue
-                with console.status(contender.title):
-                    found = _measure(contender, ready, chosen.extract_ms)
-                runs[contender.title].append(found)
-                console.print(f"  round {number}  {contender.title:<30} {found.total_s:6.1f} s", highlight=False)
-    except (children.ChildFailed, ServerFailed, Wrong) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
+    for number in range(1, chosen.rounds + 1):
+        for contender in contenders:
+            if not contender.ours and number > 1:
+                continue
+            with console.status(contender.title):
+                found = _measure(contender, ready, chosen.extract_ms)
+            runs[contender.title].append(found)
+            console.print(f"  round {number}  {contender.title:<30} {found.total_s:6.1f} s", highlight=False)
     return _judge(console, chosen, contenders, runs, facts)
 
 

@@ -23,7 +23,8 @@ from rich.console import Console
 from benchmarks import children, prepared
 from benchmarks.bounds import Bound, conclude
 from benchmarks.screen import screen
-from tests.ingest.reference_server import ReferenceServer, ServerFailed
+from benchmarks.stopped import Stopped, told
+from tests.ingest.reference_server import ReferenceServer
 from tools import machine, steps
 
 BASELINE = Path(__file__).resolve().parent / "baseline.json"
@@ -41,10 +42,11 @@ MOST = 1.5
 RECORDS = 400
 
 
-class CountFailed(Exception):
+class CountFailed(Stopped):
     """Callgrind, or what it ran, ended badly."""
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a figure is above its bound or nothing could be counted."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks instructions", description=__doc__)
@@ -52,15 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--accept", action="store_true", help="write what is counted as the committed figures")
     chosen = parser.parse_args(arguments)
     console = screen()
-    try:
-        counted, others = _engine(console)
-        if chosen.main_thread:
-            serialised, spent = _main_thread(console)
-            counted[f"main thread: run(), {COLUMNS} columns"] = spent
-            others.append(Bound(f"run() / to_json, {COLUMNS} columns", spent / serialised, MOST, "times"))
-    except (CountFailed, children.ChildFailed, ServerFailed, machine.Missing, steps.StepFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
+    counted, others = _engine(console)
+    if chosen.main_thread:
+        serialised, spent = _main_thread(console)
+        counted[f"main thread: run(), {COLUMNS} columns"] = spent
+        others.append(Bound(f"run() / to_json, {COLUMNS} columns", spent / serialised, MOST, "times"))
     known: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     if chosen.accept:
         BASELINE.write_text(json.dumps({**known, **counted}, indent=2, sort_keys=True) + "\n")

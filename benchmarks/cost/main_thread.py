@@ -19,7 +19,8 @@ from benchmarks import children, machine_facts, prepared
 from benchmarks.bounds import Bound, conclude
 from benchmarks.measures import Spread, spread
 from benchmarks.screen import screen
-from tests.ingest.reference_server import ReferenceServer, ServerFailed
+from benchmarks.stopped import told
+from tests.ingest.reference_server import ReferenceServer
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -31,6 +32,7 @@ MOST_US_OF_A_LIFE_CYCLE = 60.0
 MOST_US_OF_A_FENCE = 5.0
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where the bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks main-thread", description=__doc__)
@@ -43,14 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts = machine_facts.describe()
     console.print("[bold]Main thread[/]: microseconds for one table", highlight=False)
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
-    try:
-        with ReferenceServer(ready.server) as server, console.status("measuring"):
-            job = {"url": server.url, "token": server.token, "columns": COLUMNS}
-            job |= {"records": chosen.records, "series": chosen.series}
-            found = children.run("benchmarks.cost.record_child", ready.with_sink, job)
-    except (children.ChildFailed, ServerFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
+    with ReferenceServer(ready.server) as server, console.status("measuring"):
+        job = {"url": server.url, "token": server.token, "columns": COLUMNS}
+        job |= {"records": chosen.records, "series": chosen.series}
+        found = children.run("benchmarks.cost.record_child", ready.with_sink, job)
     table = Table()
     for name in ("columns", "body", "to_json", "run()", "run() / to_json", "run() beyond to_json", "wall, median"):
         table.add_column(name, justify="right", no_wrap=True)

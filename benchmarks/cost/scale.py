@@ -20,7 +20,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from benchmarks import children, machine_facts, prepared
 from benchmarks.bounds import Bound, conclude
 from benchmarks.screen import screen
-from tests.ingest.reference_server import ReferenceServer, ServerFailed
+from benchmarks.stopped import told
+from tests.ingest.reference_server import ReferenceServer
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -31,6 +32,7 @@ MOST_GROWTH_MB = 20.0
 MB = 1e6
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a bound is missed or the run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks scale", description=__doc__)
@@ -46,11 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = f"{chosen.tables:,} tables, bodies of {chosen.body_bytes / 1000:g} kB"
     console.print(f"[bold]Scale[/]: {size}", highlight=False)
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
-    try:
-        found, log = _measure(chosen.tables, chosen.body_bytes, chosen.workers, console)
-    except (children.ChildFailed, ServerFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-        return 1
+    found, log = _measure(chosen.tables, chosen.body_bytes, chosen.workers, console)
     rate = chosen.tables / found["total_s"]
     shares = _shares(found)
     console.print(

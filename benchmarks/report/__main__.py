@@ -17,12 +17,11 @@ from rich.table import Table
 
 from benchmarks import machine_facts, prepared
 from benchmarks.bounds import conclude
-from benchmarks.children import ChildFailed
 from benchmarks.report import charts, rounds, workload
 from benchmarks.report.contenders import Contender, contenders
 from benchmarks.report.results import Results, Row
 from benchmarks.screen import screen
-from tests.ingest.reference_server import ServerFailed
+from benchmarks.stopped import told
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -32,6 +31,7 @@ USUAL, QUICK, FULL = (360, 3), (300, 1), (workload.REPORT_TABLES, 1)
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks report", description=__doc__)
@@ -47,15 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     tables, count = chosen.tables or chosen.size[0], chosen.rounds or chosen.size[1]
     console = screen()
-    try:
-        return _measure(
-            console, workload.Scale(tables), count, only=chosen.only, fault_rate=chosen.faults, output=chosen.output
-        )
-    except (ChildFailed, ServerFailed) as failure:
-        console.print(f"the benchmark stopped: {failure}", markup=False, highlight=False)
-    except KeyboardInterrupt:
-        console.print("stopped")
-    return 1
+    return _measure(
+        console, workload.Scale(tables), count, only=chosen.only, fault_rate=chosen.faults, output=chosen.output
+    )
 
 
 def _measure(
