@@ -194,7 +194,7 @@ mod tests {
         some_refused, submit_tables,
     };
     use super::*;
-    use crate::engine::request::Fault;
+    use crate::engine::request::{Fault, Request};
     use crate::engine::Config;
 
     fn embedded(body: &str, new_hash: bool) -> Option<Value> {
@@ -235,14 +235,19 @@ mod tests {
         assert_eq!(endings(&mut engine), "w1 w2");
     }
 
+    /// The life cycle of a table that was refused, on its way.
+    fn patch_behind_a_refused_table(engine: &mut Engine) -> Request {
+        submit_tables(engine, 1, s(0));
+        life_cycle(engine, "s.t0", 1, s(0));
+        let sent = request(engine, s(0));
+        some_refused(engine, &sent, &[("s.t0", 400, "no")], s(0));
+        request(engine, s(0))
+    }
+
     #[test]
     fn a_life_cycle_fails_with_its_entity_and_names_it() {
         let mut engine = eager(4, 1);
-        submit_tables(&mut engine, 1, s(0));
-        life_cycle(&mut engine, "s.t0", 1, s(0));
-        let sent = request(&mut engine, s(0));
-        some_refused(&mut engine, &sent, &[("s.t0", 400, "no")], s(0));
-        let patch = request(&mut engine, s(0));
+        let patch = patch_behind_a_refused_table(&mut engine);
         let text = r#"{"message":"table instance for s.t0 not found"}"#;
         respond(&mut engine, patch.id, 404, text, s(0));
         let lost = outcomes(&mut engine);
@@ -253,11 +258,7 @@ mod tests {
     #[test]
     fn a_life_cycle_behind_an_update_that_failed_is_written_where_the_entity_is_there() {
         let mut engine = eager(4, 1);
-        submit_tables(&mut engine, 1, s(0));
-        life_cycle(&mut engine, "s.t0", 1, s(0));
-        let sent = request(&mut engine, s(0));
-        some_refused(&mut engine, &sent, &[("s.t0", 400, "no")], s(0));
-        let patch = request(&mut engine, s(0));
+        let patch = patch_behind_a_refused_table(&mut engine);
         all_written(&mut engine, &patch, s(0));
         assert_eq!(endings(&mut engine), "f1 w2");
     }

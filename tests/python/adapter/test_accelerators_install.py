@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -66,6 +67,12 @@ def owner_of(module: str, path: str) -> tuple[Any, str]:
 
 def test_every_one_has_its_name() -> None:
     assert tuple(accelerate._TABLE) == settings.ACCELERATORS
+
+
+def test_every_one_has_its_line_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "accelerators.md").read_text()
+    rows = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert rows == set(settings.ACCELERATORS)
 
 
 def test_all_know_this_upstream() -> None:
