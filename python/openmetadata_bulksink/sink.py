@@ -16,6 +16,7 @@ from openmetadata_bulksink.log import log
 from openmetadata_bulksink.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, FrameType
 
     from openmetadata_bulksink._native import BulkSink
@@ -44,6 +45,7 @@ class NativeSink(UpstreamSink):
 
     _undecided = False
     _writer: Writer | None = None
+    _closed = False
 
     def __init__(self, config: Any, metadata: Any) -> None:
         super().__init__(config, metadata)
@@ -339,21 +341,16 @@ class NativeSink(UpstreamSink):
         if writer is not None and not writer.closed and threading.get_ident() == self._owner and _after_the_loop():
             known: tuple[type[Exception], ...] = (*self._refusals, RuntimeError)
             try:
-                writer.finish()
+                self._wait_to_the_end(writer.finish)
             except known as error:
                 log.warning("The final drain ended early: %s", error)
         return super().get_status()
 
     def close(self) -> None:
         writer = self._writer
-        if writer is not None and not writer.closed:
-            try:
-                writer.close()
-            except BaseException as again:
-                if not _is_leaving(again):
-                    raise
-                # The second Ctrl-C: the first is on its way out of the workflow, which must still stop its threads.
-                writer.give_up()
+        if writer is not None and not self._closed:
+            self._wait_to_the_end(writer.close)
+            self._closed = True
             while self._undo:
                 self._undo.pop()()
             log.info("openmetadata-bulksink: %s", writer.summary())
@@ -361,6 +358,18 @@ class NativeSink(UpstreamSink):
             self._undecided = False
             self.config = self._users_config
         super().close()
+
+    def _wait_to_the_end(self, wait: Callable[[], None]) -> None:
+        """Wait for what is pending, unless this is the second Ctrl-C: then what is left is lost by name. The first one
+        is on its way out of the workflow, which must still stop its threads; up to 1.13 it does not where `get_status`
+        raises.
+        """
+        try:
+            wait()
+        except BaseException as again:
+            if not _is_leaving(again):
+                raise
+            self._writer.give_up()  # type: ignore[union-attr]
 
     # --- failures ---
 

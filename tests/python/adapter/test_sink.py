@@ -525,3 +525,34 @@ def test_an_interrupted_close_can_be_tried_again(make_sink: Make, server: Record
     sink.close()
     assert len(server.rows("tables")) == 1
     assert len(sink.status.records) == 1
+
+
+@pytest.mark.parametrize("end", ["get_status", "close"])
+def test_a_second_interrupt_gives_up_what_is_left_and_lets_the_first_one_out(make_sink: Make, end: str) -> None:
+    """Up to 1.13 the workflow asks for the status, and stops its threads only if it gets one."""
+    sink = make_sink()
+    sink.run(table("t"))
+    interruptions = 0
+
+    def interrupted(timeout: float | None = None) -> float:  # noqa: ARG001
+        nonlocal interruptions
+        interruptions += 1
+        raise KeyboardInterrupt
+
+    engine(sink).drain = interrupted
+    went_on = False
+
+    def workflow() -> None:
+        nonlocal went_on
+        try:
+            raise KeyboardInterrupt
+        finally:
+            getattr(sink, end)()
+            went_on = True
+
+    with pytest.raises(KeyboardInterrupt):
+        workflow()
+    sink.close()
+    assert (went_on, interruptions) == (True, 1)
+    assert engine(sink).closed
+    assert sink._undo == []
