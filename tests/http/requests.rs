@@ -19,6 +19,7 @@ async fn a_bulk_put() {
     ];
     let call = Call::PutBulk {
         collection: "dashboard/datamodels".into(),
+        gzip: false,
         rows,
     };
     let response = response(&client_of(&peer), &call).await;
