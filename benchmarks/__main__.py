@@ -21,6 +21,7 @@ RUNS = {
     "report": ("benchmarks.report", False),
     "overlap": ("benchmarks.overlap", True),
     "redshift": ("benchmarks.redshift", True),
+    "link": ("benchmarks.link", False),
     "tags": ("benchmarks.tags", False),
     "redshift-threads": ("benchmarks.redshift_threads", True),
     "accelerators": ("benchmarks.accelerators", True),

@@ -67,7 +67,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     from openmetadata_bulksink import BulkSink
 
     templates = bodies(int(job["body_bytes"]))
-    sink = BulkSink(job["url"] + "/v1", token=job["token"], workers=int(job["workers"]), **job.get("settings", {}))
+    sink = BulkSink(job["url"] + "/v1", token=job["token"], workers=int(job["workers"]), gzip=bool(job["gzip"]))
     sink.submit("services/databaseServices", "warehouse", b'{"name":"warehouse","serviceType":"Redshift"}')
     sink.submit("databases", "warehouse.dev", b'{"name":"dev","service":"warehouse"}', "warehouse")
     sink.submit("databaseSchemas", SCHEMA, b'{"name":"mart","database":"warehouse.dev"}', "warehouse.dev")
