@@ -4,6 +4,7 @@ a line at DEBUG that is most often not logged. Not written out then.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from typing import Any
@@ -38,5 +39,5 @@ def install() -> Undo:
     module = loaded(MODULE)
     source = module.CommonDbSourceService
     known(_KNOWN, "upstream's reading of descriptions", source, "get_table_description")
-    asks_for_debug = source.get_table_description.__code__
+    asks_for_debug = inspect.unwrap(source.get_table_description).__code__
     return put(module, "traceback", _Traceback(module.traceback, asks_for_debug, module.logger))
