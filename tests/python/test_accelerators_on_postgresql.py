@@ -108,7 +108,12 @@ def test_a_statement_is_built_once(engine: Any, monkeypatch: pytest.MonkeyPatch)
 
     built: list[str] = []
     make = elements.TextClause.__init__
-    monkeypatch.setattr(elements.TextClause, "__init__", lambda text, *given: built.append(given[0]) or make(text, *given))
+
+    def counted(clause: Any, text: str, **named: Any) -> None:
+        built.append(text)
+        make(clause, text, **named)
+
+    monkeypatch.setattr(elements.TextClause, "__init__", counted)
 
     def texts() -> int:
         built.clear()

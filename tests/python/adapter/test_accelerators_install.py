@@ -64,7 +64,7 @@ NOT_THERE = {
     "1.12": {"_extract_query_type", "text", "get_table_oid", "_get_schema_column_info", "_get_all_relation_info"},
 }
 
-ONE_OF_EACH = list({place[0].__name__: place for place in PLACES}.values())
+ONE_OF_EACH = list({place[0].__name__: place for place in reversed(PLACES)}.values())
 
 
 def called(value: Any) -> str:
