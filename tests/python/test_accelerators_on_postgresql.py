@@ -83,8 +83,8 @@ def reflected(engine: Any) -> list[Any]:
                 for schema in ("area_000", "area_001", None, 'no "such" schema'):
                     tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
                     for table in [*tables, "not there", "table_00000"]:
-                        for read in (inspector.get_columns, inspector.get_foreign_keys, inspector.get_pk_constraint):
-                            found.append((schema, table, described(outcome(read, table, schema))))
+                        readers = (inspector.get_columns, inspector.get_foreign_keys, inspector.get_pk_constraint)
+                        found += [(schema, table, described(outcome(read, table, schema))) for read in readers]
                         oid = outcome(inspector.dialect.get_table_oid, connection, table, schema)
                         found.append((schema, table, oid))
                 found.append(inspector.get_schema_names())

@@ -1,6 +1,6 @@
-"""For each table upstream's PostgreSQL source and SQLAlchemy's dialect build the same four statements anew: two that are
-texts with types for their columns, one that is a text, and the select that looks up the table's number. SQLAlchemy then
-walks over each, to find what it compiled for the one before.
+"""For each table upstream's PostgreSQL source and SQLAlchemy's dialect build the same four statements anew: two that
+are texts with types for their columns, one that is a text, and the select that looks up the table's number. SQLAlchemy
+then walks over each, to find what it compiled for the one before.
 
 Built once here. The SQL that is sent, and the values in it, stay the same to the byte.
 """

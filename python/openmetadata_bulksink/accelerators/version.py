@@ -33,7 +33,7 @@ def install() -> Undo:
     """Put the memos in. Raises StepsAside."""
     headers = loaded(MODULE)
     what = "upstream's way of naming its version in SQL"
-    render = getattr(headers, "render_query_header", None)
+    render: Any = getattr(headers, "render_query_header", None)
     recognised(_KNOWN, what, headers.inject_query_header, _for_vertica(headers), render)
     name = "pkg_resources" if hasattr(headers, "pkg_resources") else "_pkg_version"
     if not hasattr(headers, name):

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.upstream
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=timezone.utc)
 
-words = st.sampled_from(["SELECT", "select", "/*", "ﬁrst", "ß", "\x1c", "\x85", "\u2028", " ", "\n", "\t", "  ", "(", "İ"])
+words = st.sampled_from(
+    ["SELECT", "select", "/*", "ﬁrst", "ß", "\x1c", "\x85", "\u2028", " ", "\n", "\t", "  ", "(", "İ"]
+)
 statements = st.lists(words | st.text(max_size=4), max_size=6).map("".join)
 keys = st.text(max_size=3) | names.map(Text)
 parameters = st.one_of(
@@ -111,8 +113,10 @@ def test_a_dialect_without_comments(level: int, monkeypatch: pytest.MonkeyPatch)
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[assignment, method-assign]
-    logger = logging.Logger("of this test", level)
-    logger.addHandler(handler)
+    logger = logging.getLogger(f"a dialect without comments, {level}")
+    logger.setLevel(level)
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [handler])
     monkeypatch.setattr(common_db_source, "logger", logger)
 
     def lines() -> list[tuple[str, str, int, str]]:
