@@ -185,7 +185,7 @@ def _ceiling(ran: Sequence[Ran]) -> Bound | None:
     if scale is None or not sources:
         return None
     fastest = max(sources, key=lambda title: sources[title])
-    text = f"{CEILING:g} x the fastest source ({fastest}), of our own ceiling ({in_unit(scale['tables_per_s'], 'tables/s')})"
+    text = f"{CEILING:g} x the fastest source ({fastest}), against what one process of ours takes in"
     return Bound(text, CEILING * sources[fastest], scale["tables_per_s"], "tables/s")
 
 
