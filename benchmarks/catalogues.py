@@ -41,7 +41,7 @@ class Counts:
 class Catalogue:
     """One thing to ingest. within: what the FQN of a table that counts contains; upstream reads a PostgreSQL's own
     `information_schema` too. usual: the settings that are run without `--full`. faster: so many times as fast as
-    upstream's sink ours must be where the server costs nothing.
+    upstream's sink ours must be where the server costs nothing. repeats: runs of each setting in a round.
     """
 
     key: str
@@ -52,6 +52,7 @@ class Catalogue:
     usual: tuple[str, ...] = ALL_SETTINGS
     every: tuple[str, ...] = ALL_SETTINGS
     faster: float | None = None
+    repeats: int = 1
     other_ms: float = 0.0
     foreign_keys: int = 0
 
@@ -120,6 +121,7 @@ def redshift(
     schemas: int = 1,
     tables: int = 1_000,
     settings: tuple[str, ...] = ALL_SETTINGS,
+    repeats: int = 1,
 ) -> Catalogue:
     """tables: in each schema. Every table has a life cycle."""
     shape = Shape(schemas=schemas, tables=tables, columns=COLUMNS)
@@ -137,4 +139,5 @@ def redshift(
         opened,
         usual=settings,
         every=settings,
+        repeats=repeats,
     )

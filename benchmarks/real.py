@@ -54,7 +54,9 @@ def _cases(chosen: argparse.Namespace) -> list[Catalogue]:
         "sqlite": lambda: catalogues.sqlite(tables or 500),
         "postgres": lambda: catalogues.postgres(tables=tables or 1_000, foreign_keys=chosen.foreign_keys),
         "redshift": lambda: catalogues.redshift(
-            tables=tables or 1_000, settings=("ours-fast",) if beside_large else catalogues.ALL_SETTINGS
+            tables=tables or 1_000,
+            settings=("ours-fast",) if beside_large else catalogues.ALL_SETTINGS,
+            repeats=3 if beside_large else 1,
         ),
         "postgres-5000": lambda: catalogues.postgres("postgres-5000", tables=5_000, usual=_LARGE),
         "redshift-10000": lambda: catalogues.redshift(
@@ -99,16 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
     chosen.output.mkdir(parents=True, exist_ok=True)
     bounds: list[Bound] = []
-    ours_fast: dict[str, float] = {}
+    cpu_s: dict[str, float] = {}
     for catalogue in _cases(chosen):
         ways = settings(catalogue, full=chosen.full, only=chosen.only)
-        runs = _measure(catalogue, ways, chosen.rounds, console)
+        runs = _measure(catalogue, ways, chosen.rounds * catalogue.repeats, console)
         console.print(_table(catalogue, ways, runs))
         if "ours-fast" in runs:
-            ours_fast[catalogue.key] = of(runs["ours-fast"], "workflow_s").median / catalogue.expected.tables
+            cpu_s[catalogue.key] = of(runs["ours-fast"], "loop_cpu_s").median / catalogue.expected.tables
         found = _bounds(catalogue, runs)
         if catalogue.key == "redshift-10000":
-            found.append(_no_slower(ours_fast))
+            found.append(_no_slower(cpu_s))
         figures = _figures(catalogue, runs)
         for figure in figures:
             console.print(figure.line(), highlight=False)
@@ -179,8 +181,8 @@ def _bounds(catalogue: Catalogue, runs: Runs) -> list[Bound]:
 
 
 def _no_slower(seconds: dict[str, float]) -> Bound:
-    """A large warehouse costs no more for each table."""
-    text = "Redshift connector, no latency: a table of 10,000, against one of 1,000"
+    """A large warehouse costs the thread that everything waits for no more for each table."""
+    text = "Redshift connector, no latency: CPU time of a table of 10,000, against one of 1,000"
     return Bound(text, 1000 * seconds["redshift-10000"], 1000 * seconds["redshift"], "ms")
 
 
