@@ -152,8 +152,11 @@ def test_a_runner_that_forks_for_each_task(ended: dict[str, Future[Ended]]) -> N
 
 
 def interrupt(session: Session, output: Path) -> None:
-    """Presses Ctrl-C, and again where CPython dropped it: it ignores what a handler raises while the garbage collector
-    runs a finaliser, and the first full collection after upstream's imports, a third of a second, has some."""
+    """Presses Ctrl-C, and again where CPython dropped it.
+
+    It ignores what a handler raises while the garbage collector runs a finaliser, and the first full collection after
+    upstream's imports, a third of a second, has some.
+    """
     for ignored in range(5):
         os.kill(session.pid, signal.SIGINT)
         time.sleep(0.7)
