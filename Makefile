@@ -11,7 +11,7 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 .PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability memory differential \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-overlap \
-	bench-redshift bench-redshift-threads bench-scale bench-tags
+	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-start-up bench-tags
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,14 +34,23 @@ test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
 test-versions: test-python ## the end to end tests with all five upstream versions
 	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- -m upstream; done
 
-bench: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)
+bench: ## the whole picture, one page of figures and bounds (20 minutes; QUICK=1: 4)
+	@$(PYTHON) -m benchmarks picture $(if $(QUICK),--quick)
+
+bench-report: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)
 	@$(PYTHON) -m benchmarks report $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(FAULTS),--faults $(FAULTS))
 
-bench-overlap: ## a real PostgreSQL ingestion: is writing hidden behind extraction? (KEYS=2: with foreign keys)
-	@$(PYTHON) -m benchmarks overlap $(if $(KEYS),--foreign-keys $(KEYS))
+bench-real: ## real ingestions of SQLite, PostgreSQL, Redshift, both sinks (9 minutes; FULL=1: 5,000 and 10,000 tables, too)
+	@$(PYTHON) -m benchmarks real $(if $(FULL),--full --cases sqlite postgres redshift postgres-5000 redshift-10000)
 
-bench-redshift: ## a real Redshift ingestion with life cycles, both sinks (FULL=1: 10,000 tables)
-	@$(PYTHON) -m benchmarks redshift $(if $(FULL),--full)
+bench-overlap: ## the PostgreSQL of it: is writing hidden behind extraction? (KEYS=2: with foreign keys)
+	@$(PYTHON) -m benchmarks real --cases postgres $(if $(KEYS),--foreign-keys $(KEYS))
+
+bench-redshift: ## the Redshift of it, with life cycles (FULL=1: 10,000 tables, server without latency)
+	@$(PYTHON) -m benchmarks real --cases redshift$(if $(FULL),-10000)
+
+bench-start-up: ## from the start of the process to the first request, beside upstream; what a profiler pays
+	@$(PYTHON) -m benchmarks start-up
 
 bench-tags: ## 2,000 tables and 18,000 tag records of 40 tags: requests, and time added to the run, beside upstream
 	@$(PYTHON) -m benchmarks tags

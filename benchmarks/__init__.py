@@ -10,10 +10,16 @@
     request_log.py     what the reference server's log says about a run
     children.py        one module in a process of its own
     ingestions.py      real ingestions, measured
+    catalogues.py      what they read: SQLite, PostgreSQL, the Redshift facade
+    markdown.py        tables for pages
+    picture.py         `make bench`: all of it, on one page
     designs/           pure-Python sinks, one for each design of the report that this project started from
-    report/            `make bench`: that report's table, with ours beside it
-    overlap.py         `make bench-overlap`: PostgreSQL, is writing hidden behind extraction?
-    redshift.py        `make bench-redshift`: the Redshift connector with life cycles
+    report/            `make bench-report`: that report's table, with ours beside it
+    real.py            `make bench-real`, `bench-overlap`, `bench-redshift`: real ingestions, both sinks
+    accelerators.py    `make bench-accelerators`: the source with and without them
+    redshift_threads.py  `make bench-redshift-threads`: `threads: N` on a slow catalogue
+    tags.py            `make bench-tags`: what tag records cost
+    start_up.py        `make bench-start-up`: to the first request
     cost/              what a record costs the main thread; a million tables; instructions that CI can guard
     results/           what the last runs found
 

@@ -1,4 +1,4 @@
-"""`python3 -m benchmarks report | overlap | redshift ...`: prepares what a run needs, then runs it.
+"""`python3 -m benchmarks picture | report | real ...`: prepares what a run needs, then runs it.
 
 Standard library only: it makes the environment that everything else runs in.
 """
@@ -18,11 +18,12 @@ UPSTREAM = environments.UPSTREAM_VERSIONS[-1]
 
 # The module of each run, and whether it needs a PostgreSQL.
 RUNS = {
+    "picture": ("benchmarks.picture", True),
     "report": ("benchmarks.report", False),
-    "overlap": ("benchmarks.overlap", True),
-    "redshift": ("benchmarks.redshift", True),
+    "real": ("benchmarks.real", True),
     "link": ("benchmarks.link", False),
     "tags": ("benchmarks.tags", False),
+    "start-up": ("benchmarks.start_up", False),
     "redshift-threads": ("benchmarks.redshift_threads", True),
     "accelerators": ("benchmarks.accelerators", True),
     "main-thread": ("benchmarks.cost.main_thread", False),

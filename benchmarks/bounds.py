@@ -14,17 +14,41 @@ if TYPE_CHECKING:
 _LOAD_OF_A_RUN = 1.0
 
 # What comes in fractions; everything else is counted.
-_FINE_UNITS = ("s", "us", "%", "MB", "times")
+_FINE_UNITS = ("s", "ms", "us", "%", "MB", "times")
+
+
+def in_unit(number: float, unit: str) -> str:
+    """A figure as people read it."""
+    digits = 2 if unit in _FINE_UNITS else 0
+    return f"{number:,.{digits}f} {unit}".strip()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value that nothing is demanded of."""
+
+    text: str
+    value: float
+    unit: str = "s"
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.text}: {in_unit(self.value, self.unit)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A measured value and its limit."""
+    """A measured value and its limit. beside: what upstream's sink has in the same unit, where it was measured too."""
 
     text: str
     value: float
     limit: float
     unit: str = "s"
+    beside: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -33,8 +57,7 @@ class Bound:
 
     def line(self) -> str:
         """For people."""
-        digits = 2 if self.unit in _FINE_UNITS else 0
-        value, limit = (f"{number:,.{digits}f} {self.unit}".strip() for number in (self.value, self.limit))
+        value, limit = (in_unit(number, self.unit) for number in (self.value, self.limit))
         return f"{self.text}: {value} <= {limit}: {'holds' if self.holds else 'MISSED'}"
 
     def as_dict(self) -> dict[str, Any]:

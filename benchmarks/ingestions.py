@@ -26,6 +26,8 @@ OFF = {"OM_BULKSINK": "0"}
 
 _TIMEOUT = 3_600.0
 
+_MEASURED = ("workflow_s", "loop_s", "loop_cpu_s", "source_s", "sink_s", "tail_s", "rows")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -73,9 +75,14 @@ class Ingestion:
         return self.loop_s - self.sink_s
 
     @property
+    def loop_cpu_s(self) -> float:
+        """What the loop's thread computed."""
+        return _known(self.run.loop_cpu_s)
+
+    @property
     def source_cpu_s(self) -> float:
-        """What the loop's thread computed outside the sink: extraction without its waits."""
-        return _known(self.run.loop_cpu_s) - _known(self.run.sink_cpu_s)
+        """The part of it outside the sink: extraction without its waits."""
+        return self.loop_cpu_s - _known(self.run.sink_cpu_s)
 
     @property
     def tail_s(self) -> float:
@@ -91,7 +98,7 @@ class Ingestion:
         """For JSON."""
         return {
             "setting": self.setting,
-            **{name: getattr(self, name) for name in ("workflow_s", "loop_s", "source_s", "sink_s", "tail_s", "rows")},
+            **{name: getattr(self, name) for name in _MEASURED},
             "import_s": self.run.import_s,
             "process_s": self.run.process_s,
             "peak_rss_kb": self.run.peak_rss_kb,
@@ -157,12 +164,17 @@ def in_rounds(
     return runs
 
 
+def differences(first: Ingestion, second: Ingestion) -> int:
+    """How many there are between the catalogues that two runs left; what differs is printed."""
+    found = compare(first.state, second.state)
+    if found:
+        print(describe(found), file=sys.stderr)
+    return len(found)
+
+
 def no_differences(first: Ingestion, second: Ingestion) -> Bound:
-    """That two runs left the same catalogue; what differs is printed."""
-    differences = compare(first.state, second.state)
-    if differences:
-        print(describe(differences), file=sys.stderr)
-    return Bound("differences between the catalogues", len(differences), 0, "differences")
+    """That two runs left the same catalogue."""
+    return Bound("differences between the catalogues", differences(first, second), 0, "differences")
 
 
 def of(ingestions: Sequence[Ingestion], name: str) -> Spread:

@@ -157,7 +157,7 @@ def _judge(
         Bound(
             "requests for tags and classifications", max(run.tag_requests for run in runs["ours"]), MOST_REQUESTS, ""
         ),
-        Bound("time that tag records add to the run", ours.median, MOST_ADDED_PERCENT, "%"),
+        Bound("time that tag records add to the run", ours.median, MOST_ADDED_PERCENT, "%", beside=upstream.median),
     ]
     chosen.output.mkdir(parents=True, exist_ok=True)
     written: dict[str, Any] = {

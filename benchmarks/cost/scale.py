@@ -18,7 +18,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks import children, machine_facts, prepared
-from benchmarks.bounds import Bound, conclude
+from benchmarks.bounds import Bound, Figure, conclude
 from benchmarks.screen import screen
 from benchmarks.stopped import told
 from tests.ingest.reference_server import ReferenceServer
@@ -61,7 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bounds = _bounds(chosen, found, log)
     chosen.output.mkdir(parents=True, exist_ok=True)
     written = {"machine": facts, "tables": chosen.tables, "tables_per_s": rate, "cores_used": shares, "server": log}
-    written |= {"bounds": [bound.as_dict() for bound in bounds], "run": found}
+    figures = [
+        Figure("what one process of ours takes in", rate, "tables/s"),
+        Figure("the same, in bodies", rate * found["body_bytes"] / MB, "MB/s"),
+    ]
+    written |= {"bounds": [bound.as_dict() for bound in bounds], "figures": [one.as_dict() for one in figures]}
+    written["run"] = found
     (chosen.output / "scale.json").write_text(json.dumps(written, indent=1) + "\n")
     return conclude(console, bounds)
 

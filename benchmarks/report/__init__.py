@@ -1,4 +1,4 @@
-"""`make bench`: the table of the report that this project started from, measured again, with ours beside it.
+"""`make bench-report`: the table of the report that this project started from, measured again, with ours beside it.
 
 workload.py    the report's catalogue and rates, scaled; the source that every sink is fed from
 contenders.py  who takes part

@@ -1,4 +1,4 @@
-"""`make bench`: runs every contender in every round, shows how it goes, writes `benchmarks/results/report.*`."""
+"""`make bench-report`: runs every contender in every round, shows how it goes, and writes `results/report.*`."""
 
 from __future__ import annotations
 

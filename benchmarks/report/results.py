@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.bounds import Bound
 from benchmarks.machine_facts import sentence
 from benchmarks.measures import Spread, spread
@@ -72,7 +73,7 @@ class Results:
         found = []
         if not self.fault_rate:
             text = f"ours, 4 workers, <= max(E, S / 4) + {ALLOWANCE_S} s (E {self.extraction_s:.1f} s, S {work:.1f} s)"
-            found.append(Bound(text, total, limit))
+            found.append(Bound(text, total, limit, beside=self.row("upstream").of("total_s").median))
         found += [
             Bound(f"ours, 4 workers, against {row.contender.title}", total, row.of("total_s").median)
             for row in self.rows
@@ -128,7 +129,7 @@ class Results:
 
     def markdown(self, charts: Sequence[tuple[str, str]]) -> str:
         """The document. charts: (title, file name)."""
-        count = len(self.rows[0].outcomes)
+        count, cells = len(self.rows[0].outcomes), self.cells()
         rates = ", ".join(f"{name} {value:g} ms" for name, value in workload.rates().items())
         faults = f" Of all requests {self.fault_rate:.0%} fail (status 503)." if self.fault_rate else ""
         lines = [
@@ -141,7 +142,7 @@ class Results:
             "`extraction` is time in the source, `blocked` time that the source waited in the sink, `tail` the time",
             "after the last table; they add up to `total`. E is the same source with a sink that does nothing.",
             "",
-            *_markdown_table(self.cells()),
+            *markdown.table(cells, left=(0, len(cells[0]) - 1)),
             "",
             *(f"- {bound.line()}" for bound in self.bounds()),
         ]
@@ -162,9 +163,3 @@ def _request_cells(row: Row, typical: Outcome) -> list[str]:
         f"{row.success:.2%}" if row.success < 1 else "100 %",
         row.losses,
     ]
-
-
-def _markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
-    head, *body = cells
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 2) + "---|"]
-    return lines + ["| " + " | ".join(row) + " |" for row in body]

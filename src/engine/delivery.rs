@@ -106,10 +106,9 @@ impl Engine {
 
         let mut again = SentAgain::default();
         let mut texts = String::new();
-        let overloaded = |verdict: &Verdict| matches!(verdict, Verdict::Refused(status, text) if row_meaning(*status, text) == RowMeaning::Overload);
-        if verdicts.iter().all(overloaded) {
-            // The server turned all of it away: that is no sign of life.
-        } else {
+        let turned_away = |verdict: &Verdict| matches!(verdict, Verdict::Refused(status, text) if row_meaning(*status, text) == RowMeaning::Overload);
+        // Where the server turned all of it away, that is no sign of life.
+        if !verdicts.iter().all(turned_away) {
             self.served(batch.collection, sent, now);
             if let Some(twins) = &batch.twins {
                 twins.one_passed();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::batch::Batch;
@@ -217,17 +217,26 @@ impl Engine {
         self.give_everything_up(now);
     }
 
-    /// Ends whatever is not in flight.
-    pub(super) fn give_everything_up(&mut self, now: Time) {
-        let in_flight: Vec<Sequence> = self
-            .flights
+    /// Records that requests are under way for.
+    pub(super) fn sequences_in_flight(&self) -> FxHashSet<Sequence> {
+        self.flights
             .values()
             .flat_map(|flight| flight.work.sequences())
-            .collect();
+            .collect()
+    }
+
+    /// Nothing that was to be sent is sent. Its records stay pending: whoever calls ends them.
+    pub(super) fn drop_waiting_work(&mut self) {
         self.at_once.clear();
         self.later.clear();
         self.inquests.clear();
         self.scouts.clear();
+    }
+
+    /// Ends whatever is not in flight.
+    pub(super) fn give_everything_up(&mut self, now: Time) {
+        let in_flight = self.sequences_in_flight();
+        self.drop_waiting_work();
         let why = self.health.is_open().unwrap_or_default().to_owned();
         let mut all = self.order.sequences();
         all.sort_unstable();

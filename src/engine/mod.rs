@@ -349,15 +349,8 @@ impl Engine {
     /// Ends everything now: whatever is pending fails with `reason`, whatever is in flight is forgotten. Relies on nothing but the
     /// list of pending records, so that it works after a panic too.
     pub fn abandon(&mut self, reason: &str) {
-        let in_flight: FxHashSet<Sequence> = self
-            .flights
-            .values()
-            .flat_map(|flight| flight.work.sequences())
-            .collect();
-        self.at_once.clear();
-        self.later.clear();
-        self.inquests.clear();
-        self.scouts.clear();
+        let in_flight = self.sequences_in_flight();
+        self.drop_waiting_work();
         self.flights.clear();
         self.read_back = ReadBack::default();
         for entry in self.order.take_all() {

@@ -33,7 +33,6 @@ where
 {
     handle()
         .map_err(|error| super::errors::error(py, format!("the thread for awaitables cannot be started: {error}")))?;
-    super::process::arrange_end(py)?;
     generic::future_into_py::<Bridge, F, T>(py, future)
 }
 

@@ -32,13 +32,14 @@ mod _native {
     #[pymodule_export]
     use super::{canonical_fqn, quote_name, sink::BulkSink, values::Outcome, values::Stats};
 
-    use super::errors;
+    use super::{errors, process};
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        errors::add_to(module)
+        errors::add_to(module)?;
+        process::arrange_end(module.py())
     }
 }
 

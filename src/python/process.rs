@@ -1,6 +1,5 @@
 //! The sinks of this process: what a fork leaves behind, and what the end of the interpreter must not wait for.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
@@ -12,25 +11,19 @@ use crate::driver::Driver;
 /// Drivers that were started, with the process that started them. Locked only with the GIL held, so that it is free at a fork.
 static STARTED: Mutex<Vec<(u32, Weak<Driver>)>> = Mutex::new(Vec::new());
 
-/// The process that has arranged for the end of its interpreter.
-static ARRANGED: AtomicU32 = AtomicU32::new(0);
-
 /// Remembers a driver that has threads.
-pub(super) fn started(py: Python<'_>, driver: &Arc<Driver>) -> PyResult<()> {
+pub(super) fn started(driver: &Arc<Driver>) {
     let pid = std::process::id();
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     started.retain(|(owner, driver)| *owner == pid && driver.strong_count() > 0);
     started.push((pid, Arc::downgrade(driver)));
-    drop(started);
-    arrange_end(py)
 }
 
-/// Has `end_all` called at the end of the interpreter. A child of a fork inherits that.
+/// Has `end_all` called at the end of the interpreter. A child of a fork inherits that. To be called at the import: whatever an
+/// application registers later runs earlier, so that it may still close a sink.
 pub(super) fn arrange_end(py: Python<'_>) -> PyResult<()> {
-    if ARRANGED.swap(std::process::id(), Ordering::AcqRel) == 0 {
-        let at_exit = PyCFunction::new_closure(py, None, None, |arguments, _| end_all(arguments.py()))?;
-        py.import("atexit")?.call_method1("register", (at_exit,))?;
-    }
+    let at_exit = PyCFunction::new_closure(py, None, None, |arguments, _| end_all(arguments.py()))?;
+    py.import("atexit")?.call_method1("register", (at_exit,))?;
     Ok(())
 }
 

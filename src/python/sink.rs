@@ -388,7 +388,7 @@ impl BulkSink {
         driver
             .start()
             .map_err(|error| errors::error(py, format!("the threads of the sink cannot be started: {error}")))?;
-        process::started(py, &driver)?;
+        process::started(&driver);
         self.lock(py)?.started = true;
         Ok(driver)
     }

@@ -166,14 +166,14 @@ print(threading.active_count(), [name for name in sys.modules if name.split(".")
 
 
 def test_importing_the_package_costs_less_than_five_milliseconds(fresh: Callable[[str], Fresh]) -> None:
-    """Beyond what every program that uses upstream has loaded already; the best of several starts."""
+    """Of CPU time, beyond what every program that uses upstream has loaded already; the best of several starts."""
     environment = fresh("uv")
     environment.install()
     script = """
 import inspect, json, logging, threading, time, urllib.parse
-before = time.perf_counter()
+before = time.thread_time()
 import openmetadata_bulksink
-print((time.perf_counter() - before) * 1_000)
+print((time.thread_time() - before) * 1_000)
 """
     costs = [float(environment.python("-c", script).stdout) for _ in range(7)]
     assert min(costs) < 5, costs

@@ -151,6 +151,19 @@ def test_a_runner_that_forks_for_each_task(ended: dict[str, Future[Ended]]) -> N
     assert program.rows_sent == 30 + 4 * 15, "something was sent twice"
 
 
+def interrupt(session: Session, output: Path) -> None:
+    """Presses Ctrl-C, and again where CPython dropped it.
+
+    It ignores what a handler raises while the garbage collector runs a finaliser, and the first full collection after
+    upstream's imports, a third of a second, has some.
+    """
+    for ignored in range(5):
+        os.kill(session.pid, signal.SIGINT)
+        time.sleep(0.7)
+        if output.read_text().count("Exception ignored in: <finalize object") == ignored:
+            return
+
+
 @pytest.mark.upstream
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_ctrl_c_during_a_real_ingestion(
@@ -162,12 +175,12 @@ def test_ctrl_c_during_a_real_ingestion(
         ReferenceServer(server_program, profile=server_profile, latency=latency) as server,
         Session(sink_environment) as session,
     ):
-        session.start(workflow(source=source, server_url=server.url, token=server.token))
+        output = session.start(workflow(source=source, server_url=server.url, token=server.token))
         deadline = time.monotonic() + 90
         while not server.summary()["max_in_flight_by_class"].get("bulk") and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.3)
-        os.kill(session.pid, signal.SIGINT)
+        interrupt(session, output)
         started = time.monotonic()
         if twice:
             time.sleep(1)

@@ -219,6 +219,17 @@ def test_the_interpreter_ends_without_close_and_says_what_was_not_delivered(lake
     assert "panic" not in done.stderr
 
 
+def test_what_an_application_does_at_the_end_may_still_close_the_sink(lake: ReferenceServer) -> None:
+    program = """
+        import atexit
+        sink = make(linger=60.0)
+        atexit.register(lambda: (sink.close(), print(sink.stats().written)))
+        submit(sink, "a", "b")
+    """
+    done = run(program, lake, timeout=20)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["2"], "")
+
+
 def test_a_sink_that_is_dropped_ends_its_threads(lake: ReferenceServer) -> None:
     program = """
         def threads():
