@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import children, machine_facts, prepared
@@ -78,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = screen()
     facts = machine_facts.describe()
     console.print(
-        f"[bold]Link[/]: {chosen.mbit:g} Mbit/s, {chosen.round_trip_ms:g} ms; {WORKERS} workers, {BATCH} records a request",
+        f"[bold]Link[/]: {chosen.mbit:g} Mbit/s, {chosen.round_trip_ms:g} ms; {WORKERS} workers, "
+        f"{BATCH} records a request",
         highlight=False,
     )
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
@@ -119,7 +119,9 @@ def _measure(case: Case, link: argparse.Namespace | None, gzip: bool, ready: pre
         latency["link"] = {"bytes_per_s": link.mbit * 1e6 / 8, "round_trip_ms": link.round_trip_ms}
     job = {"tables": case.tables, "body_bytes": case.body_bytes, "workers": WORKERS, "gzip": gzip}
     with ReferenceServer(ready.server, latency=latency, arguments=["--keep-bodies", "false"]) as server:
-        found = children.run("benchmarks.link_child", ready.with_sink, {"url": server.url, "token": server.token, **job})
+        found = children.run(
+            "benchmarks.link_child", ready.with_sink, {"url": server.url, "token": server.token, **job}
+        )
         log = server.requests()
         connections = server.summary()["connections"]
     if found["lost"]:

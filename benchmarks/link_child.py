@@ -23,7 +23,7 @@ SCHEMA = "warehouse.dev.mart"
 
 _NAME, _HASH = "name_of_the_table", "0123456789abcdef0123456789abcdef"
 
-_WORDS = """
+_TEXT = """
 account active address adjusted agent amount approved area article audit average balance bank base batch billing birth
 block branch brand budget campaign cancelled card carrier category channel charge city claim class client closed code
 comment company contact content contract cost country coupon created credit currency customer cycle daily date day
@@ -41,7 +41,8 @@ role route row rule salary sales sample scope score sector segment seller sequen
 shop signed site size source stage standard start state status stock store street subject supplier survey system target
 tax team territory text ticket time title total tracking transaction transfer trial type unit updated usage user valid
 value variant vendor version visit volume warehouse week weight year zip zone
-""".split()
+"""
+_WORDS = _TEXT.split()
 _KINDS = (
     ("VARCHAR", "character varying({})"),
     ("BIGINT", "bigint"),
