@@ -1,4 +1,4 @@
-"""Compressed bulk requests: with a server that takes them, and with servers that do not, of which nothing may be lost."""
+"""Compressed bulk requests, with a server that takes them, and with servers that do not: nothing may be lost."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def test_a_server_that_refuses_it(lake: ReferenceServer, make_sink: Callable[...
     assert [request["status"] for request in found] == [int(how[:3])] + [200] * (TABLES // BATCH)
     assert all(request["bytes"] > 10_000 for request in found[1:]), "plain from then on"
     assert len(said) == 1, said
-    assert said[0].startswith("requests are not compressed any more") and how[:3] in said[0]
+    assert said[0].startswith("requests are not compressed any more")
+    assert how[:3] in said[0]
 
 
 def test_a_server_that_breaks_on_it(lake: ReferenceServer, make_sink: Callable[..., Any]) -> None:
