@@ -10,7 +10,7 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability memory differential \
-	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-main-thread bench-overlap \
+	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-start-up bench-tags
 
 help: ## show this list
@@ -54,6 +54,9 @@ bench-start-up: ## from the start of the process to the first request, beside up
 
 bench-tags: ## 2,000 tables and 18,000 tag records of 40 tags: requests, and time added to the run, beside upstream
 	@$(PYTHON) -m benchmarks tags
+
+bench-link: ## does it pay to compress requests over a link of 50 Mbit/s and 40 ms?
+	@$(PYTHON) -m benchmarks link
 
 bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue takes 200 ms a query?
 	@$(PYTHON) -m benchmarks redshift-threads

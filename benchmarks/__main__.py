@@ -21,6 +21,7 @@ RUNS = {
     "picture": ("benchmarks.picture", True),
     "report": ("benchmarks.report", False),
     "real": ("benchmarks.real", True),
+    "link": ("benchmarks.link", False),
     "tags": ("benchmarks.tags", False),
     "start-up": ("benchmarks.start_up", False),
     "redshift-threads": ("benchmarks.redshift_threads", True),

@@ -148,6 +148,7 @@ class BulkSink:
         synchronous: bool = False,
         embed_life_cycle: bool = False,
         keep_source_hash: bool = False,
+        gzip: bool = False,
         dead_letters: str | PathLike[str] | None = None,
         on_notice: Callable[[str], object] | None = None,
     ) -> BulkSink:
@@ -169,6 +170,7 @@ class BulkSink:
         embed_life_cycle: put life cycles into create rows that were not sent yet, instead of a PATCH. The row's
             `sourceHash` is made anew from both, since servers from 2.0 on skip rows whose hash they know;
             keep_source_hash leaves it.
+        gzip: compress bulk requests as long as the server takes them so; one that it refuses goes again uncompressed.
         dead_letters: a file to which one JSON line is appended for each lost record.
         on_notice: called with a line of text when writing stalls and when it goes on, on a thread that is inside a
             call.

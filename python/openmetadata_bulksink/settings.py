@@ -51,6 +51,7 @@ class Tuning:
     linger: float | None = None
     strict_barrier: bool = False
     embed_life_cycle: bool = False
+    gzip: bool = False
     dead_letters: str | None = None
     accelerate: frozenset[str] = field(default_factory=lambda: frozenset(ACCELERATORS))
 
@@ -168,6 +169,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "OM_BULKSINK_LINGER": ("linger", _seconds(0, 60)),
     "OM_BULKSINK_STRICT_BARRIER": ("strict_barrier", _switch),
     "OM_BULKSINK_EMBED_LIFE_CYCLE": ("embed_life_cycle", _switch),
+    "OM_BULKSINK_GZIP": ("gzip", _switch),
     "OM_BULKSINK_DEAD_LETTERS": ("dead_letters", _path),
     "OM_BULKSINK_ACCELERATE": ("accelerate", _accelerators),
 }
@@ -225,6 +227,7 @@ def engine_arguments(chosen: Tuning, how: Writing, connection: Mapping[str, Any]
         "embed_life_cycle": chosen.embed_life_cycle,
         # Clients before 2.0 compare the stored hash with one of their own; from 2.0 on it is the server that compares.
         "keep_source_hash": "overrideMetadata" not in how.bulk_query,
+        "gzip": chosen.gzip,
         "dead_letters": chosen.dead_letters,
         "batch_bytes": chosen.batch_bytes,
         "linger": chosen.linger,

@@ -28,6 +28,12 @@ pub(super) struct Batch {
     pub in_bulk: bool,
     /// Sent alone while the server is given up.
     pub probe: bool,
+    /// It was last sent compressed.
+    pub compressed: bool,
+    /// It is not to be compressed.
+    pub plain: bool,
+    /// What was answered when it was compressed; it goes again only to see whether that was why.
+    pub refused_compressed: Option<Box<str>>,
 }
 
 /// What the two halves of one split know of each other.
@@ -66,6 +72,9 @@ impl Batch {
             last_attempt: false,
             in_bulk: false,
             probe: false,
+            compressed: false,
+            plain: false,
+            refused_compressed: None,
         }
     }
 
@@ -77,6 +86,7 @@ impl Batch {
         let second = self.members.split_off(self.members.len() / 2);
         let half = |members| Self {
             last_attempt: self.last_attempt,
+            plain: self.plain,
             ..Self::new(self.collection, members)
         };
         let second = half(second);

@@ -54,12 +54,14 @@ pub enum Defect {
     TrustsOldBodies,
     /// A record is sent although what must come first failed.
     ForgetsFirsts,
+    /// A server that refuses a compressed request is taken to refuse its records.
+    BlamesRecordsForCompression,
 }
 
 #[cfg(feature = "defects")]
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ForgetsParents,
         Self::ForgetsNeeds,
         Self::ForgetsWriters,
@@ -84,6 +86,7 @@ impl Defect {
         Self::ReadsBackCarelessly,
         Self::TrustsOldBodies,
         Self::ForgetsFirsts,
+        Self::BlamesRecordsForCompression,
     ];
 }
 

@@ -35,8 +35,13 @@ impl Engine {
         } else {
             Asked::One
         };
-        match meaning(asked, answer) {
-            Meaning::Rows(rows) => self.rows_answered(batch, &rows, sent, now),
+        let meaning = meaning(asked, answer);
+        let compressed = batch.compressed;
+        let Some(batch) = self.compression_answered(batch, &meaning, sent, now) else {
+            return;
+        };
+        match meaning {
+            Meaning::Rows(rows) => self.rows_answered(batch, &rows, compressed, sent, now),
             Meaning::Done(_) => {
                 self.served(batch.collection, sent, now);
                 for member in batch.members {
@@ -77,7 +82,7 @@ impl Engine {
         }
     }
 
-    fn rows_answered(&mut self, batch: Batch, rows: &BulkAnswer, sent: Time, now: Time) {
+    fn rows_answered(&mut self, batch: Batch, rows: &BulkAnswer, compressed: bool, sent: Time, now: Time) {
         let entries: Vec<_> = batch
             .members
             .iter()
@@ -93,7 +98,10 @@ impl Engine {
             .collect();
         let bytes = entries.iter().map(|entry| entry.size()).sum();
         let verdicts = rows.judge(&sent_rows);
-        self.largest_accepted = self.largest_accepted.max(bytes);
+        if !compressed {
+            // Compressed it may have been smaller than what is too large.
+            self.largest_accepted = self.largest_accepted.max(bytes);
+        }
         self.routes.entry(batch.collection).or_default().bulk = Some(true);
 
         let mut again = SentAgain::default();

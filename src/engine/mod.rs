@@ -34,6 +34,7 @@
 //! | `health.rs` | whether the server seems overloaded or dead, the breaker (E9) |
 //! | `written_lately.rs` | what was written while requests are under way (E8) |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
+//! | `compression.rs` | which requests go compressed, and whether that works (E7) |
 //! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `testing.rs` | what the unit tests of these files share |
 //! | `waits.rs` | who waits for what |
@@ -43,6 +44,7 @@ mod admission;
 mod answer;
 mod authorization;
 mod batch;
+mod compression;
 pub mod defects;
 mod delivery;
 mod giving_up;
@@ -76,6 +78,7 @@ pub use waits::{Scope, WaitId};
 use admission::first_failed;
 use authorization::Authorization;
 use batch::{Batch, InquestId, Sealing};
+use compression::Compression;
 use defects::broken;
 use giving_up::{with_doubt, ReadBack};
 use health::Health;
@@ -110,6 +113,8 @@ pub struct Config {
     pub budget_bytes: usize,
     /// Put life cycles into create requests that were not sent yet.
     pub embed: Embed,
+    /// Bulk requests of at least so many bytes go compressed, if the server takes them so.
+    pub gzip_from: Option<usize>,
     /// Whether [`Call::RenewToken`] can give another token.
     pub renewable_token: bool,
     /// Seed of the jitter.
@@ -142,6 +147,7 @@ impl Default for Config {
             attempt_timeout: Duration::from_secs(310),
             budget_bytes: 64 << 20,
             embed: Embed::Never,
+            gzip_from: None,
             renewable_token: false,
             seed: 0,
             #[cfg(feature = "defects")]
@@ -215,6 +221,7 @@ pub struct Engine {
     sealing: Sealing,
     /// The largest body that was accepted, for learning from a 413.
     largest_accepted: usize,
+    compression: Compression,
     limiter: Limiter,
     health: Health,
     authorization: Authorization,
@@ -271,6 +278,7 @@ impl Engine {
             random: fastrand::Rng::with_seed(config.seed),
             waits: Waits::default(),
             largest_accepted: 0,
+            compression: Compression::new(config.gzip_from.is_some()),
             health: Health::default(),
             authorization: Authorization::default(),
             routes: FxHashMap::default(),

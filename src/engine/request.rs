@@ -29,6 +29,8 @@ pub enum Call {
         collection: Arc<str>,
         /// One create request each.
         rows: Vec<Bytes>,
+        /// Whether the body goes compressed.
+        gzip: bool,
     },
     /// `PUT /{collection}` with one create request.
     PutOne {

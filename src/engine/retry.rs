@@ -81,6 +81,11 @@ impl Again {
         self.is_server_error() && !self.overload && !self.unknown
     }
 
+    /// Whether a body that the other end cannot read may be the cause.
+    pub fn may_be_compression(&self) -> bool {
+        !self.overload && self.alike.is_some()
+    }
+
     /// Whether the server itself broke on it. A broken connection says less about the batch.
     pub fn is_server_error(&self) -> bool {
         self.alike.is_some_and(|status| status >= 500)

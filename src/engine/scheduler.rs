@@ -287,6 +287,7 @@ impl Engine {
                 .routes
                 .get(&batch.collection)
                 .is_none_or(|route| route.bulk != Some(false));
+            batch.compressed = self.begin_compression(batch);
         }
         let call = self.call_of(&work)?;
         for sequence in work.sequences() {
@@ -340,6 +341,7 @@ impl Engine {
                     Call::PutBulk {
                         collection,
                         rows: batch.members.iter().filter_map(body).collect(),
+                        gzip: batch.compressed,
                     }
                 } else {
                     Call::PutOne {

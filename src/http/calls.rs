@@ -13,11 +13,13 @@
 //! | body of a success | 64 MiB, and twice the request (a server may echo what it got) |
 //! | body of anything else | 1 MiB, the rest is not read: it is there for its words |
 
+use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use flate2::{write::GzEncoder, Compression};
 use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
 use reqwest::header::{HeaderValue, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::Method;
@@ -45,7 +47,10 @@ struct Message {
     /// Path and query behind the base URL.
     path: String,
     content_type: Option<HeaderValue>,
-    body: Bytes,
+    /// Whether the body goes compressed.
+    gzip: bool,
+    /// Its pieces, one after the other.
+    body: Vec<Bytes>,
 }
 
 /// The body of an answer, or as much of it as came.
@@ -74,7 +79,8 @@ impl Client {
             method: Method::GET,
             path: "/system/version".to_owned(),
             content_type: None,
-            body: Bytes::new(),
+            gzip: false,
+            body: Vec::new(),
         };
         let response = tokio::time::timeout(timeout, self.exchange(message))
             .await
@@ -100,20 +106,22 @@ impl Client {
                 .or(Some(HeaderValue::from_static("application/json")))
         };
         Ok(match call {
-            Call::PutBulk { collection, rows } => Message {
+            Call::PutBulk { collection, rows, gzip } => Message {
                 method: Method::PUT,
                 path: match self.bulk_query.as_str() {
                     "" => format!("/{collection}/bulk"),
                     query => format!("/{collection}/bulk?{query}"),
                 },
                 content_type: json(),
+                gzip: *gzip,
                 body: array(rows),
             },
             Call::PutOne { collection, row } => Message {
                 method: Method::PUT,
                 path: format!("/{collection}"),
                 content_type: json(),
-                body: row.clone(),
+                gzip: false,
+                body: vec![row.clone()],
             },
             Call::PatchLifeCycle {
                 collection,
@@ -126,6 +134,7 @@ impl Client {
                     Entity::Id(id) => format!("/{collection}/{}", segment(id)?),
                 },
                 content_type: Some(HeaderValue::from_static("application/json-patch+json")),
+                gzip: false,
                 body: add_life_cycle(life_cycle),
             },
             Call::Get {
@@ -139,7 +148,8 @@ impl Client {
                     fields => format!("/{collection}/name/{}?fields={fields}", segment(fqn)?),
                 },
                 content_type: None,
-                body: Bytes::new(),
+                gzip: false,
+                body: Vec::new(),
             },
             Call::RenewToken => return Err("a token is renewed by whoever gave it, not by a request".to_owned()),
         })
@@ -149,7 +159,14 @@ impl Client {
         let token = self.token();
         let secrets = self.secrets(token.as_deref());
         let progress = Arc::new(Progress::default());
-        let largest = LARGEST_ANSWER.saturating_add(2 * message.body.len() as u64);
+        let length: usize = message.body.iter().map(Bytes::len).sum();
+        let largest = LARGEST_ANSWER.saturating_add(2 * length as u64);
+        let body = if message.gzip {
+            vec![compressed(&message.body, length)]
+        } else {
+            message.body
+        };
+        let body = Outgoing::new(body, Arc::clone(&progress));
 
         let mut request = self
             .http
@@ -160,7 +177,10 @@ impl Client {
         if let Some(token) = &token {
             request = request.header(AUTHORIZATION, token.header.clone());
         }
-        let request = request.body(reqwest::Body::wrap(Outgoing::new(message.body, Arc::clone(&progress))));
+        if message.gzip {
+            request = request.header(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let request = request.body(reqwest::Body::wrap(body));
 
         match self.head(request, &progress).await {
             Ok(response) => self.rest(response, &progress, &secrets, largest).await,
@@ -303,28 +323,37 @@ fn compression(response: &reqwest::Response) -> Option<String> {
     (!name.is_empty() && !name.eq_ignore_ascii_case("identity")).then_some(name)
 }
 
-fn array(rows: &[Bytes]) -> Bytes {
-    let length = rows.iter().map(|row| row.len() + 1).sum::<usize>() + 2;
-    let mut body = BytesMut::with_capacity(length);
-    body.put_u8(b'[');
+/// The pieces of an array of these rows, without a copy of them.
+fn array(rows: &[Bytes]) -> Vec<Bytes> {
+    let mut pieces = Vec::with_capacity(2 * rows.len() + 2);
+    pieces.push(Bytes::from_static(b"["));
     for (index, row) in rows.iter().enumerate() {
         if index > 0 {
-            body.put_u8(b',');
+            pieces.push(Bytes::from_static(b","));
         }
-        body.put_slice(row);
+        pieces.push(row.clone());
     }
-    body.put_u8(b']');
-    body.freeze()
+    pieces.push(Bytes::from_static(b"]"));
+    pieces
 }
 
-fn add_life_cycle(life_cycle: &Bytes) -> Bytes {
+/// The pieces as one compressed body. Takes about 2 ms for a megabyte.
+fn compressed(pieces: &[Bytes], length: usize) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(length / 4), Compression::fast());
+    for piece in pieces {
+        // Writing into memory does not fail.
+        let _ = encoder.write_all(piece);
+    }
+    encoder.finish().unwrap_or_default().into()
+}
+
+fn add_life_cycle(life_cycle: &Bytes) -> Vec<Bytes> {
     const BEFORE: &[u8] = br#"[{"op":"add","path":"/lifeCycle","value":"#;
-    const AFTER: &[u8] = b"}]";
-    let mut body = BytesMut::with_capacity(BEFORE.len() + life_cycle.len() + AFTER.len());
-    body.put_slice(BEFORE);
-    body.put_slice(life_cycle);
-    body.put_slice(AFTER);
-    body.freeze()
+    vec![
+        Bytes::from_static(BEFORE),
+        life_cycle.clone(),
+        Bytes::from_static(b"}]"),
+    ]
 }
 
 /// A name as one segment of a path. URLs take `.` and `..` out, however they are encoded.
@@ -381,11 +410,26 @@ mod tests {
 
     #[test]
     fn bodies() {
-        assert_eq!(array(&[]), "[]");
-        assert_eq!(array(&[Bytes::from_static(b"{}"), Bytes::from_static(b"1")]), "[{},1]");
+        assert_eq!(array(&[]).concat(), b"[]");
+        let rows = [Bytes::from_static(b"{}"), Bytes::from_static(b"1")];
+        assert_eq!(array(&rows).concat(), b"[{},1]");
         assert_eq!(
-            add_life_cycle(&Bytes::from_static(b"{\"a\":1}")),
-            r#"[{"op":"add","path":"/lifeCycle","value":{"a":1}}]"#
+            add_life_cycle(&Bytes::from_static(b"{\"a\":1}")).concat(),
+            br#"[{"op":"add","path":"/lifeCycle","value":{"a":1}}]"#
         );
+    }
+
+    #[test]
+    fn a_compressed_body_is_the_same_body() {
+        let rows: Vec<Bytes> = (0..100)
+            .map(|row| format!("{{\"name\":\"table {row}\"}}").into())
+            .collect();
+        let pieces = array(&rows);
+        let plain = pieces.concat();
+        let gzip = compressed(&pieces, plain.len());
+        assert!(gzip.len() < plain.len() / 3, "{}", gzip.len());
+        let mut inflated = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut inflated).unwrap();
+        assert_eq!(inflated, plain);
     }
 }

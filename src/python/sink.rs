@@ -16,6 +16,9 @@ use super::{errors, process};
 use crate::driver::Driver;
 use crate::engine::{Embed, Fqn, Payload, Record, Scope, Sequence};
 
+/// Smaller bodies fit into what TCP sends before the first acknowledgement, or nearly: compressing them saves no round trip.
+const WORTH_COMPRESSING: usize = 16 << 10;
+
 /// Writes records to one server.
 #[pyclass(frozen, module = "openmetadata_bulksink._native")]
 pub(super) struct BulkSink {
@@ -49,7 +52,7 @@ impl BulkSink {
         base_url, *, headers=None, token=None, bulk_query="async=false", ca_certificates=None, verify=true,
         client_certificate=None, proxy=None, connect_timeout=10.0, read_timeout=300.0, batch_size=100,
         batch_bytes=4_194_304, workers=4, linger=2.0, delivery_timeout=300.0, budget_bytes=67_108_864,
-        synchronous=false, embed_life_cycle=false, keep_source_hash=false, dead_letters=None, on_notice=None
+        synchronous=false, embed_life_cycle=false, keep_source_hash=false, gzip=false, dead_letters=None, on_notice=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -73,6 +76,7 @@ impl BulkSink {
         synchronous: bool,
         embed_life_cycle: bool,
         keep_source_hash: bool,
+        gzip: bool,
         dead_letters: Option<std::path::PathBuf>,
         on_notice: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -104,6 +108,7 @@ impl BulkSink {
                     (true, false) => Embed::WithNewHash,
                     (true, true) => Embed::WithOldHash,
                 },
+                gzip_from: gzip.then_some(WORTH_COMPRESSING),
                 ..crate::engine::Config::default()
             },
             synchronous,

@@ -43,9 +43,10 @@ pub fn setup(seed: u64) -> Setup {
     };
     let most = [3, 12, 40, 120, 400][usize::from(rng.u8(0..5))];
     let stream = stream(rng, most);
-    let config = config(rng);
+    let mut config = config(rng);
     let time_out = config.attempt_timeout.saturating_sub(seconds(10)).max(seconds(10));
-    let profile = profile(rng, season, &stream);
+    let mut profile = profile(rng, season, &stream);
+    compression(seed, &mut config, &mut profile);
     let weather = weather(rng, season, &config, time_out);
     let threads = threads(rng, &stream);
     let mut ending = Vec::new();
@@ -80,6 +81,17 @@ pub fn setup(seed: u64) -> Setup {
     }
 }
 
+/// Drawn apart, so that it changes nothing else about a seed.
+fn compression(seed: u64, config: &mut Config, profile: &mut Profile) {
+    let mut rng = Rng::with_seed(seed ^ 0x677A_6970);
+    if rng.bool() {
+        config.gzip_from = Some(rng.usize(0..2_000));
+        if rng.bool() {
+            profile.no_gzip = Some(*rng.choice(&[400, 403, 404, 415, 500, 501]).unwrap());
+        }
+    }
+}
+
 fn config(rng: &mut Rng) -> Config {
     let small_budget = rng.u8(0..4) == 0;
     Config {
@@ -96,6 +108,7 @@ fn config(rng: &mut Rng) -> Config {
         delivery_timeout: seconds(300),
         attempt_timeout: seconds(*rng.choice(&[20, 40, 70]).unwrap()),
         budget_bytes: if small_budget { rng.usize(100..20_000) } else { 64 << 20 },
+        gzip_from: None,
         embed: if rng.u8(0..5) == 0 {
             Embed::WithNewHash
         } else {

@@ -18,6 +18,7 @@ use crate::weather::{Trouble, Weather};
 
 /// What a firewall answers to a body that it dislikes.
 pub const FIREWALL: &str = "the firewall objects";
+const UNREADABLE: &str = "the body is no JSON";
 
 /// How the server is made and how fast it is.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Profile {
     /// The work takes up to this much longer, as a share.
     pub jitter: f64,
     pub size_limit: Option<usize>,
+    /// What it answers to a compressed request that it does not take.
+    pub no_gzip: Option<u16>,
     /// It refuses whatever is sent to this collection: row by row, or the whole request.
     pub refuses_all: Option<(&'static str, ByRow)>,
     /// A row that an unanswered attempt created is reported as a duplicate once.
@@ -80,6 +83,7 @@ impl Default for Profile {
             patch: Duration::from_millis(39),
             jitter: 0.0,
             size_limit: None,
+            no_gzip: None,
             refuses_all: None,
             reports_duplicates: false,
             echoes: false,
@@ -356,6 +360,9 @@ impl Server {
         }
         if let (Sent::PatchByName(_), Some(status)) = (&flight.sent, self.profile.no_patch_by_name) {
             return Some(error(status, &format!("HTTP {status}"), None));
+        }
+        if let (Call::PutBulk { gzip: true, .. }, Some(status)) = (&request.call, self.profile.no_gzip) {
+            return Some(error(status, UNREADABLE, None));
         }
         if let (true, Some(limit)) = (is_create, self.profile.size_limit) {
             let bytes: usize = match &request.call {

@@ -354,8 +354,11 @@ impl World {
 
     fn send(&mut self, request: &Request) -> Checked {
         let sent = match &request.call {
-            Call::PutBulk { collection, rows } => {
+            Call::PutBulk { collection, rows, gzip } => {
                 let bytes: usize = rows.iter().map(bytes::Bytes::len).sum();
+                if *gzip && self.setup.config.gzip_from.is_none_or(|least| bytes < least) {
+                    return Err(format!("{bytes} bytes are compressed"));
+                }
                 if rows.is_empty() || rows.len() > self.setup.config.batch_rows.max(1) {
                     return Err(format!("a batch of {} rows", rows.len()));
                 }

@@ -222,6 +222,7 @@ pub fn bulk(bytes: usize) -> Call {
     let row = format!("\"{}\"", "x".repeat(bytes));
     Call::PutBulk {
         collection: "tables".into(),
+        gzip: false,
         rows: vec![Bytes::from(row)],
     }
 }

@@ -19,6 +19,7 @@ async fn a_bulk_put() {
     ];
     let call = Call::PutBulk {
         collection: "dashboard/datamodels".into(),
+        gzip: false,
         rows,
     };
     let response = response(&client_of(&peer), &call).await;
@@ -397,4 +398,56 @@ async fn a_probe_does_not_wait_for_longer_than_it_may() {
         peer.address
     );
     assert_eq!(error.to_string(), expected);
+}
+
+/// A bulk PUT of so many rows.
+fn of_rows(count: usize, gzip: bool) -> Call {
+    Call::PutBulk {
+        collection: "tables".into(),
+        rows: (0..count)
+            .map(|row| format!("{{\"name\":\"table {row}\",\"description\":\"{}\"}}", "x".repeat(500)).into())
+            .collect(),
+        gzip,
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_bulk_put() {
+    let peer = Peer::answering(OK).await;
+    let client = client_of(&peer);
+    for gzip in [false, true, true] {
+        response(&client, &of_rows(100, gzip)).await;
+    }
+    let requests = peer.requests();
+    let (plain, compressed) = (&requests[0], &requests[1]);
+    assert_eq!(plain.header("content-encoding"), None);
+    assert_eq!(compressed.header("content-encoding"), Some("gzip"));
+    assert_eq!(compressed.header("content-type"), Some("application/json"));
+    assert!(
+        compressed.body.len() * 20 < plain.body.len(),
+        "{}",
+        compressed.body.len()
+    );
+    let mut inflated = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&compressed.body[..]), &mut inflated).unwrap();
+    assert_eq!(inflated, plain.body);
+    assert_eq!(requests[2].body, compressed.body);
+    assert_eq!(peer.connections(), 1);
+}
+
+/// The last piece of a body that takes several writes must not wait until the server has acknowledged the others, which takes it
+/// 40 ms (`TCP_NODELAY`).
+#[tokio::test]
+async fn the_end_of_a_body_does_not_wait_for_an_acknowledgement() {
+    let peer = Peer::answering(OK).await;
+    let client = client_of(&peer);
+    let call = of_rows(100, false);
+    let mut times = Vec::new();
+    for _ in 0..41 {
+        let begun = std::time::Instant::now();
+        response(&client, &call).await;
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    assert!(times[20] < Duration::from_millis(20), "{:?}", times[20]);
 }

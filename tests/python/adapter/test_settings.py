@@ -38,6 +38,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "OM_BULKSINK_LINGER": "0.5",
             "OM_BULKSINK_STRICT_BARRIER": "1",
             "OM_BULKSINK_EMBED_LIFE_CYCLE": "true",
+            "OM_BULKSINK_GZIP": "1",
             "OM_BULKSINK_DEAD_LETTERS": letters,
             "OM_BULKSINK_ACCELERATE": "version",
         }
@@ -51,6 +52,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         linger=0.5,
         strict_barrier=True,
         embed_life_cycle=True,
+        gzip=True,
         dead_letters=letters,
         accelerate=frozenset({"version"}),
     )
@@ -146,6 +148,7 @@ def test_what_nobody_set_is_left_to_the_engine() -> None:
         "workers": 4,
         "synchronous": False,
         "embed_life_cycle": False,
+        "gzip": False,
         "keep_source_hash": False,
         "linger": 0.0,
     }

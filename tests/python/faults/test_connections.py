@@ -136,6 +136,19 @@ def hashed(folder: Path, certificate: Path) -> Path:
     return folder
 
 
+def test_hundreds_of_tables_cost_one_handshake_a_worker(lonely: Feeder, secured: Secured) -> None:
+    server = secured.server("good")
+    stream = [["parents"], ["tables", 0, 600], ["status"], ["tables", 600, 600], ["status"], ["close"]]
+    fed = feed(lonely, server, stream=stream, connection=validate(secured.authority.file))
+    assert fed.native, fed.log
+    fed.require_written_names(1_200)
+    summary = server.summary()
+    assert summary["requests_by_class"]["bulk"] >= 12
+    # Four workers, and what upstream's own client opens.
+    assert summary["connections"] <= 4 + 2, summary
+    assert summary["failed_handshakes"] == 0
+
+
 UNTRUSTED = {
     "wrong_host": "not valid for",
     "expired": "expired",

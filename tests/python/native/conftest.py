@@ -38,10 +38,10 @@ def table(name: str, columns: int = 3, **more: object) -> str:
     return json.dumps({**made, **more})
 
 
-def submit_tables(sink: Any, count: int, start: int = 0) -> None:
+def submit_tables(sink: Any, count: int, start: int = 0, columns: int = 3) -> None:
     """Tables t0, t1, ... of SCHEMA."""
     for number in range(start, start + count):
-        sink.submit("tables", f"{SCHEMA}.t{number}", table(f"t{number}"), parent=SCHEMA)
+        sink.submit("tables", f"{SCHEMA}.t{number}", table(f"t{number}", columns), parent=SCHEMA)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Profile;
+use crate::link::Lines;
 use crate::route::Class;
 
 /// The time of one class.
@@ -23,14 +24,14 @@ pub struct Rate {
     pub row_ms: f64,
 }
 
-/// The link between client and server, for each connection.
+/// The link between client and server; all connections share it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// Bytes a second, in each direction; 0 for no limit.
     #[serde(default)]
     pub bytes_per_s: f64,
-    /// Added to each answer, and once more to the first of a connection.
+    /// From one end to the other and back. A connection needs one before its first request, with TLS two.
     #[serde(default)]
     pub round_trip_ms: f64,
 }
@@ -153,6 +154,8 @@ pub fn millis(ms: f64) -> Duration {
 pub struct Clockwork {
     /// The model.
     pub latency: Arc<Latency>,
+    /// The link in use.
+    pub lines: Option<Arc<Lines>>,
     rows: Option<Arc<Semaphore>>,
     requests: Option<Arc<Semaphore>>,
     parallel_rows: Arc<Semaphore>,
@@ -173,6 +176,7 @@ impl Clockwork {
             rows: places(latency.rows_at_once),
             requests: places(latency.requests_at_once),
             parallel_rows: Arc::new(Semaphore::new(latency.rows_at_once.unwrap_or(10))),
+            lines: latency.link.map(|link| Arc::new(Lines::new(link))),
             latency: Arc::new(latency),
         }
     }

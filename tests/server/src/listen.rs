@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::latency::millis;
 use crate::serve::{self, After};
 use crate::shared::{Shared, Signal};
 use crate::wire::{Stream, Unreadable, Wire};
@@ -84,6 +83,10 @@ fn begin(shared: &Arc<Shared>, socket: TcpStream, tls: Option<TlsAcceptor>) {
     let _ = socket.set_nodelay(true);
     let shared = shared.clone();
     tokio::spawn(async move {
+        let trips = if tls.is_some() { 2 } else { 1 };
+        if let Some(lines) = shared.clockwork().lines {
+            tokio::time::sleep(lines.round_trip() * trips).await;
+        }
         let stream = match tls {
             None => Stream::Plain(socket),
             Some(acceptor) => match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(socket)).await {
@@ -107,9 +110,6 @@ fn begin(shared: &Arc<Shared>, socket: TcpStream, tls: Option<TlsAcceptor>) {
 async fn connection(shared: Arc<Shared>, mut wire: Wire, number: u64) {
     let mut signal = shared.signal.subscribe();
     let generation = signal.borrow_and_update().generation;
-    if let Some(link) = shared.clockwork().latency.link {
-        tokio::time::sleep(millis(link.round_trip_ms)).await;
-    }
     loop {
         let idle = shared.switches().idle_timeout();
         let after = tokio::select! {
@@ -128,7 +128,7 @@ async fn connection(shared: Arc<Shared>, mut wire: Wire, number: u64) {
 async fn next(shared: &Arc<Shared>, wire: &mut Wire, idle: Duration, number: u64) -> After {
     match wire.read_head(idle).await {
         Ok(head) => {
-            wire.bytes_per_s = shared.clockwork().latency.link.map_or(0.0, |link| link.bytes_per_s);
+            wire.travel(shared.clockwork().lines).await;
             serve::exchange(shared, wire, head, number).await
         }
         Err(Unreadable::Gone) => After::Close,

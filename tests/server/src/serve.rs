@@ -12,7 +12,6 @@ use crate::answers::{self, Shape};
 use crate::call::Call;
 use crate::faults::{Action, Facts, Moment, Then};
 use crate::handle::{self, Done, Parsed};
-use crate::latency::millis;
 use crate::log::Entry;
 use crate::order::Write;
 use crate::patch;
@@ -356,9 +355,6 @@ impl Exchange<'_> {
 
     /// Sends an answer; `applied`: which of the writes it truly says were applied.
     async fn send(mut self, noted: &mut Noted, reply: Reply, shape: &Shape, applied: &[bool]) -> After {
-        if let Some(link) = self.shared.clockwork().latency.link {
-            tokio::time::sleep(millis(link.round_trip_ms)).await;
-        }
         let keep_alive = self.keep_alive && !shape.closes();
         self.watched.release();
         noted.end(reply.status);

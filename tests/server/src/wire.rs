@@ -5,18 +5,23 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::sleep_until;
 use tokio_rustls::server::TlsStream;
 
+use crate::link::{self, Direction, Lines, Sender};
 use crate::reply::Reply;
 
 /// The largest head that is read; the real server's limit.
 const MAX_HEAD: usize = 8 * 1024;
+/// What a head takes on a link.
+const TYPICAL_HEAD: usize = 500;
 /// The largest body that is read.
 const MAX_BODY: usize = 512 * 1024 * 1024;
 
@@ -112,8 +117,15 @@ impl From<io::Error> for Unreadable {
 pub struct Wire {
     stream: Stream,
     buffer: BytesMut,
-    /// Bytes a second; 0 for no limit.
-    pub bytes_per_s: f64,
+    /// What the connection goes through.
+    way: Option<Way>,
+}
+
+/// The connection's part of a link.
+struct Way {
+    lines: Arc<Lines>,
+    up: Sender,
+    down: Sender,
 }
 
 impl Wire {
@@ -122,7 +134,7 @@ impl Wire {
         Wire {
             stream,
             buffer: BytesMut::with_capacity(16 * 1024),
-            bytes_per_s: 0.0,
+            way: None,
         }
     }
 
@@ -134,6 +146,24 @@ impl Wire {
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// A request of which the head was read goes through this link, with its answer.
+    pub async fn travel(&mut self, lines: Option<Arc<Lines>>) {
+        match (lines, &mut self.way) {
+            (Some(lines), Some(way)) if Arc::ptr_eq(&lines, &way.lines) => {}
+            (lines, way) => {
+                *way = lines.map(|lines| Way {
+                    up: Sender::new(lines.clone(), Direction::Up),
+                    down: Sender::new(lines.clone(), Direction::Down),
+                    lines,
+                });
+            }
+        }
+        if let Some(way) = &mut self.way {
+            way.up.begin();
+            way.up.send(TYPICAL_HEAD).await;
+        }
     }
 
     /// Reads the head of the next request; `idle` bounds the silence.
@@ -157,8 +187,16 @@ impl Wire {
         }
     }
 
-    /// Reads the body that a head announces, as it comes.
+    /// Reads the body that a head announces, as it comes; a link's length is waited for at its end.
     pub async fn read_body(&mut self, head: &Head) -> Result<Bytes, Unreadable> {
+        let body = self.read_announced(head).await?;
+        if let Some(way) = &self.way {
+            sleep_until(way.up.arrival()).await;
+        }
+        Ok(body)
+    }
+
+    async fn read_announced(&mut self, head: &Head) -> Result<Bytes, Unreadable> {
         if head
             .header("expect")
             .is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
@@ -232,21 +270,17 @@ impl Wire {
     }
 
     /// Waits as long as the link takes for some bytes.
-    async fn pace(&self, bytes: usize) {
-        if self.bytes_per_s > 0.0 && bytes > 0 {
-            #[allow(clippy::cast_precision_loss)]
-            let seconds = bytes as f64 / self.bytes_per_s;
-            tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await;
+    async fn pace(&mut self, bytes: usize) {
+        if let Some(way) = &mut self.way {
+            way.up.send(bytes).await;
         }
     }
 
     /// Writes bytes at the speed of the link, or slower.
     pub async fn write(&mut self, bytes: &[u8], bytes_per_s: Option<f64>) -> io::Result<()> {
-        let speed = bytes_per_s.unwrap_or(self.bytes_per_s);
-        if speed <= 0.0 {
-            self.stream.write_all(bytes).await?;
-            return self.stream.flush().await;
-        }
+        let Some(speed) = bytes_per_s else {
+            return self.write_through(bytes).await;
+        };
         // A tenth of a second's worth at a time.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let step = ((speed / 10.0) as usize).max(1);
@@ -256,6 +290,22 @@ impl Wire {
             #[allow(clippy::cast_precision_loss)]
             let seconds = piece.len() as f64 / speed;
             tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes when the link would have brought them.
+    async fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(way) = &mut self.way else {
+            self.stream.write_all(bytes).await?;
+            return self.stream.flush().await;
+        };
+        way.down.begin();
+        for piece in bytes.chunks(link::PIECE) {
+            way.down.send(piece.len()).await;
+            sleep_until(way.down.arrival()).await;
+            self.stream.write_all(piece).await?;
+            self.stream.flush().await?;
         }
         Ok(())
     }

@@ -124,19 +124,57 @@ fn rows_of_1_11_run_side_by_side_and_may_find_no_place() {
         .starts_with("System overloaded, please retry later"));
 }
 
-#[test]
-fn the_link_has_a_speed_and_a_length() {
+/// 50 Mbit/s and 40 ms.
+const LINK: &str = r#"{"link": {"bytes_per_s": 6250000, "round_trip_ms": 40}}"#;
+
+fn through_the_link() -> Api {
     let api = Api::start().with_schema();
-    api.control(
-        "PUT",
-        "/latency",
-        json!({"link": {"bytes_per_s": 20000, "round_trip_ms": 50}}),
-    );
-    let rows = tables(50);
-    let size = rows.to_string().len();
-    let (_, took) = timed(|| api.tables(rows));
-    let least = Duration::from_millis(50) + Duration::from_secs_f64(size as f64 / 20000.0);
-    assert!(took >= least, "{took:?} < {least:?}");
+    api.tables(tables(1));
+    api.control("PUT", "/latency", serde_json::from_str(LINK).expect("JSON"));
+    api
+}
+
+#[test]
+fn a_small_request_takes_the_round_trip() {
+    let api = through_the_link();
+    api.get("databases/name/svc.db");
+    for _ in 0..3 {
+        let (_, took) = timed(|| api.get("databases/name/svc.db"));
+        assert!((40..70).contains(&took.as_millis()), "{took:?}");
+    }
+}
+
+#[test]
+fn a_large_request_takes_the_speed_of_the_link_and_its_slow_start() {
+    let api = through_the_link();
+    let large = |megabytes: usize| {
+        let mut row = table("large");
+        row["description"] = json!("x".repeat(megabytes * 1_000_000));
+        timed(|| api.tables(json!([row]))).1
+    };
+    // Five round trips before the line is full, one for the answer; the server's own work on 8 MB counts, too.
+    let (short, long) = (large(2), large(8));
+    assert!((320 + 40..320 + 6 * 40 + 250).contains(&short.as_millis()), "{short:?}");
+    let more = long.saturating_sub(short).as_secs_f64();
+    assert!((0.6..1.35).contains(&more), "6 MB more at 6.25 MB/s: {more} s");
+}
+
+#[test]
+fn connections_share_the_link() {
+    let api = through_the_link();
+    let (_, took) = timed(|| {
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let api = &api;
+                scope.spawn(move || {
+                    let mut row = table(&format!("t{number}"));
+                    row["description"] = json!("x".repeat(1_500_000));
+                    api.tables(json!([row]))
+                });
+            }
+        });
+    });
+    assert!((960..1_700).contains(&took.as_millis()), "6 MB at 6.25 MB/s: {took:?}");
 }
 
 #[test]
