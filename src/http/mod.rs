@@ -5,8 +5,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `client.rs` | [`Settings`] -> [`Client`], each setting checked; the token; the probe of the server's version |
-//! | `calls.rs` | a call -> one HTTP request -> its answer, within bounds of time and memory |
+//! | `settings.rs` | how to reach the server, each setting checked |
+//! | `client.rs` | [`Settings`] -> [`Client`], which keeps the connections and the token |
+//! | `calls.rs` | a call -> one HTTP request -> its answer, within bounds of time and memory; the probe of the server's version |
 //! | `outgoing.rs` | the request body that tells how far it got |
 //! | `fault.rs` | what an error means, and how to say it |
 //! | `tls.rs` | whom to trust, and who we are |
@@ -19,7 +20,8 @@ mod fault;
 mod outgoing;
 mod retry_after;
 mod secrets;
+mod settings;
 mod tls;
 
-pub use client::{Client, ProbeError, Settings, SettingsError};
-pub use tls::Trust;
+pub use client::{Client, ProbeError};
+pub use settings::{Settings, SettingsError, Trust};

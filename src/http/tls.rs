@@ -12,18 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::client::SettingsError;
-
-/// Whose certificates are accepted.
-#[derive(Debug, Clone)]
-pub enum Trust {
-    /// Those that this machine trusts.
-    System,
-    /// Those that one of these CA certificates (PEM) vouches for, and no others.
-    Only(Vec<u8>),
-    /// Any certificate, from anybody, also an expired one or one for another host.
-    Anything,
-}
+use super::settings::{SettingsError, Trust};
 
 /// A configuration for connections that never use TLS.
 pub(super) fn unused() -> Result<ClientConfig, SettingsError> {
