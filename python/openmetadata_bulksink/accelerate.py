@@ -21,9 +21,12 @@ from openmetadata_bulksink.accelerators import (
     foreign_keys,
     name_walk,
     proxies,
+    query_log,
     quoted_names,
     schema_caches,
     source_hash,
+    statements,
+    tracebacks,
     type_names,
     version,
     version_numbers,
@@ -42,10 +45,20 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "quoted_names": quoted_names.install,
     "source_hash": source_hash.install,
     "schema_caches": schema_caches.install,
+    "query_log": query_log.install,
+    "statements": statements.install,
+    "tracebacks": tracebacks.install,
 }
 
 #: What an accelerator could stand in for; each of these imports the rest.
-_MODULES = (version.MODULE, foreign_keys.SOURCE, name_walk.CALLER, source_hash.MODULE, schema_caches.SOURCE)
+_MODULES = (
+    version.MODULE,
+    foreign_keys.SOURCE,
+    name_walk.CALLER,
+    source_hash.MODULE,
+    schema_caches.SOURCE,
+    statements.SOURCE,
+)
 
 _lock = threading.Lock()
 _installed: dict[str, tuple[int, Undo]] = {}

@@ -29,6 +29,9 @@ ACCELERATORS = (
     "quoted_names",
     "source_hash",
     "schema_caches",
+    "query_log",
+    "statements",
+    "tracebacks",
 )
 
 _ON = frozenset({"1", "true", "on", "yes"})

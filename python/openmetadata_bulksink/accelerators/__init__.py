@@ -50,6 +50,12 @@ def known(versions: frozenset[str], what: str, owner: Any, *names: str) -> None:
     recognised(versions, what, *(getattr(owner, name, None) for name in names))
 
 
+def names_used_by(function: object) -> tuple[str, ...]:
+    """The global names and attributes that a function uses; none of what is no function."""
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    return code.co_names if code else ()
+
+
 def put(owner: Any, name: str, replacement: Any) -> Undo:
     """Replace an attribute of a module or class. The undo leaves alone what somebody else has put there since."""
     original = vars(owner)[name]

@@ -12,22 +12,27 @@ Two more things that threads share would make it a bad bargain, because tables c
   schema: tables of the others lose their keys. Here each thread has its own.
 - The comments of all tables are read once for a run. Threads take the empty dictionary of the first one for a full
   one while its query is on the way, and their tables lose their descriptions; here they wait.
+
+The latter holds for PostgreSQL, too: for comments, for definitions of views and for owners. Threads wait there as well.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
 
-from openmetadata_bulksink.accelerators import Undo, all_of, fingerprint, loaded, put, recognised
+from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, fingerprint, loaded, put, recognised
 
 SOURCE = "metadata.ingestion.source.database.redshift.metadata"
 _DIALECT = "sqlalchemy_redshift.dialect"
 _LIFE_CYCLE = "metadata.ingestion.source.database.life_cycle_query_mixin"
 _COMMENTS = "metadata.utils.sqlalchemy_utils"
+POSTGRES = "metadata.ingestion.source.database.postgres.metadata"
+_POSTGRES_DIALECT = "sqlalchemy.dialects.postgresql.base"
 
 #: `_get_schema_column_info`, as text: 1.11; 1.13; 2.0. 1.12 keeps all schemas of a thread by itself.
 _KNOWN_COLUMNS = frozenset({"290407693cb401a7", "3fd3ac37f35baa0a", "60424210cf9028fd"})
@@ -44,6 +49,15 @@ _KNOWN_COMMENTS = frozenset({"0c6bc4819727b3eb", "efd25ac6fe17ab5e", "6a38389044
 _KNOWN_KEYS = frozenset({"78dcb10bdc6cfa34", "f0a7f57e06703e3b", "5563e9a0fac0469c"})
 #: `get_partition_details` of 1.11, which reads a schema's partitions into one attribute, too.
 _PARTITIONS_OF_A_SCHEMA = frozenset({"5c648bcaaa1eabea"})
+
+#: What PostgreSQL's dialect has of upstream's `get_...` and `get_all_...`, and `get_..._wrapper`, as text: 1.11 and
+#: 1.12; 1.13; 2.0.
+_KNOWN_OF_POSTGRES = frozenset({"8c765bb51c4ace76", "9cf4e4a60a3de15d", "dc98260aa2cb77e0"})
+_READ_ONCE = {
+    "get_table_comment": "get_all_table_comments",
+    "get_view_definition": "get_all_view_definitions",
+    "get_table_owner": "get_all_table_owners",
+}
 
 _READS_KEYS = ("_set_constraint_details", "_get_columns_with_constraints")
 
@@ -147,7 +161,46 @@ class _OfEachThread:
 
 
 def install() -> Undo:
-    """Put the slots in. Raises StepsAside."""
+    """Put the slots in, for the connectors that this process has imported. Raises StepsAside."""
+    put_in = [part for module, part in ((SOURCE, _redshift), (POSTGRES, _postgres)) if module in sys.modules]
+    if not put_in:
+        raise StepsAside
+    undo: list[Undo] = []
+    try:
+        for part in put_in:
+            undo += part()
+    except StepsAside:
+        all_of(undo)()
+        raise
+    return all_of(undo)
+
+
+def _postgres() -> list[Undo]:
+    """Let threads wait for what is read once for a database."""
+    cls, shared = loaded(_POSTGRES_DIALECT).PGDialect, loaded(_COMMENTS)
+    functions = [vars(cls).get(name) for pair in _READ_ONCE.items() for name in pair]
+    functions += [getattr(shared, f"{name}_wrapper", None) for name in _READ_ONCE]
+    recognised(_KNOWN_OF_POSTGRES, _WHAT, *functions)
+    return [put(cls, name, _after_the_first(vars(cls)[name])) for name in _READ_ONCE]
+
+
+def _after_the_first(ask: Any) -> Any:
+    """A function that reads for all tables of a database at its first call. Other threads wait for that one; then each
+    looks up its own.
+    """
+    read = _SlotsOfEach()
+
+    @wraps(ask)
+    def look_up(self: Any, connection: Any, *args: Any, **kw: Any) -> Any:
+        database = connection.engine.url.database
+        read.of(self).get(database, lambda: ask(self, connection, *args, **kw))
+        return ask(self, connection, *args, **kw)
+
+    return look_up
+
+
+def _redshift() -> list[Undo]:
+    """One slot for each schema, keys for each thread, and waiting for comments."""
     source = getattr(loaded(SOURCE), "RedshiftSource", None)
     dialect, mixin = loaded(_DIALECT), loaded(_LIFE_CYCLE).LifeCycleQueryMixin
     with_lru_cache = vars(mixin).get("life_cycle_query_dict")
@@ -165,7 +218,7 @@ def install() -> Undo:
         recognised(_KNOWN_COLUMNS, _WHAT, ask_columns)
         recognised(_KNOWN_RELATIONS, _WHAT, ask_relations)
 
-    life_cycles, columns, relations, comments = _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach()
+    life_cycles, columns, relations = _SlotsOfEach(), _SlotsOfEach(), _SlotsOfEach()
 
     @wraps(ask_life_cycles)
     def life_cycle_query_dict(self: Any, query: str) -> Any:
@@ -179,17 +232,10 @@ def install() -> Undo:
     def all_relation_info(self: Any, connection: Any, **kw: Any) -> Any:
         return relations.of(self).get(kw.get("schema"), lambda: ask_relations(self, connection, **kw))
 
-    @wraps(ask_comment)
-    def table_comment(self: Any, connection: Any, *args: Any, **kw: Any) -> Any:
-        database = connection.engine.url.database
-        # The first one reads them all; then each one looks up its own.
-        comments.of(self).get(database, lambda: ask_comment(self, connection, *args, **kw))
-        return ask_comment(self, connection, *args, **kw)
-
     undo = [
         _OfEachThread("constraint_details").put(source),
         put(mixin, "life_cycle_query_dict", life_cycle_query_dict),
-        put(dialect.RedshiftDialect, "get_table_comment", table_comment),
+        put(dialect.RedshiftDialect, "get_table_comment", _after_the_first(ask_comment)),
     ]
     if not one_for_each:
         undo.append(put(dialect.RedshiftDialectMixin, "_get_schema_column_info", schema_column_info))
@@ -198,5 +244,4 @@ def install() -> Undo:
     read_partitions = getattr(source, "get_partition_details", None)
     if read_partitions is not None and fingerprint(read_partitions) in _PARTITIONS_OF_A_SCHEMA:
         undo.append(_OfEachThread("partition_details").put(source))
-
-    return all_of(undo)
+    return undo

@@ -4,10 +4,9 @@ purpose, three times. Parsed once.
 
 from __future__ import annotations
 
-import inspect
 from functools import lru_cache
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, known, loaded, put
+from openmetadata_bulksink.accelerators import StepsAside, Undo, known, loaded, names_used_by, put
 
 MODULE = "metadata.ingestion.source.database.redshift.utils"
 
@@ -22,12 +21,7 @@ def install() -> Undo:
     utils = loaded(MODULE)
     what = "upstream's use of version numbers"
     known(_KNOWN, what, utils, "_get_column_info")
-    users = {name for name, function in vars(utils).items() if "Version" in _names_used_by(function)}
+    users = {name for name, function in vars(utils).items() if "Version" in names_used_by(function)}
     if users != {"_get_column_info"}:  # another use might want the class itself
         raise StepsAside(f"{what} has changed")
     return put(utils, "Version", lru_cache(maxsize=_MOST)(utils.Version))
-
-
-def _names_used_by(function: object) -> tuple[str, ...]:
-    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
-    return code.co_names if code else ()
