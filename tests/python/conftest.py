@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def prepared(name: str) -> str:
     if not value:
         pytest.fail(f"{_PREPARED}{name} is not set: run the tests with `python3 -m tools pytest -- ...`", pytrace=False)
     return value
+
+
+@pytest.fixture(autouse=True)
+def _upstream_is_as_it_was() -> Iterator[None]:
+    """No test leaves an accelerator in upstream's modules: the tests behind it compare with upstream's own functions."""
+    yield
+    accelerate = sys.modules.get("openmetadata_bulksink.accelerate")
+    assert accelerate is None or not accelerate._installed, "a sink was not closed"
 
 
 @pytest.fixture(scope="session")

@@ -452,6 +452,7 @@ def test_a_server_that_nobody_reaches_is_the_engines_matter(upstream_class: type
     assert engine(sink).base_url == f"{url}/v1"
     sink._writer.closed = True  # the double would try to reach the server
     sink._writer.fence.remove()
+    sink.close()
 
 
 def test_requests_are_byte_for_byte_upstreams_when_off(
