@@ -15,6 +15,7 @@
 
 use std::io::Write;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -183,7 +184,10 @@ impl Client {
         let request = request.body(reqwest::Body::wrap(body));
 
         match self.head(request, &progress).await {
-            Ok(response) => self.rest(response, &progress, &secrets, largest).await,
+            Ok(response) => {
+                self.destination.answered.store(true, Ordering::Relaxed);
+                self.rest(response, &progress, &secrets, largest).await
+            }
             Err(Failure::ProxyUnauthorized) => Ok(Response {
                 status: 407,
                 retry_after: None,

@@ -1,6 +1,7 @@
 //! From [`Settings`] to a [`Client`]. The client keeps connections and the token, and nothing else. No call is made here.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -139,6 +140,7 @@ impl Client {
                 proxy: proxy.as_ref().map(host_and_port),
                 tunnel: url.scheme() == "https",
                 connect_timeout: settings.connect_timeout,
+                answered: AtomicBool::new(false),
             },
             content_type,
             connect_timeout: settings.connect_timeout,

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::{AlertDescription, CertificateError};
 
@@ -22,7 +23,7 @@ pub(super) enum Failure {
 }
 
 /// Where an attempt was going, for the texts. Without user names and passwords.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Destination {
     /// `host:port` of the server.
     pub server: String,
@@ -32,7 +33,11 @@ pub(super) struct Destination {
     pub tunnel: bool,
     /// For the text when nobody answers.
     pub connect_timeout: std::time::Duration,
+    /// Whether the server has ever answered.
+    pub answered: AtomicBool,
 }
+
+const PERHAPS_NOT_LET_IN: &str = "; a server that misses or refuses a client certificate can end like this";
 
 /// The meaning of an error that came while a request was sent, or its answer read.
 pub(super) fn failure(error: &reqwest::Error, progress: &Progress, destination: &Destination) -> Failure {
@@ -56,7 +61,12 @@ impl Destination {
         let what = if error.is_dns() {
             "the host name cannot be resolved".to_owned()
         } else if let Some(words) = causes(error).filter_map(known).last() {
-            words
+            let hint = if self.perhaps_not_let_in(error) {
+                PERHAPS_NOT_LET_IN
+            } else {
+                ""
+            };
+            words + hint
         } else if error.is_connect() && error.is_timeout() {
             format!("no connection within {}", seconds(self.connect_timeout))
         } else {
@@ -66,6 +76,18 @@ impl Destination {
                 .unwrap_or_default()
         };
         format!("{what} ({})", self.whose(error))
+    }
+
+    /// A server that wants a client certificate says so and closes. Where our request is on its way just then, the failed
+    /// write is what we hear of it.
+    fn perhaps_not_let_in(&self, error: &reqwest::Error) -> bool {
+        let cut = |cause: &(dyn Error + 'static)| {
+            let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            let http = cause.downcast_ref::<hyper::Error>();
+            matches!(io, Some(io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset))
+                || http.is_some_and(|http| http.is_canceled() || http.is_closed())
+        };
+        self.tunnel && !error.is_connect() && !self.answered.load(Ordering::Relaxed) && causes(error).any(cut)
     }
 
     /// The end that the trouble is with, as far as that can be known.

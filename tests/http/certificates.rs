@@ -245,6 +245,36 @@ async fn faults_after_the_handshake() {
     }
 }
 
+/// What a server has against a client certificate can be lost with the connection; one that answered before has nothing.
+#[tokio::test]
+async fn ends_while_the_request_is_on_its_way() {
+    let authority = Authority::new("ours");
+    let identity = authority.issue(named(HERE));
+    let acceptor = Tls::of(&identity).acceptor();
+    let peer = Peer::start(move |stream, log| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut connection = Connection::new(acceptor.accept(stream).await?, log);
+            while connection.head().await?.starts_with("GET ") {
+                connection.send(answer("200 OK", "", "{}").as_bytes()).await?;
+            }
+            // With a part of the request unread, this is a reset.
+            Ok(())
+        }
+    })
+    .await;
+    let client = client(&https(&peer, Trust::Only(authority.pem())));
+    let hint = "a server that misses or refuses a client certificate can end like this";
+    for hinted in [true, false] {
+        let fault = fault(&client, &bulk(16 << 20)).await;
+        let Fault::NotSent(text) = &fault else {
+            panic!("not all of it was to be sent: {fault:?}");
+        };
+        assert_eq!(text.contains(hint), hinted, "{text}");
+        assert_eq!(response(&client, &get()).await.body, "{}");
+    }
+}
+
 /// Runs one of the tests below in a process of its own, with this environment.
 fn in_a_process(test: &str, environment: &[(&str, &str)]) {
     let output = Command::new(std::env::current_exe().unwrap())

@@ -36,7 +36,7 @@ def prepared(name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _upstream_is_as_it_was() -> Iterator[None]:
-    """No test leaves an accelerator in upstream's modules: the tests behind it compare with upstream's own functions."""
+    """No test leaves an accelerator in place: those behind it compare with upstream's own functions."""
     yield
     accelerate = sys.modules.get("openmetadata_bulksink.accelerate")
     assert accelerate is None or not accelerate._installed, "a sink was not closed"
