@@ -41,10 +41,10 @@ bench-report: ## the report's table: Python designs, upstream, ours (10 minutes;
 	@$(PYTHON) -m benchmarks report $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(FAULTS),--faults $(FAULTS))
 
 bench-real: ## real ingestions of SQLite, PostgreSQL, Redshift, both sinks (9 minutes; FULL=1: 5,000 and 10,000 tables, too)
-	@$(PYTHON) -m benchmarks real $(if $(FULL),--full --cases sqlite postgres redshift postgres-5000 redshift-10000)
+	@$(PYTHON) -m benchmarks real $(if $(FULL),--full --cases sqlite postgres redshift postgres-5000 postgres-foreign-keys redshift-10000)
 
-bench-overlap: ## the PostgreSQL of it: is writing hidden behind extraction? (KEYS=2: with foreign keys)
-	@$(PYTHON) -m benchmarks real --cases postgres $(if $(KEYS),--foreign-keys $(KEYS))
+bench-overlap: ## the PostgreSQL of it: is writing hidden behind extraction? (KEYS=1: with two foreign keys a table)
+	@$(PYTHON) -m benchmarks real --cases postgres$(if $(KEYS),-foreign-keys --full)
 
 bench-redshift: ## the Redshift of it, with life cycles (FULL=1: 10,000 tables, server without latency)
 	@$(PYTHON) -m benchmarks real --cases redshift$(if $(FULL),-10000)

@@ -38,7 +38,7 @@ _SPEEDS = {"fast": "server without latency", "slow": "the report's server"}
 _VARIABLES: dict[str, Mapping[str, str]] = {"ours": {}, "plain": {"OM_BULKSINK_ACCELERATE": "0"}, "upstream": OFF}
 
 #: What `--cases` knows; the first three are run without it.
-CASES = ("sqlite", "postgres", "redshift", "postgres-5000", "redshift-10000")
+CASES = ("sqlite", "postgres", "redshift", "postgres-5000", "postgres-foreign-keys", "redshift-10000")
 USUAL = CASES[:3]
 
 #: Upstream's sink takes ten minutes for all of it.
@@ -52,13 +52,16 @@ def _cases(chosen: argparse.Namespace) -> list[Catalogue]:
     beside_large = tuple(keys) == ("redshift", "redshift-10000")
     makers = {
         "sqlite": lambda: catalogues.sqlite(tables or 500),
-        "postgres": lambda: catalogues.postgres(tables=tables or 1_000, foreign_keys=chosen.foreign_keys),
+        "postgres": lambda: catalogues.postgres(tables=tables or 1_000),
         "redshift": lambda: catalogues.redshift(
             tables=tables or 1_000,
             settings=("ours-fast",) if beside_large else catalogues.ALL_SETTINGS,
             repeats=3 if beside_large else 1,
         ),
         "postgres-5000": lambda: catalogues.postgres("postgres-5000", tables=5_000, usual=_LARGE),
+        "postgres-foreign-keys": lambda: catalogues.postgres(
+            "postgres-foreign-keys", tables=tables or 1_000, foreign_keys=2
+        ),
         "redshift-10000": lambda: catalogues.redshift(
             "redshift-10000", schemas=10, settings=("ours-fast", "upstream-fast")
         ),
@@ -86,10 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where a bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks real", description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=USUAL)
-    parser.add_argument("--full", action="store_true", help="upstream with 5,000 tables, too (ten minutes more)")
+    parser.add_argument("--full", action="store_true", help="upstream where it takes minutes, too")
     parser.add_argument("--only", nargs="+", choices=catalogues.ALL_SETTINGS, default=(), metavar="SETTING")
     parser.add_argument("--tables", type=int, help="so many instead of 500 and 1,000")
-    parser.add_argument("--foreign-keys", type=int, default=0, help="for each PostgreSQL table")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     chosen = parser.parse_args(arguments)

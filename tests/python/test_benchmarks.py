@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import request_log
+from benchmarks import picture, request_log
+from benchmarks.__main__ import RUNS
 from benchmarks.bounds import Bound
 from benchmarks.designs.asynchronous import Asynchronous
 from benchmarks.designs.connection import Connection
@@ -17,6 +19,7 @@ from benchmarks.designs.records import Entity, LifeCycle
 from benchmarks.designs.sequential import Sequential
 from benchmarks.designs.two_phase import TwoPhase
 from benchmarks.measures import spread
+from benchmarks.prepared import Prepared
 from benchmarks.report import judge, workload
 from benchmarks.report.contenders import contenders
 from tests.ingest import ReferenceServer
@@ -124,3 +127,72 @@ def test_figures_for_people() -> None:
     assert not Bound("x", 1.01, 1.0).holds
     assert Bound("x", 1.01, 1.0).line() == "x: 1.01 s <= 1.00 s: MISSED"
     assert Bound("y", 12_418, 13_000, "instructions").line() == "y: 12,418 instructions <= 13,000 instructions: holds"
+
+
+# --- the page of the whole picture ---
+
+SCRIPT = """
+import json, pathlib, sys
+bound = {"text": "requests", "value": 48, "limit": 60, "unit": "requests", "beside": 36000, "holds": True}
+run = {"setting": "ours-fast", "source_s": 2.0}
+catalogue = {"title": "a source", "tables": 1000}
+found = {"bounds": [bound], "figures": [{"text": "a ratio", "value": 3.4, "unit": "times"}]}
+found |= {"catalogue": catalogue, "runs": [run]} if "real" in NAME else {"tables_per_s": CEILING}
+pathlib.Path(sys.argv[sys.argv.index("--output") + 1], NAME).write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[picture.Part]]:
+    """Makes the parts of a picture: benchmarks that measure nothing, in place of those that take minutes."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made_up = Prepared(
+        **{each.name: "2.0.7.0" if each.name == "upstream" else tmp_path for each in dataclasses.fields(Prepared)}
+    )
+    monkeypatch.setattr("benchmarks.picture.prepared.from_environment", lambda: made_up)
+
+    def make(ceiling: int) -> list[picture.Part]:
+        made = []
+        for name in ("real-x.json", "scale.json"):
+            module = "measures_" + name.split(".")[0].replace("-", "_")
+            text = SCRIPT.replace("NAME", repr(name)).replace("CEILING", str(ceiling))
+            (tmp_path / f"{module}.py").write_text(text)
+            made.append(picture.Part(name, module, name))
+        monkeypatch.setattr(picture, "PARTS", made)
+        return made
+
+    return make
+
+
+def page(folder: Path) -> str:
+    return (folder / "picture.md").read_text()
+
+
+def test_the_picture_has_every_figure_of_its_parts(parts: Callable[..., Any], tmp_path: Path) -> None:
+    parts(ceiling=5000)
+    assert picture.main(["--output", str(tmp_path / "found")]) == 0
+    lines = page(tmp_path / "found").splitlines()
+    assert sum("| requests | <= 60 requests | 48 requests | 36,000 requests | met |" in line for line in lines) == 2
+    assert sum("| a ratio | - | 3.40 times | - |" in line for line in lines) == 2
+    # A thousand tables in two seconds, ten times over.
+    assert any("<= 5,000 tables/s | 5,000 tables/s | - | met |" in line for line in lines)
+    assert (tmp_path / "found" / "real-x.json").exists()
+
+
+def test_a_picture_with_a_missed_bound_or_a_part_that_stopped_is_no_success(
+    parts: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = parts(ceiling=4999)
+    assert picture.main(["--output", str(tmp_path / "slow")]) == 1
+    assert "| <= 4,999 tables/s | 5,000 tables/s | - | **missed** |" in page(tmp_path / "slow")
+    made[1] = picture.Part("it stops", "no_such_module", "scale.json")
+    assert picture.main(["--output", str(tmp_path / "stopped")]) == 1
+    assert "| it stops | the benchmark stopped before its end | - | - | - | **missed** |" in page(tmp_path / "stopped")
+    with (tmp_path / "measures_real_x.py").open("a") as module:
+        module.write("raise SystemExit(1)")
+    assert picture.main(["--output", str(tmp_path / "half")]) == 1
+    assert "| real-x.json | the benchmark stopped before its end | - | - | - | **missed** |" in page(tmp_path / "half")
+
+
+def test_each_part_of_the_picture_can_be_asked_for_alone() -> None:
+    assert {part.module for part in picture.PARTS} <= {module for module, _ in RUNS.values()}
