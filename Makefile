@@ -61,8 +61,8 @@ bench-link: ## does it pay to compress requests over a link of 50 Mbit/s and 40 
 bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue takes 200 ms a query?
 	@$(PYTHON) -m benchmarks redshift-threads
 
-bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all and with none (6 minutes)
-	@$(PYTHON) -m benchmarks accelerators
+bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all, with none (6 minutes; SOURCE=postgres, sqlite)
+	@$(PYTHON) -m benchmarks accelerators $(if $(SOURCE),--source $(SOURCE))
 
 simulate: ## the engine in 100,000 made-up worlds (SEEDS=n for another number; SEED=n tells one of them)
 	SEEDS=$${SEEDS:-100000} cargo test --release --locked --test engine -- seeds --nocapture
