@@ -31,12 +31,13 @@ _MEASURED = ("workflow_s", "loop_s", "loop_cpu_s", "source_s", "sink_s", "tail_s
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run the same ingestion."""
+    """One way to run the same ingestion. repeats: so often in each round."""
 
     key: str
     title: str
     latency: Mapping[str, Any]
     variables: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 1
 
     @property
     def is_ours(self) -> bool:
@@ -156,8 +157,9 @@ def in_rounds(
     run.
     """
     runs: Runs = {setting.key: [] for setting in settings}
+    most = max(setting.repeats for setting in settings)
     for number in range(1, rounds + 1):
-        for setting in settings:
+        for setting in (each for repeat in range(most) for each in settings if repeat < each.repeats):
             found = once(setting)
             runs[setting.key].append(found)
             console.print(f"  round {number}  {setting.title:<34} {figure(found)}", highlight=False)
