@@ -71,7 +71,7 @@ PARTS = (
     Part("The main thread", "benchmarks.cost.main_thread", "main-thread.json", (), ("--series", "2")),
     Part("Instructions, against the committed figures", "benchmarks.cost.instructions", ""),
     Part("A million tables", "benchmarks.cost.scale", "scale.json", (), ("--tables", "200000")),
-    Part("Tags", "benchmarks.tags", "tags.json", ("--rounds", "1"), ("--tables", "1000", "--rounds", "1")),
+    Part("Tags", "benchmarks.tags", "tags.json", ("--rounds", "2"), ("--tables", "1000", "--rounds", "2")),
     Part("Start-up", "benchmarks.start_up", "start-up.json", ("--rounds", "3"), ("--rounds", "1")),
 )
 

@@ -141,7 +141,7 @@ class NativeSink(UpstreamSink):
             made = form.record(record, body)
             if self._labels_pending:
                 made = made._replace(needs=_with_mentions(made))
-            elif writer.tags_pending:
+            elif writer.waits_for_tags():
                 made = made._replace(needs=(*made.needs, *tags.labels_in(body)))
             writer.submit(made)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from openmetadata_bulksink.upstream import Status
 
 
+#: Outcomes of tag records are taken by so many: most of them are there at once, because nothing is sent.
+_TAGS_TOGETHER = 32
+
+
 class Writer:
     """Records in, entries of a status out."""
 
@@ -42,9 +46,9 @@ class Writer:
         self.entities = 0
         self.lost = 0
         self.life_cycles = 0
-        #: Tag records that the server has, and those without an outcome.
+        #: Tag records that the server has, and those whose outcomes were not taken yet.
         self.tagged = 0
-        self.tags_pending = 0
+        self._tags_pending = 0
         self.final_drain_seconds = 0.0
         self.closed = False
         self._finishing = False
@@ -70,7 +74,7 @@ class Writer:
         """A classification and its tag: one entry of the status for both, as upstream has it. mark: the engine's."""
         group, tag, label = tagging
         with self._lock:
-            self.tags_pending += 1
+            self._tags_pending += 1
         try:
             self.engine.submit(
                 tag.collection,
@@ -85,9 +89,16 @@ class Writer:
         except BaseException:
             if self.engine.mark() == mark:
                 with self._lock:
-                    self.tags_pending -= 1
+                    self._tags_pending -= 1
             raise
-        self.collect()
+        if self._tags_pending >= _TAGS_TOGETHER:
+            self.collect()
+
+    def waits_for_tags(self) -> bool:
+        """Whether any tag is without an outcome."""
+        if self._tags_pending:
+            self.collect()
+        return self._tags_pending > 0
 
     def submit_life_cycle(self, collection: str, fqn: str, life_cycle: bytes) -> None:
         self.engine.submit_life_cycle(collection, fqn, life_cycle)
@@ -105,7 +116,7 @@ class Writer:
         self._lock = threading.RLock()
         self._ended = 0
         self._keyed = {}
-        self.tags_pending = 0
+        self._tags_pending = 0
         self.fence.forget()
 
     # --- outcomes ---
@@ -155,7 +166,7 @@ class Writer:
         """The outcome of one half of a tag record. A tag ends after its classification, and fails with it."""
         if outcome.collection != tags.TAGS:
             return
-        self.tags_pending -= 1
+        self._tags_pending -= 1
         if outcome.status == "written":
             self.tagged += 1
             written.append(tags.written(outcome.fqn))
