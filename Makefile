@@ -34,7 +34,7 @@ test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
 test-versions: test-python ## the end to end tests with all five upstream versions
 	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- -m upstream; done
 
-bench: ## the whole picture, one page of figures and bounds (20 minutes; QUICK=1: 4)
+bench: ## the whole picture, one page of figures and bounds (27 minutes; QUICK=1: 5)
 	@$(PYTHON) -m benchmarks picture $(if $(QUICK),--quick)
 
 bench-report: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)

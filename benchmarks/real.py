@@ -152,35 +152,38 @@ def _server_s(catalogue: Catalogue, rows: int) -> float:
 def _bounds(catalogue: Catalogue, runs: Runs) -> list[Bound]:
     found = []
     title = catalogue.title
-    extraction, upstream = _workflow(runs, "ours-fast"), _workflow(runs, "upstream-fast")
-    if extraction is not None and not catalogue.foreign_keys:
+    upstream = _workflow(runs, "upstream-fast")
+    fast, slow = runs.get("ours-fast"), runs.get("ours-slow")
+    # Against a limit the least of the runs counts, because noise only adds.
+    extraction = None if fast is None else of(fast, "workflow_s").least
+    if fast is not None and not catalogue.foreign_keys:
         # Keys that upstream keeps for the end are read and patched one by one, at 10 ms a request.
-        source = of(runs["ours-fast"], "source_s").median
-        text = f"{title}, no latency: workflow <= 1.05 x source + 1.5 s (source {source:.1f} s)"
-        found.append(Bound(text, extraction, 1.05 * source + 1.5, beside=upstream))
-    slow = _workflow(runs, "ours-slow")
+        best = min(fast, key=lambda run: run.workflow_s)
+        text = f"{title}, no latency: workflow <= 1.05 x source + 1.5 s (source {best.source_s:.1f} s)"
+        found.append(Bound(text, best.workflow_s, 1.05 * best.source_s + 1.5, beside=upstream))
     if slow is not None and extraction is not None:
-        work = _server_s(catalogue, runs["ours-slow"][-1].rows)
+        work = _server_s(catalogue, slow[-1].rows)
         limit = 1.05 * max(extraction, work / WORKERS) + 1.5
         text = f"1.05 x max(E, S / {WORKERS}) + 1.5 s (E {extraction:.1f} s, S {work:.1f} s)"
         text = f"{title}, the report's server: {{}} <= {text}"
-        beside = _workflow(runs, "upstream-slow")
+        workflow, beside = of(slow, "workflow_s").least, _workflow(runs, "upstream-slow")
         if catalogue.expected.life_cycles:
-            found.append(Bound(text.format("workflow"), slow, limit, beside=beside))
+            found.append(Bound(text.format("workflow"), workflow, limit, beside=beside))
         else:
-            loop = of(runs["ours-slow"], "loop_s").median
-            found.append(Bound(text.format("source loop"), loop, limit))
-            found.append(Bound(text.format("workflow") + " + a request", slow, limit + FULL_REQUEST_S, beside=beside))
-    if catalogue.faster and extraction is not None and upstream is not None:
+            limit_and_request = limit + FULL_REQUEST_S
+            found.append(Bound(text.format("source loop"), of(slow, "loop_s").least, limit))
+            found.append(Bound(text.format("workflow") + " + a request", workflow, limit_and_request, beside=beside))
+    ours = _workflow(runs, "ours-fast")
+    if catalogue.faster and ours is not None and upstream is not None:
         # Where the server costs nothing, what is left is the source: this is about the accelerators.
         text = f"{title}, no latency: ours / upstream"
-        found.append(Bound(text, extraction / upstream, 1 / catalogue.faster, "times", beside=1.0))
+        found.append(Bound(text, ours / upstream, 1 / catalogue.faster, "times", beside=1.0))
     if catalogue.expected.life_cycles and "ours-fast" in runs and "plain-fast" in runs:
         accelerated, plain = (of(runs[key], "source_s").median for key in ("ours-fast", "plain-fast"))
         found.append(Bound(f"{title}: source, accelerated / not", accelerated / plain, MOST_OF_SOURCE, "times"))
     if catalogue.foreign_keys and "upstream-slow" in runs:
-        ours, theirs = (float(len(runs[key][-1].log)) for key in ("ours-slow", "upstream-slow"))
-        found.append(Bound(f"{title}: requests, against upstream's", ours, theirs, "requests", beside=theirs))
+        sent, theirs = (float(len(runs[key][-1].log)) for key in ("ours-slow", "upstream-slow"))
+        found.append(Bound(f"{title}: requests, against upstream's", sent, theirs, "requests", beside=theirs))
     missing = sum(catalogue.expected.missing(catalogue.arrived(run.state)) for each in runs.values() for run in each)
     found.append(Bound(f"{title}: tables, columns and life cycles missing at the server", missing, 0, "things"))
     if len(runs) > 1:
