@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(_table_of_shares(shares))
     bounds = _bounds(catalogue, runs)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    written = {"catalogue": {"title": catalogue.title, **vars(catalogue.expected)}, "machine": facts}
+    written: dict[str, Any] = {"catalogue": {"title": catalogue.title, **vars(catalogue.expected)}, "machine": facts}
     written |= {"bounds": [bound.as_dict() for bound in bounds]}
     written["ms_a_table"] = {
         key: {name: 1000 * of(found, name).median / tables for name in ("source_s", "source_cpu_s")}
@@ -75,8 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _catalogue(source: str, tables: int) -> Catalogue:
-    makers = {"redshift": catalogues.redshift, "postgres": catalogues.postgres, "sqlite": catalogues.sqlite}
-    return makers[source](tables=tables)
+    if source == "redshift":
+        return catalogues.redshift(tables=tables)
+    return catalogues.postgres(tables=tables) if source == "postgres" else catalogues.sqlite(tables)
 
 
 def _measure(catalogue: Catalogue, rounds: int) -> tuple[Runs, dict[str, str]]:

@@ -3,8 +3,8 @@ and without.
 
 Two servers: one that answers at once (what do source and sink cost by themselves?), and one at the rates of the report.
 E is our own run against the former, S what the latter works on the same rows and life cycles. With four workers a run
-must not take more than 1.05 x max(E, S / 4) + 1.5 s: the whole workflow where life cycles come last; otherwise the source
-loop, and the workflow one full request more, because the last rows are known only when the source ends.
+must not take more than 1.05 x max(E, S / 4) + 1.5 s: the whole workflow where life cycles come last; otherwise the
+source loop, and the workflow one full request more, because the last rows are known only when the source ends.
 """
 
 from __future__ import annotations
