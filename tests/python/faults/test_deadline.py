@@ -35,8 +35,6 @@ DEADLINE = scaled(300)
 READ_TIMEOUT = scaled(300)
 #: Rule E5: work goes on so soon after the server is back. Not scaled.
 RECOVERY = 10.0
-#: The longest pause before an attempt, which also a last attempt keeps. Not scaled.
-PAUSE = 5.0
 #: What a look-up of unknown results and a busy machine may add. Not scaled.
 MORE = 10.0 + 2.0
 
@@ -102,7 +100,7 @@ def a_server_that_dies_for_good_ends_the_run(lake: ReferenceServer, how: str) ->
         written = Written(lake, 10_000, after=(2_000, die))
     finally:
         lake.ask("POST", "/outage", {"seconds": 0})
-    one_attempt = 0.0 if how == "refuses" else PAUSE + READ_TIMEOUT
+    one_attempt = 0.0 if how == "refuses" else READ_TIMEOUT
     bound = DEADLINE + one_attempt + written.extraction + MORE
     assert written.seconds < bound, f"{written.seconds:.1f} s, {written.extraction:.1f} of them extraction"
     names = Counter(outcome.fqn for outcome in written.lost)
