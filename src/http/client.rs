@@ -1,4 +1,5 @@
-//! From [`Settings`] to a [`Client`]. The client keeps connections and the token, and nothing else. No call is made here.
+//! From [`Settings`] to a [`Client`]. The client keeps connections, the token, and whether the server has ever answered. No call is
+//! made here.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;

@@ -81,13 +81,10 @@ impl Destination {
     /// A server that wants a client certificate says so and closes. Where our request is on its way just then, the failed
     /// write is what we hear of it.
     fn perhaps_not_let_in(&self, error: &reqwest::Error) -> bool {
-        let cut = |cause: &(dyn Error + 'static)| {
-            let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-            let http = cause.downcast_ref::<hyper::Error>();
-            matches!(io, Some(io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset))
-                || http.is_some_and(|http| http.is_canceled() || http.is_closed())
-        };
-        self.tunnel && !error.is_connect() && !self.answered.load(Ordering::Relaxed) && causes(error).any(cut)
+        let cut = causes(error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset));
+        self.tunnel && !error.is_connect() && !self.answered.load(Ordering::Relaxed) && cut
     }
 
     /// The end that the trouble is with, as far as that can be known.
