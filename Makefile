@@ -40,7 +40,7 @@ bench: ## the whole picture, one page of figures and bounds (27 minutes; QUICK=1
 bench-report: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)
 	@$(PYTHON) -m benchmarks report $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(FAULTS),--faults $(FAULTS))
 
-bench-real: ## real ingestions of SQLite, PostgreSQL, Redshift, both sinks (9 minutes; FULL=1: 5,000 and 10,000 tables, too)
+bench-real: ## real ingestions of SQLite, PostgreSQL, Redshift, both sinks (12 minutes; FULL=1: 5,000 and 10,000 tables, too)
 	@$(PYTHON) -m benchmarks real $(if $(FULL),--full --cases sqlite postgres redshift postgres-5000 postgres-foreign-keys redshift-10000)
 
 bench-overlap: ## the PostgreSQL of it: is writing hidden behind extraction? (KEYS=1: with two foreign keys a table)

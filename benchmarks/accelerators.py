@@ -29,7 +29,6 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 #: Of the Redshift source's time; the others were never promised a share.
 MOST = 0.62
-SOURCES = ("redshift", "postgres", "sqlite")
 
 #: For the shares: tables in a run, and rounds.
 SHARE_TABLES, SHARE_ROUNDS = 200, 6
@@ -47,24 +46,25 @@ SETTINGS = [
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where the bound is missed or a run failed."""
     parser = argparse.ArgumentParser(prog="python3 -m benchmarks accelerators", description=__doc__)
-    parser.add_argument("--source", choices=SOURCES, default=SOURCES[0])
+    parser.add_argument("--source", choices=catalogues.MAKERS, default="redshift")
     parser.add_argument("--tables", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-shares", action="store_true", help="only the bound")
     parser.add_argument("--output", type=Path, default=RESULTS)
     chosen = parser.parse_args(arguments)
     console = screen()
-    catalogue = _catalogue(chosen.source, chosen.tables)
+    make = catalogues.MAKERS[chosen.source]
+    catalogue = make(tables=chosen.tables)
     runs, facts = _measure(catalogue, chosen.rounds)
-    shares = {} if chosen.no_shares else _shares(_catalogue(chosen.source, SHARE_TABLES))
+    shares = {} if chosen.no_shares else _shares(make(tables=SHARE_TABLES))
     tables = catalogue.expected.tables
     console.print(_table(runs, tables))
     if shares:
         console.print(_table_of_shares(shares))
     bounds = _bounds(catalogue, runs)
     chosen.output.mkdir(parents=True, exist_ok=True)
-    written: dict[str, Any] = {"catalogue": {"title": catalogue.title, **vars(catalogue.expected)}, "machine": facts}
-    written |= {"bounds": [bound.as_dict() for bound in bounds]}
+    written: dict[str, Any] = {"catalogue": catalogue.as_dict(), "machine": facts}
+    written["bounds"] = [bound.as_dict() for bound in bounds]
     written["ms_a_table"] = {
         key: {name: 1000 * of(found, name).median / tables for name in ("source_s", "source_cpu_s")}
         for key, found in runs.items()
@@ -73,12 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written["runs"] = [run.as_dict() for found in runs.values() for run in found]
     (chosen.output / f"accelerators-{chosen.source}.json").write_text(json.dumps(written, indent=1) + "\n")
     return conclude(console, bounds)
-
-
-def _catalogue(source: str, tables: int) -> Catalogue:
-    if source == "redshift":
-        return catalogues.redshift(tables=tables)
-    return catalogues.postgres(tables=tables) if source == "postgres" else catalogues.sqlite(tables)
 
 
 def _measure(catalogue: Catalogue, rounds: int) -> tuple[Runs, dict[str, str]]:

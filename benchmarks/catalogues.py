@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ COLUMNS = 20
 
 #: Every combination of a sink and a server that `real.py` knows; see there.
 ALL_SETTINGS = ("ours-fast", "plain-fast", "upstream-fast", "ours-slow", "plain-slow", "upstream-slow")
+#: Where upstream's sink takes minutes.
+OURS = ("ours-fast", "ours-slow")
 
 Source = Mapping[str, Any]
 
@@ -56,6 +58,10 @@ class Catalogue:
     other_ms: float = 0.0
     foreign_keys: int = 0
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"title": self.title, **vars(self.expected)}
+
     def arrived(self, state: State) -> Counts:
         """What the server has of it: without the columns a run may look like a success."""
         tables = [table for fqn, table in state.get("tables", {}).items() if self.within in fqn]
@@ -84,8 +90,6 @@ def postgres(
     tables: int = 1_000,
     foreign_keys: int = 0,
     usual: tuple[str, ...] = ALL_SETTINGS,
-    faster: float | None = 2.8,
-    repeats: int = 3,
 ) -> Catalogue:
     """tables: in all schemas together. With foreign keys a question of upstream's takes 10 ms at both servers."""
     shape = PostgresShape(schemas, tables // schemas, COLUMNS, foreign_keys)
@@ -98,20 +102,16 @@ def postgres(
 
     number = schemas * shape.tables
     title, expected = f"PostgreSQL, {number:,} tables", Counts(number, number * COLUMNS)
+    made = Catalogue(key, title, expected, opened, within=".area_", usual=usual, faster=2.8)
     if not foreign_keys:
-        return Catalogue(key, title, expected, opened, within=".area_", usual=usual, faster=faster, repeats=repeats)
+        return made
     # Both servers answer the questions about keys in 10 ms: E is about the same source.
-    kept = ("ours-fast", "ours-slow")
-    title = f"{title} with {foreign_keys} foreign keys each"
-    return Catalogue(
-        key,
-        title,
-        expected,
-        opened,
-        within=".area_",
-        usual=kept,
-        every=(*kept, "upstream-slow"),
-        repeats=repeats,
+    return replace(
+        made,
+        title=f"{title} with {foreign_keys} foreign keys each",
+        usual=OURS,
+        every=(*OURS, "upstream-slow"),
+        faster=None,
         other_ms=10.0,
         foreign_keys=foreign_keys,
     )
@@ -123,7 +123,6 @@ def redshift(
     schemas: int = 1,
     tables: int = 1_000,
     settings: tuple[str, ...] = ALL_SETTINGS,
-    repeats: int = 3,
 ) -> Catalogue:
     """tables: in each schema. Every table has a life cycle."""
     shape = Shape(schemas=schemas, tables=tables, columns=COLUMNS)
@@ -141,5 +140,8 @@ def redshift(
         opened,
         usual=settings,
         every=settings,
-        repeats=repeats,
     )
+
+
+#: One of each kind of source, by name.
+MAKERS: Mapping[str, Callable[..., Catalogue]] = {"sqlite": sqlite, "postgres": postgres, "redshift": redshift}

@@ -153,16 +153,16 @@ def in_rounds(
     figure: Callable[[Ingestion], str],
     console: Console,
 ) -> Runs:
-    """Every setting in every round, so that what else the machine does meets all of them. figure: what is shown of a
-    run.
+    """Every setting in every round, as often as it says, so that what else the machine does meets all of them. figure:
+    what is shown of a run.
     """
     runs: Runs = {setting.key: [] for setting in settings}
-    most = max(setting.repeats for setting in settings)
-    for number in range(1, rounds + 1):
-        for setting in (each for repeat in range(most) for each in settings if repeat < each.repeats):
-            found = once(setting)
-            runs[setting.key].append(found)
-            console.print(f"  round {number}  {setting.title:<34} {figure(found)}", highlight=False)
+    repeats = range(max(setting.repeats for setting in settings))
+    one_round = [setting for repeat in repeats for setting in settings if repeat < setting.repeats]
+    for setting in one_round * rounds:
+        found = once(setting)
+        runs[setting.key].append(found)
+        console.print(f"  run {len(runs[setting.key])}  {setting.title:<34} {figure(found)}", highlight=False)
     return runs
 
 

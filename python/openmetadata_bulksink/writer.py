@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from openmetadata_bulksink._native import BulkSink, Outcome
     from openmetadata_bulksink.upstream import Status
 
-
 #: Outcomes of tag records are taken by so many: most of them are there at once, because nothing is sent.
 _TAGS_TOGETHER = 32
 
@@ -95,7 +94,7 @@ class Writer:
             self.collect()
 
     def waits_for_tags(self) -> bool:
-        """Whether any tag is without an outcome."""
+        """Whether any tag is without an outcome, after a look at those that have come."""
         if self._tags_pending:
             self.collect()
         return self._tags_pending > 0

@@ -6,11 +6,13 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from benchmarks import picture, request_log
+from benchmarks import catalogues, picture, real, request_log
 from benchmarks.__main__ import RUNS
 from benchmarks.bounds import Bound
 from benchmarks.designs.asynchronous import Asynchronous
@@ -18,6 +20,7 @@ from benchmarks.designs.connection import Connection
 from benchmarks.designs.records import Entity, LifeCycle
 from benchmarks.designs.sequential import Sequential
 from benchmarks.designs.two_phase import TwoPhase
+from benchmarks.ingestions import Setting, in_rounds
 from benchmarks.measures import spread
 from benchmarks.prepared import Prepared
 from benchmarks.report import judge, workload
@@ -194,5 +197,61 @@ def test_a_picture_with_a_missed_bound_or_a_part_that_stopped_is_no_success(
     assert "| real-x.json | the benchmark stopped before its end | - | - | - | **missed** |" in page(tmp_path / "half")
 
 
+def test_the_picture_leaves_the_larger_table_of_the_report_alone(parts: Callable[..., Any], tmp_path: Path) -> None:
+    made = parts(ceiling=5000)
+    text = SCRIPT.replace("NAME", "'report.json'").replace("CEILING", "5000")
+    (tmp_path / "measures_report.py").write_text(text)
+    made.append(picture.Part("The table", "measures_report", "report.json"))
+    assert picture.main(["--output", str(tmp_path / "found")]) == 0
+    assert "| The table | requests |" in page(tmp_path / "found")
+    assert sorted(file.name for file in (tmp_path / "found").iterdir()) == ["picture.md", "real-x.json", "scale.json"]
+
+
 def test_each_part_of_the_picture_can_be_asked_for_alone() -> None:
     assert {part.module for part in picture.PARTS} <= {module for module, _ in RUNS.values()}
+
+
+# --- what a real ingestion may take ---
+
+
+def ran(workflow_s: float, loop_s: float | None = None, source_s: float = 0.0) -> Any:
+    """A run, as far as the bounds on its time look at it: a thousand rows, 27.05 ms each at the report's server."""
+    return SimpleNamespace(workflow_s=workflow_s, loop_s=loop_s or workflow_s, source_s=source_s, rows=1_000)
+
+
+def limits(catalogue: catalogues.Catalogue, runs: dict[str, list[Any]]) -> list[tuple[float, float]]:
+    return [(bound.value, round(bound.limit, 2)) for bound in real._times(catalogue, runs)]
+
+
+def test_a_run_may_take_what_its_source_or_its_server_takes() -> None:
+    runs = {
+        "ours-fast": [ran(9.0, source_s=7.0), ran(8.0, source_s=7.5)],
+        "ours-slow": [ran(13.0, loop_s=9.0), ran(12.0, loop_s=10.0)],
+    }
+    at_once, loop, workflow = limits(catalogues.postgres(), runs)
+    assert at_once == (8.0, round(1.05 * 7.5 + 1.5, 2)), "the least run, with its own source"
+    assert loop == (9.0, round(1.05 * 8.0 + 1.5, 2))
+    assert workflow == (12.0, round(1.05 * 8.0 + 1.5 + 2.705, 2)), "the rows of the last request are known late"
+    # S / 4: 1,000 rows and 1,000 life cycles. With life cycles, which come last, the workflow has no more.
+    runs["ours-fast"] = [ran(2.0, source_s=1.5)]
+    assert limits(catalogues.redshift(), runs)[1:] == [(12.0, round(1.05 * (27.05 + 39) / 4 + 1.5, 2))]
+    assert limits(catalogues.postgres(), {"upstream-fast": [ran(1.0)]}) == []
+
+
+def test_keys_that_are_patched_at_the_end_are_no_bound_on_the_server_without_latency() -> None:
+    catalogue = catalogues.postgres(foreign_keys=2)
+    assert len(limits(catalogue, {"ours-fast": [ran(30.0)]})) == 0
+    assert len(limits(catalogue, {"ours-fast": [ran(30.0)], "ours-slow": [ran(30.0)]})) == 2
+
+
+def test_each_setting_runs_as_often_as_it_says() -> None:
+    settings = [Setting("a", "A", {}, repeats=2), Setting("b", "B", {})]
+    order: list[str] = []
+
+    def once(setting: Setting) -> Any:
+        order.append(setting.key)
+        return ran(1.0)
+
+    runs = in_rounds(settings, 2, once, lambda _: "", Console(quiet=True))
+    assert "".join(order) == "abaaba"
+    assert {key: len(each) for key, each in runs.items()} == {"a": 4, "b": 2}

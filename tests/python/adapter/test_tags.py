@@ -121,6 +121,32 @@ def test_no_body_is_searched_while_no_tag_is_pending(make_sink: Make, monkeypatc
 
 
 @upstream
+def test_outcomes_of_tags_are_taken_together_and_before_a_table(
+    make_sink: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = make_sink()
+    searched: list[bytes] = []
+    monkeypatch.setattr(tags, "labels_in", lambda body: searched.append(body) or [])
+
+    def known() -> int:
+        return sum(entry.startswith("Tag [") for entry in sink.status.records)
+
+    def write(count: int) -> None:
+        for _ in range(count):
+            sink.run(tag())
+            engine(sink).drain()
+
+    write(31)
+    assert known() == 0
+    sink.run(labelled("t1", "G.t"))
+    assert (known(), searched) == (31, []), "they are written: the table waits for none of them"
+    write(32)
+    assert known() == 62, "the last one's outcome came after the others were taken"
+    sink.close()
+    assert known() == 63
+
+
+@upstream
 def test_a_record_does_not_wait_for_others_nor_for_a_barrier(make_sink: Make) -> None:
     sink = make_sink()
     sink.run(table("t1"))
