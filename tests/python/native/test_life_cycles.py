@@ -105,9 +105,10 @@ def test_whatever_happens_each_life_cycle_is_written_or_fails_with_its_table(
     rules: list[dict[str, Any]] = [
         {"when": {"rate": 0.005}, "do": {"kind": "status", "status": 503}},
         {"when": {"rate": 0.005}, "do": {"kind": "status", "status": 500}},
-        {"when": {"rate": 0.005}, "do": {"kind": "reset", "at": "after_work"}},
         {"when": {"rate": 0.005}, "do": {"kind": "empty"}},
-        {"match": {"class": "bulk"}, "do": no},
+        # Before the fault that does the work first: it would write what is to be refused.
+        *({"match": {"class": "bulk", "fqn": fqn}, "do": no} for fqn in no["fqns"]),
+        {"when": {"rate": 0.005}, "do": {"kind": "reset", "at": "after_work"}},
     ]
     lake.set_latency(LATENCY)
     lake.set_faults(rules)
