@@ -43,26 +43,15 @@ def run(arguments: list[str]) -> dict[str, Any]:
 
 def _watch_hook(cpu_ms: dict[str, float], replaced: Callable[[], None]) -> None:
     """From the end of upstream's module to the end of ours."""
-    since = 0.0
-    watch, remove = boot._watch, boot._remove
+    replace = boot._replace
 
-    def removing(finder: object) -> None:
-        nonlocal since
+    def timed(module: Any) -> None:
         since = time.thread_time()
-        remove(finder)
+        replace(module)
+        cpu_ms["hook and imports"] = 1000 * (time.thread_time() - since)
+        replaced()
 
-    def watching(loader: Any, finder: object) -> None:
-        watch(loader, finder)
-        load = loader.exec_module
-
-        def exec_module(module: Any) -> None:
-            load(module)
-            cpu_ms["hook and imports"] = 1000 * (time.thread_time() - since)
-            replaced()
-
-        loader.exec_module = exec_module
-
-    boot._watch, boot._remove = watching, removing
+    boot._replace = timed
 
 
 def _watch_sink(cpu_ms: dict[str, float], threads: list[int]) -> None:

@@ -1,16 +1,19 @@
 """How our sink takes the place of upstream's (rule A10): the attribute `MetadataRestSink` of one module.
 
-Three ways lead here: the boot module's import hook (`replace`), a program that calls `install()`, and the sink type
-`native-rest` (`native_rest_sink`). All callers of upstream look the attribute up when they build a sink, so replacing
-it is enough. Decides nothing about a run; never raises into an import of upstream's.
+Three ways lead here: the boot module's import hook (`replace`), a program that calls `install()`, and the command
+`ingest`, which does so (`upstreams_command`). All callers of upstream look the attribute up when they build a sink, so
+replacing it is enough. Decides nothing about a run; never raises into an import of upstream's.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from openmetadata_bulksink import eligibility
+import _openmetadata_bulksink_boot as boot
+from openmetadata_bulksink import eligibility, settings
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.sink import inert_class, sink_class
 
@@ -21,16 +24,22 @@ ATTRIBUTE = "MetadataRestSink"
 _REPLACES = "_bulksink_replaces"
 
 
-def install() -> bool:
-    """Use the native sink in this process from now on. Returns whether it is in place; upstream must be installed.
+class NotInstalled(RuntimeError):
+    """Upstream is not in this environment."""
 
-    For programs that build workflows themselves in an environment where start-up hooks do not run. Calling it twice
-    is harmless.
+
+def install() -> bool:
+    """Use the native sink in this process from now on. Returns whether it is in place. Raises NotInstalled where
+    upstream is not.
+
+    For programs that build workflows themselves in an environment where start-up hooks do not run. The sink type
+    `native-rest` works from then on, too. Calling it twice is harmless.
     """
+    boot.start()
     try:
         module = import_module(MODULE)
     except ModuleNotFoundError as error:
-        raise RuntimeError(
+        raise NotInstalled(
             f"openmetadata-ingestion with its REST sink is not installed here ({error}); install it first"
         ) from error
     return replace(module)
@@ -60,9 +69,16 @@ def active_class() -> type | None:
     return found if isinstance(found, type) and _REPLACES in vars(found) else None
 
 
-def native_rest_sink() -> type:
-    """The class behind the sink type `native-rest`."""
-    module = import_module(MODULE)
-    replace(module)
-    found: type = getattr(module, ATTRIBUTE)
-    return found
+def upstreams_command(arguments: Sequence[str]) -> object:
+    """Run upstream's own command `metadata` with our sink in place, unless it is switched off; returns or raises what
+    that does. Raises NotInstalled.
+    """
+    boot.start()
+    if not settings.switched_off():
+        install()
+    sys.argv = ["metadata", *arguments]
+    try:
+        command = import_module("metadata.cmd")
+    except ModuleNotFoundError as error:
+        raise NotInstalled(f"openmetadata-ingestion is not installed here ({error}); install it first") from error
+    return command.metadata()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import _openmetadata_bulksink_boot as boot
 from openmetadata_bulksink import accelerate, activate, connection, eligibility, settings, workflow_file
 
 
@@ -67,7 +68,7 @@ def _upstream(found: Findings) -> None:
     except packages.PackageNotFoundError:
         found.wrong("openmetadata-ingestion is not installed in this environment")
         return
-    hooked = any(type(finder).__name__ == "_OneModule" for finder in sys.meta_path)
+    hooked = boot.is_in_place()
     loaded_before = activate.MODULE in sys.modules
     ours = activate.active_class()
     original = ours.__dict__["_bulksink_replaces"] if ours is not None else None
@@ -87,8 +88,8 @@ def _upstream(found: Findings) -> None:
         found.fine("the native sink is in place in this process")
     else:
         found.wrong(
-            "the start-up hook has not run (python -S or -I, or packages on PYTHONPATH): use "
-            "`sink: {type: native-rest}` in the workflow, or call openmetadata_bulksink.install()"
+            "the start-up hook has not run (python -S, or packages that are only on PYTHONPATH): run "
+            "`python -m openmetadata_bulksink ingest -c FILE`, or call openmetadata_bulksink.install()"
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from openmetadata_bulksink import accelerate, connection, eligibility, fence, records, settings, tags
@@ -16,7 +17,7 @@ from openmetadata_bulksink.log import log
 from openmetadata_bulksink.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import CodeType, FrameType
 
     from openmetadata_bulksink._native import BulkSink
@@ -47,12 +48,16 @@ class NativeSink(UpstreamSink):
     _writer: Writer | None = None
     _closed = False
 
+    # A subclass may have an `__init__` that does not call ours: everything goes upstream's way then.
+    _forms: Mapping[type, records.Form] = MappingProxyType({})
+    _tag_class: type | None = None
+
     def __init__(self, config: Any, metadata: Any) -> None:
         super().__init__(config, metadata)
-        self._forms: dict[type, records.Form] = {}
+        self._forms = {}
         self._singles: set[type] = set()
         self._scopes: dict[type, Any] = {}
-        self._tag_class: type | None = None
+        self._tag_class = None
         self._tag_forms: tags.Forms | None = None
         self._undo: list[Any] = []
         self._owner = threading.get_ident()
@@ -229,7 +234,7 @@ class NativeSink(UpstreamSink):
             if form.collection in records.NAMED_BY_LABELS:
                 self._labels_pending = True
             written = self._write(form, record)
-            self._forms[cls] = form
+            self._forms = {**self._forms, cls: form}
             if written.left is not None:
                 result = written
         return result

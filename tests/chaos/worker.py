@@ -92,7 +92,6 @@ def _made(job: Job) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
-
     from metadata.ingestion.sink import metadata_rest
 
     logging.getLogger("metadata").setLevel(logging.ERROR)

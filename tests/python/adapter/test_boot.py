@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,110 @@ def run(code: str, site: Path, *options: str, **environment: str) -> str:
 
 
 START = "import sys, _openmetadata_bulksink_boot as b; b.start(); "
-HOOKS = "print([type(f).__name__ for f in sys.meta_path].count('_OneModule')); "
+HOOKS = "print([type(f).__name__ for f in sys.meta_path].count('_Hook')); "
+REPLACED = "print('_bulksink_replaces' in vars(m.MetadataRestSink)); "
 
 
 def test_the_class_is_replaced_when_the_module_is_imported(site: Path) -> None:
-    code = START + f"import {TARGET} as m; print('_bulksink_replaces' in vars(m.MetadataRestSink)); " + HOOKS
-    assert run(code, site).split() == ["True", "0"]
+    assert run(START + f"import {TARGET} as m; " + REPLACED, site) == "True"
+
+
+def test_read_again_it_is_replaced_again(site: Path) -> None:
+    code = START + f"import importlib, {TARGET} as m; importlib.reload(m); " + REPLACED
+    code += f"del sys.modules['{TARGET}']; m = importlib.import_module('{TARGET}'); " + REPLACED + HOOKS
+    assert run(code, site).split() == ["True", "True", "1"]
+
+
+def test_in_a_process_that_has_imported_it_already(site: Path) -> None:
+    assert run(f"import {TARGET} as m; " + START + REPLACED, site) == "True"
+
+
+def test_behind_a_hook_that_answers_for_all_of_upstream(site: Path) -> None:
+    """As pytest's does, with one loader object for all modules; it came later and stands in front."""
+    code = (
+        START
+        + """
+from importlib import util
+from importlib.machinery import PathFinder, SourceFileLoader
+class All:
+    def find_spec(self, name, path=None, target=None):
+        found = PathFinder.find_spec(name, path)
+        if found is None or found.origin is None or not name.startswith("metadata"):
+            return None
+        inside = found.submodule_search_locations
+        return util.spec_from_file_location(name, found.origin, loader=self, submodule_search_locations=inside)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        exec(open(module.__spec__.origin).read(), module.__dict__)
+sys.meta_path.insert(0, All())
+import importlib
+"""
+        + f"import {TARGET} as m; print(type(m.__loader__).__name__, vars(m.__loader__)); "
+        + REPLACED
+        + "import metadata.other; print(metadata.other.HERE)"
+    )
+    (site / "metadata" / "other.py").write_text("HERE = 1\n")
+    assert run(code, site).splitlines() == ["All {}", "True", "1"]
+
+
+def test_from_a_zip_file(site: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "upstream.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted((site / "metadata").rglob("*")):
+            file.write(path, path.relative_to(site))
+    code = f"import sys; sys.path.insert(0, {str(archive)!r}); " + START + f"import {TARGET} as m; " + REPLACED
+    assert run(code + "print(type(m.__loader__).__name__)", PYTHON).split() == ["True", "zipimporter"]
+
+
+def test_a_loader_that_cannot_be_watched_is_named(site: Path) -> None:
+    code = (
+        START
+        + """
+import logging
+from importlib.machinery import PathFinder, SourceFileLoader
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+class Closed:
+    __slots__ = ("one",)
+    def __init__(self, one): self.one = one
+    def create_module(self, spec): return None
+    def exec_module(self, module): self.one.exec_module(module)
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        found = PathFinder.find_spec(name, path)
+        if name.endswith("metadata_rest"):
+            found.loader = Closed(found.loader)
+        return found
+sys.meta_path.insert(1, Finder)
+"""
+        + f"import {TARGET} as m; "
+        + REPLACED
+    )
+    assert run(code, site).splitlines() == [
+        "openmetadata-bulksink is not active: upstream's sink comes from a Closed, which cannot be watched",
+        "False",
+    ]
+
+
+@pytest.mark.parametrize(("switch", "replaced"), [("1", "True"), ("0", "False")])
+def test_the_sink_type_native_rest(site: Path, switch: str, replaced: str) -> None:
+    """Nothing of ours lies in upstream's folder; switched off it is upstream's class."""
+    code = (
+        START
+        + "import metadata.ingestion.sink.native_rest as n; "
+        + f"import {TARGET} as m; print(n.NativeRestSink is m.MetadataRestSink); "
+        + REPLACED
+    )
+    assert run(code, site, OM_BULKSINK=switch).split() == ["True", replaced]
+
+
+def test_install_serves_native_rest_where_no_hook_ran(site: Path) -> None:
+    code = (
+        "import sys, openmetadata_bulksink as b; b.install(); import metadata.ingestion.sink.native_rest as n; "
+        "print('_bulksink_replaces' in vars(n.NativeRestSink))"
+    )
+    assert run(code, site) == "True"
 
 
 def test_started_twice_it_is_there_once(site: Path) -> None:
@@ -71,8 +170,7 @@ def test_looking_for_the_module_does_not_use_the_hook_up(site: Path) -> None:
 
 
 def test_kill_switch(site: Path) -> None:
-    code = START + HOOKS + f"import {TARGET} as m; print('_bulksink_replaces' in vars(m.MetadataRestSink))"
-    assert run(code, site, OM_BULKSINK="0").split() == ["0", "False"]
+    assert run(START + f"import {TARGET} as m; " + REPLACED, site, OM_BULKSINK="0") == "False"
 
 
 def test_a_bad_value_is_no_matter_for_the_interpreter(site: Path) -> None:
@@ -87,7 +185,9 @@ def test_it_imports_nothing_of_ours_or_upstreams(site: Path) -> None:
 def test_a_broken_package_of_ours_leaves_upstream_alone(site: Path) -> None:
     (site / "openmetadata_bulksink").mkdir()
     (site / "openmetadata_bulksink" / "__init__.py").write_text("raise RuntimeError('broken')\n")
-    assert run(START + f"import {TARGET} as m; print(m.MetadataRestSink.__mro__.__len__())", site) == "2"
+    code = START + "import logging; logging.basicConfig(level=20, format='%(message)s', stream=sys.stdout); "
+    said = run(code + f"import {TARGET} as m; print(m.MetadataRestSink.__mro__.__len__())", site)
+    assert said.splitlines() == ["openmetadata-bulksink is not active: RuntimeError: broken", "2"]
 
 
 def test_upstream_absent(tmp_path: Path) -> None:
@@ -106,7 +206,7 @@ def test_it_costs_less_than_a_millisecond(site: Path) -> None:
         "    import _openmetadata_bulksink_boot as b\n"
         "    b.start()\n"
         "    times.append(time.perf_counter() - t)\n"
-        "    sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != '_OneModule']\n"
+        "    sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != '_Hook']\n"
         "print(sorted(times)[25] < 0.001)\n"
     )
     assert run(code, site) == "True"

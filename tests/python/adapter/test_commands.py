@@ -96,8 +96,9 @@ def workflow(server: RecordingServer, tmp_path: Path) -> Path:
 @pytest.fixture
 def in_place(double: Any, upstream_class: type, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ARG001
     """Our class in upstream's module, for one test."""
-    import openmetadata_bulksink
     from metadata.ingestion.sink import metadata_rest
+
+    import openmetadata_bulksink
 
     monkeypatch.setattr(metadata_rest, "MetadataRestSink", upstream_class)
     assert openmetadata_bulksink.install() is True
@@ -147,7 +148,7 @@ def test_doctor_without_the_hook(
 
     monkeypatch.setattr(metadata_rest, "MetadataRestSink", upstream_class)
     assert cli.main(["doctor"]) == cli.WRONG
-    assert "native-rest" in capsys.readouterr().out
+    assert "openmetadata_bulksink ingest" in capsys.readouterr().out
 
 
 @pytest.mark.upstream

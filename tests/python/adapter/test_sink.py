@@ -396,6 +396,35 @@ def test_switched_off_is_upstream(make_sink: Make, double: Any, monkeypatch: pyt
     assert double.made == []
 
 
+@pytest.mark.upstream
+@pytest.mark.usefixtures("double")
+def test_a_subclass_with_a_constructor_of_its_own_is_upstream(upstream_class: type, client: Any) -> None:
+    from metadata.ingestion.api.models import Either
+    from metadata.ingestion.api.steps import Sink
+
+    from openmetadata_bulksink.sink import sink_class
+
+    ours: Any = sink_class(upstream_class)
+
+    class Mine(ours):
+        def __init__(self, metadata: Any) -> None:
+            Sink.__init__(self)
+            self.metadata = metadata
+            self.seen: list[Any] = []
+
+        def _run(self, record: Any, *_: Any, **__: Any) -> Any:
+            self.seen.append(record)
+            return Either(right=record)
+
+        def close(self) -> None:
+            pass
+
+    sink = Mine(client)
+    sink.run(database())
+    assert len(sink.seen) == len(sink.get_status().records) == 1
+    sink.close()
+
+
 def test_a_subclass_of_a_user_is_upstream(double: Any, upstream_class: type, client: Any) -> None:
     from openmetadata_bulksink.sink import sink_class
 

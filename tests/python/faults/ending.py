@@ -44,7 +44,6 @@ def made(job: dict[str, Any], **config: Any) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
-
     from metadata.ingestion.sink import metadata_rest
 
     metadata = OpenMetadata(

@@ -129,7 +129,6 @@ def _made(job: Job) -> tuple[Any, Any]:
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
-
     from metadata.ingestion.sink import metadata_rest
 
     connection = {
