@@ -105,6 +105,11 @@ fn answer(shared: &Shared, method: &str, target: &str, body: &[u8]) -> Reply {
             shared.reset();
             Ok(json!({}))
         }
+        ("GET", "/waits") => Ok(json!({"going_on": shared.waits.going_on()})),
+        ("POST", "/release") => {
+            shared.waits.release();
+            Ok(json!({}))
+        }
         ("POST", "/restart") => {
             shared.restart();
             Ok(json!({}))

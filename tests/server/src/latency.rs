@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::config::Profile;
 use crate::link::Lines;
 use crate::route::Class;
+use crate::waits::Waiter;
 
 /// The time of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -182,7 +183,7 @@ impl Clockwork {
     }
 
     /// Waits as long as the work takes.
-    pub async fn pass(&self, class: Class, rows: usize, profile: Profile) -> Passed {
+    pub async fn pass(&self, class: Class, rows: usize, profile: Profile, waiter: &Waiter) -> Passed {
         let rate = self.latency.rate(class);
         let place = match &self.requests {
             Some(places) => places.clone().acquire_owned().await.ok(),
@@ -190,11 +191,11 @@ impl Clockwork {
         };
         let mut now = Instant::now() + millis(rate.request_ms);
         if rate.request_ms > 0.0 {
-            tokio::time::sleep_until(now).await;
+            waiter.until(now).await;
         }
         let mut without_place = Vec::new();
         if rows > 0 && class == Class::Bulk && profile == Profile::V1_11 && rate.row_ms > 0.0 {
-            without_place = self.pass_rows_in_parallel(rows, rate.row_ms).await;
+            without_place = self.pass_rows_in_parallel(rows, rate.row_ms, waiter).await;
         } else if let Some(places) = self.rows.as_ref().filter(|_| rate.row_ms > 0.0) {
             for _ in 0..rows {
                 let begun = Instant::now();
@@ -204,13 +205,13 @@ impl Clockwork {
                     now = Instant::now();
                 }
                 now += millis(rate.row_ms);
-                tokio::time::sleep_until(now).await;
+                waiter.until(now).await;
                 drop(permit);
             }
         } else if rate.row_ms > 0.0 && rows > 0 {
             #[allow(clippy::cast_precision_loss)]
             let all = millis(rate.row_ms * rows as f64);
-            tokio::time::sleep_until(now + all).await;
+            waiter.until(now + all).await;
         }
         Passed {
             without_place,
@@ -218,15 +219,15 @@ impl Clockwork {
         }
     }
 
-    async fn pass_rows_in_parallel(&self, rows: usize, row_ms: f64) -> Vec<usize> {
+    async fn pass_rows_in_parallel(&self, rows: usize, row_ms: f64, waiter: &Waiter) -> Vec<usize> {
         let timeout = millis(self.latency.place_timeout_ms.unwrap_or(30_000.0));
         let mut tasks = JoinSet::new();
         for row in 0..rows {
-            let places = self.parallel_rows.clone();
+            let (places, waiter) = (self.parallel_rows.clone(), waiter.clone());
             tasks.spawn(async move {
                 match tokio::time::timeout(timeout, places.acquire_owned()).await {
                     Ok(permit) => {
-                        tokio::time::sleep(millis(row_ms)).await;
+                        waiter.until(Instant::now() + millis(row_ms)).await;
                         drop(permit);
                         None
                     }
@@ -243,6 +244,7 @@ impl Clockwork {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waits::Waits;
 
     #[test]
     fn classes_without_a_rate_have_that_of_other_except_bulk() {
@@ -264,7 +266,9 @@ mod tests {
         let clockwork =
             Clockwork::new(Latency::parse(r#"{"bulk": {"request_ms": 105, "row_ms": 26}}"#).unwrap_or_default());
         let begun = Instant::now();
-        clockwork.pass(Class::Bulk, 100, Profile::V2_0).await;
+        clockwork
+            .pass(Class::Bulk, 100, Profile::V2_0, &Waits::default().of_a_request())
+            .await;
         let took = begun.elapsed().as_millis();
         assert!((2705..2710).contains(&took), "{took}");
     }
@@ -277,7 +281,8 @@ mod tests {
         let mut tasks = JoinSet::new();
         for _ in 0..4 {
             let clockwork = clockwork.clone();
-            tasks.spawn(async move { clockwork.pass(Class::Bulk, 10, Profile::V2_0).await });
+            let waiter = Waits::default().of_a_request();
+            tasks.spawn(async move { clockwork.pass(Class::Bulk, 10, Profile::V2_0, &waiter).await });
         }
         tasks.join_all().await;
         let took = begun.elapsed().as_millis();
@@ -285,10 +290,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn rows_of_1_11_run_side_by_side_ten_at_once() {
+        let clockwork = Clockwork::new(Latency::parse(r#"{"bulk": {"row_ms": 50}}"#).unwrap_or_default());
+        let begun = Instant::now();
+        clockwork
+            .pass(Class::Bulk, 20, Profile::V1_11, &Waits::default().of_a_request())
+            .await;
+        let took = begun.elapsed().as_millis();
+        assert!((100..105).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_row_of_1_11_without_a_place_is_given_up() {
         let latency = r#"{"bulk": {"row_ms": 100}, "rows_at_once": 1, "place_timeout_ms": 250}"#;
         let clockwork = Clockwork::new(Latency::parse(latency).unwrap_or_default());
-        let passed = clockwork.pass(Class::Bulk, 5, Profile::V1_11).await;
+        let passed = clockwork
+            .pass(Class::Bulk, 5, Profile::V1_11, &Waits::default().of_a_request())
+            .await;
         assert_eq!(passed.without_place.len(), 2);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A request goes this way: [`listen`] takes the connection, [`wire`] reads it, [`serve`] leads it from head to answer,
 //! [`route`] says what is asked for, [`auth`] by whom, [`faults`] whether it shall go wrong ([`answers`] carries that out),
-//! [`latency`] how long it takes ([`link`]: on the way), [`handle`] calls the handler: [`bulk`], [`singles`], [`listing`], [`patch`], [`deletion`], [`lineage`],
+//! [`latency`] how long it takes ([`link`]: on the way, [`waits`]: or until it is released), [`handle`] calls the handler: [`bulk`], [`singles`], [`listing`], [`patch`], [`deletion`], [`lineage`],
 //! [`search`], [`system`] (with [`definitions`]). Create requests are read by [`row`] (with [`columns`]), resolved by [`mapping`],
 //! put into the [`store`] by [`write`] (with [`merge`]), and shown by [`expand`]. [`kinds`], [`catalogue`] and [`properties`] say which
 //! collections there are, [`seed`] what a fresh server has. [`log`], [`order`] and [`dump`] tell what happened; [`control`] serves them.
@@ -49,6 +49,7 @@ pub mod singles;
 pub mod store;
 pub mod system;
 pub mod tls;
+pub mod waits;
 pub mod wire;
 pub mod write;
 

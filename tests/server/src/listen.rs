@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::serve::{self, After};
+use crate::serve::{exchange, After};
 use crate::shared::{Shared, Signal};
 use crate::wire::{Stream, Unreadable, Wire};
 
@@ -83,10 +84,7 @@ fn begin(shared: &Arc<Shared>, socket: TcpStream, tls: Option<TlsAcceptor>) {
     let _ = socket.set_nodelay(true);
     let shared = shared.clone();
     tokio::spawn(async move {
-        let trips = if tls.is_some() { 2 } else { 1 };
-        if let Some(lines) = shared.clockwork().lines {
-            tokio::time::sleep(lines.round_trip() * trips).await;
-        }
+        handshake(&shared, if tls.is_some() { 2 } else { 1 }).await;
         let stream = match tls {
             None => Stream::Plain(socket),
             Some(acceptor) => match tokio::time::timeout(Duration::from_secs(10), acceptor.accept(socket)).await {
@@ -97,17 +95,31 @@ fn begin(shared: &Arc<Shared>, socket: TcpStream, tls: Option<TlsAcceptor>) {
                 }
             },
         };
-        let number = {
-            let mut log = shared.log();
-            log.connections += 1;
-            log.connections
-        };
-        connection(shared, Wire::new(stream), number).await;
+        connection(shared, stream).await;
     });
 }
 
+/// What connecting takes on a link.
+async fn handshake(shared: &Shared, trips: u32) {
+    if let Some(lines) = shared.clockwork().lines {
+        tokio::time::sleep(lines.round_trip() * trips).await;
+    }
+}
+
+/// Serves what comes through a pipe, as it would a connection without TLS.
+pub async fn serve(shared: Arc<Shared>, pipe: DuplexStream) {
+    handshake(&shared, 1).await;
+    connection(shared, Stream::Pipe(pipe)).await;
+}
+
 /// Serves one connection to its end.
-async fn connection(shared: Arc<Shared>, mut wire: Wire, number: u64) {
+async fn connection(shared: Arc<Shared>, stream: Stream) {
+    let number = {
+        let mut log = shared.log();
+        log.connections += 1;
+        log.connections
+    };
+    let mut wire = Wire::new(stream);
     let mut signal = shared.signal.subscribe();
     let generation = signal.borrow_and_update().generation;
     loop {
@@ -129,7 +141,7 @@ async fn next(shared: &Arc<Shared>, wire: &mut Wire, idle: Duration, number: u64
     match wire.read_head(idle).await {
         Ok(head) => {
             wire.travel(shared.clockwork().lines).await;
-            serve::exchange(shared, wire, head, number).await
+            exchange(shared, wire, head, number).await
         }
         Err(Unreadable::Gone) => After::Close,
         Err(Unreadable::Refused(reply)) => {

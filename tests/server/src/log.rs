@@ -59,6 +59,8 @@ pub struct Log {
     pub connections: u64,
     /// TLS handshakes that came to nothing.
     pub failed_handshakes: u64,
+    /// Requests whose client left while they were in work.
+    pub left: u64,
 }
 
 /// The sums.
@@ -74,6 +76,7 @@ pub struct Summary {
     in_flight: usize,
     connections: u64,
     failed_handshakes: u64,
+    left: u64,
     unknown_routes: Vec<String>,
     faults: BTreeMap<String, usize>,
     order_violations: u64,
@@ -136,6 +139,7 @@ impl Log {
         }
         self.connections = 0;
         self.failed_handshakes = 0;
+        self.left = 0;
     }
 
     /// The requests with a number above `since`, in order.
@@ -161,6 +165,7 @@ impl Log {
             in_flight: self.in_work,
             connections: self.connections,
             failed_handshakes: self.failed_handshakes,
+            left: self.left,
             unknown_routes: Vec::new(),
             faults: BTreeMap::new(),
             order_violations,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
+use tokio::time::Instant;
 
 use crate::answers::{self, Shape};
 use crate::call::Call;
@@ -18,6 +19,7 @@ use crate::patch;
 use crate::reply::Reply;
 use crate::route::{self, Class, Target};
 use crate::shared::Shared;
+use crate::waits::Waiter;
 use crate::wire::{Head, Unreadable, Wire};
 
 /// What becomes of the connection after a request.
@@ -74,6 +76,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         .map_or((head.target.as_str(), ""), |(path, query)| (path, query));
     let target = route::target(path);
     let class = target.class(&head.method);
+    let waiter = shared.waits.of_a_request();
     let n = shared.log().begin(class);
     let entry = Entry {
         n,
@@ -177,6 +180,7 @@ pub async fn exchange(shared: &Arc<Shared>, wire: &mut Wire, head: Head, connect
         parsed,
         class,
         watched,
+        waiter,
         keep_alive: head.keep_alive,
     };
     exchange.finish(&mut noted, fault.map(|(_, action)| action)).await
@@ -247,6 +251,7 @@ struct Exchange<'a> {
     parsed: Parsed,
     class: Class,
     watched: Watched,
+    waiter: Waiter,
     keep_alive: bool,
 }
 
@@ -267,7 +272,8 @@ impl Exchange<'_> {
                     gone(self.wire).await;
                     return After::Close;
                 };
-                self.unless_gone(tokio::time::sleep(seconds_of(seconds)), false).await;
+                let stalled = self.waiter.until(Instant::now() + seconds_of(seconds));
+                self.unless_gone(stalled, false).await;
                 if then == Then::Reset {
                     return After::Reset;
                 }
@@ -314,9 +320,9 @@ impl Exchange<'_> {
         let watched = std::mem::replace(&mut self.watched, none);
         watched.go_unseen();
         let parsed = std::mem::take(&mut self.parsed);
-        let call = self.call.clone();
+        let (call, waiter) = (self.call.clone(), self.waiter.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(after).await;
+            waiter.until(Instant::now() + after).await;
             parsed.commit(&watched.shared, &call, watched.n, &Shape::default(), &[]);
         });
     }
@@ -328,7 +334,10 @@ impl Exchange<'_> {
         tokio::select! {
             biased;
             value = &mut wait => return Some(value),
-            () = gone(self.wire) => self.watched.go_unseen(),
+            () = gone(self.wire) => {
+                self.watched.go_unseen();
+                self.shared.log().left += 1;
+            }
         }
         if stops {
             None
@@ -345,7 +354,7 @@ impl Exchange<'_> {
         let done = switches
             .commit_at_start
             .then(|| self.parsed.commit(self.shared, &self.call, n, shape, &[]));
-        let pass = clockwork.pass(self.class, self.parsed.rows.len(), self.call.profile);
+        let pass = clockwork.pass(self.class, self.parsed.rows.len(), self.call.profile, &self.waiter);
         let passed = self.unless_gone(pass, switches.stop_when_client_leaves).await?;
         Some(done.unwrap_or_else(|| {
             self.parsed
@@ -377,9 +386,12 @@ fn seconds_of(seconds: f64) -> Duration {
 /// Ends when the client has closed its side. Clients of this server do not send a request before the answer to the last,
 /// so anything that comes meanwhile on a TLS connection is its end.
 async fn gone(wire: &Wire) {
+    let Some(socket) = wire.socket() else {
+        return std::future::pending().await;
+    };
     let mut byte = [0];
     loop {
-        match wire.socket().peek(&mut byte).await {
+        match socket.peek(&mut byte).await {
             Ok(0) | Err(_) => return,
             Ok(_) if wire.is_tls() => return,
             Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -12,6 +12,7 @@ use crate::log::Log;
 use crate::order::OrderChecker;
 use crate::search::Document;
 use crate::store::Store;
+use crate::waits::Waits;
 
 /// What the listener and the connections are told.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -32,6 +33,8 @@ pub struct Shared {
     pub log_bodies: bool,
     /// Tells the listener and the connections.
     pub signal: watch::Sender<Signal>,
+    /// What requests wait for.
+    pub waits: Waits,
     keep_bodies: bool,
     initial_latency: Latency,
     started: Instant,
@@ -64,6 +67,7 @@ impl Shared {
             seed: config.seed,
             log_bodies: config.log_bodies,
             signal: watch::Sender::new(signal),
+            waits: Waits::default(),
             keep_bodies: config.keep_bodies,
             initial_latency: config.latency.clone(),
             started: Instant::now(),

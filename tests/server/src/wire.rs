@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 use tokio_rustls::server::TlsStream;
@@ -31,14 +31,17 @@ pub enum Stream {
     Plain(TcpStream),
     /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A pipe inside the process: nothing but the clock of the runtime makes it wait, so that a test can own the time.
+    Pipe(DuplexStream),
 }
 
 impl Stream {
-    /// The socket below.
-    pub fn socket(&self) -> &TcpStream {
+    /// The socket below; a pipe has none.
+    pub fn socket(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(stream) => Some(stream.get_ref().0),
+            Stream::Pipe(_) => None,
         }
     }
 }
@@ -48,6 +51,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_read(context, buffer),
         }
     }
 }
@@ -57,6 +61,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_write(context, bytes),
         }
     }
 
@@ -64,6 +69,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_flush(context),
         }
     }
 
@@ -71,6 +77,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_shutdown(context),
         }
     }
 }
@@ -138,8 +145,8 @@ impl Wire {
         }
     }
 
-    /// The socket below.
-    pub fn socket(&self) -> &TcpStream {
+    /// The socket below; a pipe has none.
+    pub fn socket(&self) -> Option<&TcpStream> {
         self.stream.socket()
     }
 
@@ -335,7 +342,9 @@ impl Wire {
 
     /// Resets: the client gets an error, not an end.
     pub fn reset(self) {
-        let _ = self.stream.socket().set_zero_linger();
+        if let Some(socket) = self.stream.socket() {
+            let _ = socket.set_zero_linger();
+        }
         drop(self);
     }
 }

@@ -1,11 +1,19 @@
 //! A server of one's own for each test, a client for it, and the few entities that most tests begin with.
 
-use std::time::Duration;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use om_reference_server::{auth, Config, Profile, Server};
 use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
 use reqwest::Method;
 use serde_json::{json, Value};
+
+/// Longer than anything here takes on the busiest machine, so that a hang fails by name.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// In milliseconds: a request that is in work for as long as a test needs it, and released then.
+pub const AN_HOUR: u64 = 3_600_000;
 
 /// A server and a client with the bot's token.
 pub struct Api {
@@ -26,10 +34,7 @@ pub struct Answer {
 /// A client that reads no environment and trusts nobody.
 pub fn client() -> ClientBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .timeout(Duration::from_secs(20))
+    Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE)
 }
 
 impl Api {
@@ -154,10 +159,49 @@ impl Api {
         self.control("PUT", "/faults", rules);
     }
 
+    /// Returns when so many of the server's waits are going on: what was sent has been read, and its time is running.
+    #[track_caller]
+    pub fn until_waiting(&self, count: usize) {
+        eventually(&format!("{count} waits"), || {
+            self.server.shared.waits.going_on() == count
+        });
+    }
+
+    /// What requests wait for is over.
+    pub fn release(&self) {
+        self.control("POST", "/release", Value::Null);
+    }
+
+    /// Sends a bulk PUT of tables that waits, and leaves; returns when the server knows.
+    pub fn leave_in_the_middle_of(&self, rows: &Value) {
+        let left = self.server.shared.log().left;
+        let body = rows.to_string();
+        let mut socket = TcpStream::connect(self.server.address).expect("a connection");
+        let head = format!(
+            "PUT /api/v1/tables/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.token,
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).expect("a request");
+        self.until_waiting(1);
+        drop(socket);
+        eventually("a client that left", || self.server.shared.log().left == left + 1);
+    }
+
     /// Switches.
     #[track_caller]
     pub fn switch(&self, switches: Value) {
         self.control("PUT", "/switches", switches);
+    }
+}
+
+/// Looks until it holds.
+#[track_caller]
+pub fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "it never came to {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 
-use crate::api::{counts, failed, passed, table, tables, Api};
+use crate::api::{counts, eventually, failed, passed, table, tables, Api, AN_HOUR, PATIENCE};
 
 fn faulty(rules: Value) -> Api {
     let api = Api::start().with_schema();
@@ -90,11 +90,11 @@ fn work_may_be_done_behind_a_wrong_answer_now_or_later() {
     let api = once(json!({"kind": "status", "status": 500, "work": true}));
     assert_eq!(api.call("PUT", "tables/bulk", tables(2)).status, 500);
     assert_eq!(stored(&api), 2);
-    let api = once(json!({"kind": "status", "status": 504, "work_after_s": 0.3}));
+    let api = once(json!({"kind": "status", "status": 504, "work_after_s": 3600}));
     assert_eq!(api.call("PUT", "tables/bulk", tables(2)).status, 504);
     assert_eq!(stored(&api), 0);
-    std::thread::sleep(Duration::from_millis(600));
-    assert_eq!(stored(&api), 2);
+    api.release();
+    eventually("work that is done", || stored(&api) == 2);
 }
 
 #[test]
@@ -170,13 +170,16 @@ fn a_slow_body_comes_whole() {
 
 /// Sends a bulk PUT over a bare socket and returns every byte of the answer until the server closes.
 fn raw(api: &Api, rows: &Value) -> String {
+    raw_with(api, rows, "")
+}
+
+/// The same with another line in the head.
+fn raw_with(api: &Api, rows: &Value, line: &str) -> String {
     let body = rows.to_string();
     let mut socket = TcpStream::connect(api.server.address).expect("a connection");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a time-out");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let head = format!(
-        "PUT /api/v1/tables/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "PUT /api/v1/tables/bulk HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{line}\r\n",
         api.token,
         body.len()
     );
@@ -261,14 +264,8 @@ fn a_huge_answer_is_as_long_as_it_says() {
 #[test]
 fn a_flood_of_headers() {
     let api = once(json!({"kind": "header_flood", "headers": 300, "bytes": 200}));
-    let answer = raw_until_body(&api);
+    let answer = raw_with(&api, &tables(1), "Connection: close\r\n");
     assert_eq!(answer.matches("X-Flood-").count(), 300);
-}
-
-/// The head of an answer whose connection stays open.
-fn raw_until_body(api: &Api) -> String {
-    api.switch(json!({"idle_timeout_s": 0.3}));
-    raw(api, &tables(1))
 }
 
 #[test]
@@ -304,13 +301,17 @@ fn more_requests_than_places_are_turned_away() {
     let api = faulty(
         json!([{"match": {"class": "bulk", "in_work_over": 2}, "do": {"kind": "status", "status": 429, "retry_after": 1}}]),
     );
-    api.control("PUT", "/latency", json!({"bulk": {"request_ms": 400}}));
+    api.control("PUT", "/latency", json!({"bulk": {"request_ms": AN_HOUR}}));
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let send = |at: usize| {
             let api = &api;
             scope.spawn(move || api.call("PUT", "tables/bulk", json!([table(&format!("t{at}"))])).status)
         };
         let tasks: Vec<_> = (0..5).map(send).collect();
+        let turned_away = || tasks.iter().filter(|task| task.is_finished()).count() == 3;
+        eventually("three that are turned away", turned_away);
+        api.until_waiting(2);
+        api.release();
         tasks.into_iter().map(|task| task.join().expect("a status")).collect()
     });
     assert_eq!(
@@ -318,6 +319,7 @@ fn more_requests_than_places_are_turned_away() {
         2,
         "{statuses:?}"
     );
+    api.control("PUT", "/latency", json!({}));
     assert_eq!(api.call("PUT", "tables/bulk", tables(1)).status, 200);
 }
 
@@ -357,10 +359,10 @@ fn a_connection_may_end_with_each_answer() {
 fn a_restart_drops_what_is_not_committed_and_keeps_the_rest() {
     let api = Api::start().with_schema();
     api.tables(tables(1));
-    api.control("PUT", "/latency", json!({"bulk": {"request_ms": 2000}}));
+    api.control("PUT", "/latency", json!({"bulk": {"request_ms": AN_HOUR}}));
     std::thread::scope(|scope| {
         let lost = scope.spawn(|| api.try_call("PUT", "tables/bulk", &json!([table("lost")])));
-        std::thread::sleep(Duration::from_millis(300));
+        api.until_waiting(1);
         api.control("POST", "/restart", Value::Null);
         assert!(lost.join().expect("an end").is_err());
     });
@@ -376,11 +378,13 @@ fn a_restart_drops_what_is_not_committed_and_keeps_the_rest() {
 #[test]
 fn an_outage_refuses_connections_and_ends_on_the_same_port() {
     let api = Api::start().with_schema();
-    api.control("POST", "/outage", json!({"seconds": 0.5}));
-    std::thread::sleep(Duration::from_millis(100));
-    let refused = TcpStream::connect(api.server.address).err().map(|error| error.kind());
-    assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
-    std::thread::sleep(Duration::from_millis(600));
+    api.control("POST", "/outage", json!({"seconds": 3600}));
+    let refused = || TcpStream::connect(api.server.address).err().map(|error| error.kind());
+    eventually("a refused connection", || {
+        refused() == Some(std::io::ErrorKind::ConnectionRefused)
+    });
+    api.control("POST", "/outage", json!({"seconds": 0.2}));
+    eventually("the end of the outage", || refused().is_none());
     assert_eq!(api.get("databases/name/svc.db").status, 200);
 }
 

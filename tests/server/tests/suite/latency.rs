@@ -1,50 +1,60 @@
-//! The latency model over HTTP: times, places, the moment of the commit, the link.
+//! The latency model over HTTP: what takes its time and what does not, places, the moment of the commit.
+//!
+//! A machine can make anything slower, so that only least times are measured here, and what is not to wait is told from what waits
+//! an hour. How long things take exactly is asked where the clock is the test's own: in `src/latency.rs`, and for the link
+//! in `link.rs`.
 
 use std::time::{Duration, Instant};
 
 use om_reference_server::{Config, Latency, Profile};
 use serde_json::{json, Value};
 
-use crate::api::{counts, failed, table, tables, Api};
+use crate::api::{counts, eventually, failed, table, tables, Api, AN_HOUR};
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     (work(), begun.elapsed())
 }
 
+/// A model in which this takes its time, and everything else an hour.
+fn only(class: &str, rate: Value) -> Value {
+    let hour = json!({"request_ms": AN_HOUR});
+    let mut model = json!({"bulk": hour, "get": hour, "patch": hour, "single": hour, "other": hour});
+    model[class] = rate;
+    model
+}
+
 #[test]
 fn each_class_takes_its_time() {
     let api = Api::start().with_schema();
-    let model =
-        json!({"bulk": {"request_ms": 100, "row_ms": 10}, "get": {"request_ms": 50}, "other": {"request_ms": 20}});
-    api.control("PUT", "/latency", model);
+    api.control(
+        "PUT",
+        "/latency",
+        only("bulk", json!({"request_ms": 100, "row_ms": 10})),
+    );
     let (_, bulk) = timed(|| api.tables(tables(10)));
-    assert!((200..2000).contains(&bulk.as_millis()), "{bulk:?}");
+    assert!(bulk.as_millis() >= 200, "{bulk:?}");
+    api.control("PUT", "/latency", only("get", json!({"request_ms": 50})));
     let (_, get) = timed(|| api.get("databases/name/svc.db"));
-    assert!((50..1500).contains(&get.as_millis()), "{get:?}");
+    assert!(get.as_millis() >= 50, "{get:?}");
+    api.control("PUT", "/latency", only("other", json!({"request_ms": 20})));
     let (_, list) = timed(|| api.get("databases"));
-    assert!((20..1500).contains(&list.as_millis()), "{list:?}");
+    assert!(list.as_millis() >= 20, "{list:?}");
 }
 
 #[test]
 fn a_life_cycle_patch_is_a_class_of_its_own() {
     let api = Api::start().with_schema();
     api.tables(tables(1));
-    api.control("PUT", "/latency", json!({"life_cycle": {"request_ms": 1000}}));
     let patch = |path: &str| {
         let body = json!([{"op": "add", "path": path, "value": {"created": {"timestamp": 1}}}]);
-        timed(|| api.call("PATCH", "tables/name/svc.db.s.t0", body))
-            .1
-            .as_millis()
+        timed(|| api.call("PATCH", "tables/name/svc.db.s.t0", body)).1
     };
-    assert!(patch("/lifeCycle") >= 1000);
+    api.control("PUT", "/latency", only("life_cycle", json!({"request_ms": 300})));
+    assert!(patch("/lifeCycle").as_millis() >= 300);
+    api.control("PUT", "/latency", json!({"life_cycle": {"request_ms": AN_HOUR}}));
     let other = json!([{"op": "add", "path": "/description", "value": "d"}]);
-    assert!(
-        timed(|| api.call("PATCH", "tables/name/svc.db.s.t0", other))
-            .1
-            .as_millis()
-            < 900
-    );
+    assert_eq!(api.call("PATCH", "tables/name/svc.db.s.t0", other).status, 200);
 }
 
 #[test]
@@ -52,11 +62,12 @@ fn work_is_committed_at_its_end_or_its_start() {
     for (at_start, there) in [(false, 404), (true, 200)] {
         let api = Api::start().with_schema();
         api.switch(json!({"commit_at_start": at_start}));
-        api.control("PUT", "/latency", json!({"bulk": {"request_ms": 500}}));
+        api.control("PUT", "/latency", json!({"bulk": {"request_ms": AN_HOUR}}));
         std::thread::scope(|scope| {
             scope.spawn(|| api.tables(tables(1)));
-            std::thread::sleep(Duration::from_millis(200));
+            api.until_waiting(1);
             assert_eq!(api.get("tables/name/svc.db.s.t0").status, there);
+            api.release();
         });
         assert_eq!(api.get("tables/name/svc.db.s.t0").status, 200);
     }
@@ -64,22 +75,22 @@ fn work_is_committed_at_its_end_or_its_start() {
 
 #[test]
 fn work_goes_on_when_the_client_leaves_unless_switched() {
-    for (stops, status) in [(false, 200), (true, 404)] {
+    for stops in [false, true] {
         let api = Api::start().with_schema();
         api.switch(json!({"stop_when_client_leaves": stops}));
-        api.control("PUT", "/latency", json!({"bulk": {"request_ms": 400}}));
-        let impatient = crate::api::client()
-            .timeout(Duration::from_millis(150))
-            .build()
-            .expect("a client");
-        let request = impatient
-            .put(format!("{}/v1/tables/bulk", api.server.url))
-            .bearer_auth(&api.token)
-            .json(&tables(1));
-        assert!(request.send().is_err());
-        drop(impatient);
-        std::thread::sleep(Duration::from_millis(600));
-        assert_eq!(api.get("tables/name/svc.db.s.t0").status, status, "{stops}");
+        api.control("PUT", "/latency", json!({"bulk": {"request_ms": AN_HOUR}}));
+        api.leave_in_the_middle_of(&tables(1));
+        let there = || api.get("tables/name/svc.db.s.t0").status == 200;
+        if stops {
+            // The work was dropped with its wait.
+            api.until_waiting(0);
+            api.release();
+            assert!(!there());
+        } else {
+            assert!(!there());
+            api.release();
+            eventually("work that is done", there);
+        }
     }
 }
 
@@ -103,17 +114,24 @@ fn requests_wait_for_a_place() {
 }
 
 #[test]
-fn rows_of_1_11_run_side_by_side_and_may_find_no_place() {
+fn rows_of_1_11_take_their_time_and_may_find_no_place() {
     let api = Api::of(Profile::V1_11).with_schema();
     api.control("PUT", "/latency", json!({"bulk": {"row_ms": 50}}));
     let (_, took) = timed(|| api.tables(tables(20)));
-    assert!((100..950).contains(&took.as_millis()), "{took:?}");
+    assert!(took.as_millis() >= 100, "ten at once: {took:?}");
     api.control(
         "PUT",
         "/latency",
-        json!({"bulk": {"row_ms": 100}, "rows_at_once": 1, "place_timeout_ms": 150}),
+        json!({"bulk": {"row_ms": AN_HOUR}, "rows_at_once": 1, "place_timeout_ms": 150}),
     );
-    let answer = api.tables(tables(4));
+    let answer = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| api.tables(tables(4)));
+        api.until_waiting(1);
+        // Longer than a row waits for its place.
+        std::thread::sleep(Duration::from_millis(600));
+        api.release();
+        answer.join().expect("an answer")
+    });
     let (_, passed, refused) = counts(&answer);
     assert!(passed >= 1 && refused >= 1, "{answer}");
     let row = &failed(&answer)[0];
@@ -124,57 +142,18 @@ fn rows_of_1_11_run_side_by_side_and_may_find_no_place() {
         .starts_with("System overloaded, please retry later"));
 }
 
-/// 50 Mbit/s and 40 ms.
-const LINK: &str = r#"{"link": {"bytes_per_s": 6250000, "round_trip_ms": 40}}"#;
-
-fn through_the_link() -> Api {
+#[test]
+fn a_link_takes_its_time() {
     let api = Api::start().with_schema();
-    api.tables(tables(1));
-    api.control("PUT", "/latency", serde_json::from_str(LINK).expect("JSON"));
-    api
-}
-
-#[test]
-fn a_small_request_takes_the_round_trip() {
-    let api = through_the_link();
-    api.get("databases/name/svc.db");
-    for _ in 0..3 {
-        let (_, took) = timed(|| api.get("databases/name/svc.db"));
-        assert!((40..70).contains(&took.as_millis()), "{took:?}");
-    }
-}
-
-#[test]
-fn a_large_request_takes_the_speed_of_the_link_and_its_slow_start() {
-    let api = through_the_link();
-    let large = |megabytes: usize| {
-        let mut row = table("large");
-        row["description"] = json!("x".repeat(megabytes * 1_000_000));
-        timed(|| api.tables(json!([row]))).1
-    };
-    // Five round trips before the line is full, one for the answer; the server's own work on 8 MB counts, too.
-    let (short, long) = (large(2), large(8));
-    assert!((320 + 40..320 + 6 * 40 + 250).contains(&short.as_millis()), "{short:?}");
-    let more = long.saturating_sub(short).as_secs_f64();
-    assert!((0.6..1.35).contains(&more), "6 MB more at 6.25 MB/s: {more} s");
-}
-
-#[test]
-fn connections_share_the_link() {
-    let api = through_the_link();
-    let (_, took) = timed(|| {
-        std::thread::scope(|scope| {
-            for number in 0..4 {
-                let api = &api;
-                scope.spawn(move || {
-                    let mut row = table(&format!("t{number}"));
-                    row["description"] = json!("x".repeat(1_500_000));
-                    api.tables(json!([row]))
-                });
-            }
-        });
-    });
-    assert!((960..1_700).contains(&took.as_millis()), "6 MB at 6.25 MB/s: {took:?}");
+    // 50 Mbit/s and 40 ms.
+    let link = json!({"link": {"bytes_per_s": 6_250_000, "round_trip_ms": 40}});
+    api.control("PUT", "/latency", link);
+    let (_, took) = timed(|| api.get("databases/name/svc.db"));
+    assert!(took.as_millis() >= 40, "{took:?}");
+    let mut row = table("large");
+    row["description"] = json!("x".repeat(2_000_000));
+    let (_, took) = timed(|| api.tables(json!([row])));
+    assert!(took.as_millis() >= 320 + 40, "2 MB at 6.25 MB/s: {took:?}");
 }
 
 #[test]

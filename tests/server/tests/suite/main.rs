@@ -16,6 +16,7 @@ mod contract;
 mod control;
 mod faults;
 mod latency;
+mod link;
 mod memory;
 mod order;
 mod program;

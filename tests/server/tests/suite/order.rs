@@ -1,20 +1,27 @@
 //! The order checker over HTTP.
 
-use std::time::Duration;
-
 use serde_json::{json, Value};
 
-use crate::api::{and, table, tables, Api};
+use crate::api::{and, eventually, table, tables, Api, AN_HOUR};
 
+/// A server whose bulk requests are in work until they are released.
 fn slow() -> Api {
     let api = Api::start().with_schema();
-    api.control("PUT", "/latency", json!({"bulk": {"request_ms": 400}}));
+    api.control("PUT", "/latency", json!({"bulk": {"request_ms": AN_HOUR}}));
     api
 }
 
 fn rules(api: &Api) -> Vec<String> {
+    seen(api, "violations")
+}
+
+fn hazards(api: &Api) -> Vec<String> {
+    seen(api, "hazards")
+}
+
+fn seen(api: &Api, kind: &str) -> Vec<String> {
     let found = api.control("GET", "/violations", Value::Null);
-    found["violations"]
+    found[kind]
         .as_array()
         .expect("a list")
         .iter()
@@ -26,8 +33,10 @@ fn rules(api: &Api) -> Vec<String> {
 fn overlapping(api: &Api, first: (&str, Value), second: (&str, Value)) {
     std::thread::scope(|scope| {
         scope.spawn(|| api.call("PUT", first.0, first.1));
-        std::thread::sleep(Duration::from_millis(150));
-        api.call("PUT", second.0, second.1);
+        api.until_waiting(1);
+        scope.spawn(|| api.call("PUT", second.0, second.1));
+        api.until_waiting(2);
+        api.release();
     });
 }
 
@@ -66,16 +75,18 @@ fn the_same_entity_in_two_requests() {
 
 #[test]
 fn a_patch_beside_a_put_of_the_same_entity() {
-    let api = slow();
+    let api = Api::start().with_schema();
     api.tables(tables(1));
+    api.control("PUT", "/latency", json!({"bulk": {"request_ms": AN_HOUR}}));
     std::thread::scope(|scope| {
         scope.spawn(|| api.tables(tables(1)));
-        std::thread::sleep(Duration::from_millis(150));
+        api.until_waiting(1);
         api.fine(
             "PATCH",
             "tables/name/svc.db.s.t0",
             json!([{"op": "add", "path": "/description", "value": "d"}]),
         );
+        api.release();
     });
     assert_eq!(rules(&api), ["same_fqn_at_once"]);
 }
@@ -101,39 +112,28 @@ fn an_older_body_after_a_newer_one() {
 #[test]
 fn late_work_after_a_newer_body() {
     let api = Api::start().with_schema();
-    api.faults(json!([{"match": {"class": "bulk"}, "when": {"nth": [1]}, "do": {"kind": "status", "status": 504, "work_after_s": 0.4}}]));
+    api.faults(json!([{"match": {"class": "bulk"}, "when": {"nth": [1]}, "do": {"kind": "status", "status": 504, "work_after_s": 3600}}]));
     api.call("PUT", "tables/bulk", json!([table("t")]));
     api.tables(json!([and(table("t"), json!({"description": "new"}))]));
-    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(hazards(&api), ["same_fqn_at_once"]);
+    api.release();
+    eventually("work that is done", || hazards(&api).len() > 1);
+    assert_eq!(hazards(&api), ["same_fqn_at_once", "older_after_newer"]);
     // The client cannot see work that goes on behind a 504.
     assert!(rules(&api).is_empty());
-    let found = api.control("GET", "/violations", Value::Null);
-    let hazards: Vec<&Value> = found["hazards"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|entry| &entry["rule"])
-        .collect();
-    assert_eq!(hazards, [&json!("same_fqn_at_once"), &json!("older_after_newer")]);
 }
 
 #[test]
 fn work_of_a_client_that_left_is_a_hazard() {
     let api = slow();
-    let impatient = crate::api::client()
-        .timeout(Duration::from_millis(150))
-        .build()
-        .expect("a client");
-    let request = impatient
-        .put(format!("{}/v1/tables/bulk", api.server.url))
-        .bearer_auth(&api.token)
-        .json(&tables(1));
-    assert!(request.send().is_err());
-    drop(impatient);
-    api.tables(tables(1));
+    api.leave_in_the_middle_of(&tables(1));
+    std::thread::scope(|scope| {
+        scope.spawn(|| api.tables(tables(1)));
+        api.until_waiting(2);
+        api.release();
+    });
     assert!(rules(&api).is_empty());
-    let found = api.control("GET", "/violations", Value::Null);
-    assert_eq!(found["hazards"][0]["rule"], "same_fqn_at_once");
+    assert_eq!(hazards(&api)[0], "same_fqn_at_once");
 }
 
 #[test]
@@ -154,9 +154,11 @@ fn a_dropped_connection_leaves_nothing_in_work() {
     let api = slow();
     std::thread::scope(|scope| {
         scope.spawn(|| api.try_call("PUT", "tables/bulk", &tables(1)));
-        std::thread::sleep(Duration::from_millis(150));
+        api.until_waiting(1);
         api.control("POST", "/restart", Value::Null);
     });
+    api.until_waiting(0);
+    api.control("PUT", "/latency", json!({}));
     api.tables(tables(1));
     assert!(rules(&api).is_empty());
     assert_eq!(api.control("GET", "/summary", Value::Null)["in_flight"], 0);

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use om_reference_server::auth;
 use serde_json::Value;
 
+use crate::api::PATIENCE;
+
 fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_om-reference-server"))
 }
@@ -14,7 +16,7 @@ fn command() -> Command {
 /// Waits for the end of a program, but not for ever.
 fn ended(mut child: Child) -> Option<i32> {
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(10) {
+    while begun.elapsed() < PATIENCE {
         if let Some(status) = child.try_wait().expect("a status") {
             return status.code();
         }

@@ -6,6 +6,8 @@ use om_reference_server::{Config, Server, TlsFiles};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Identity};
 
+use crate::api::eventually;
+
 /// A directory with an authority, a server's certificate and a client's; removed at the end.
 struct Files(PathBuf);
 
@@ -74,12 +76,7 @@ fn a_client_that_knows_the_authority_is_served() {
     assert!(stranger.get(&url).send().is_err());
     assert_eq!(server.shared.log().connections, 1);
     // The client knows before the server does.
-    for _ in 0..200 {
-        if server.shared.log().failed_handshakes > 0 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    eventually("a failed handshake", || server.shared.log().failed_handshakes > 0);
     assert_eq!(server.shared.log().failed_handshakes, 1);
 }
 
