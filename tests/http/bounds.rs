@@ -10,12 +10,14 @@ use openmetadata_bulksink::engine::{Call, Fault};
 use openmetadata_bulksink::http::{Client, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
-use crate::peer::{answer, bulk, client, client_of, fault, get, response, settings, Connection, Peer};
+use crate::peer::{answer, bulk, client, client_of, fault, get, response, settings, Connection, Peer, PATIENCE};
 
 const READ: Duration = Duration::from_millis(600);
-/// What a shared machine may add to any time.
-const SLACK: Duration = Duration::from_secs(3);
+/// For servers that are slow and not to be given up: many times longer than any of their pauses, so that a busy machine does not
+/// make a pause too long.
+const LONG: Duration = Duration::from_secs(3);
 
 fn impatient(peer: &Peer) -> Client {
     client(&Settings {
@@ -24,12 +26,20 @@ fn impatient(peer: &Peer) -> Client {
     })
 }
 
-/// The text of a read time-out that must come after `at_least`, and soon then.
+fn patient(peer: &Peer) -> Client {
+    client(&Settings {
+        read_timeout: LONG,
+        ..settings(peer.base_url())
+    })
+}
+
+/// The text of a read time-out that must come after `at_least`, and not never: `perform` does not wait for ever. Which time was over
+/// is in the text.
 async fn timed_out(client: &Client, call: &Call, at_least: Duration) -> String {
     let begun = Instant::now();
     let fault = fault(client, call).await;
     let took = begun.elapsed();
-    assert!(took >= at_least && took < at_least + SLACK, "{took:?}: {fault:?}");
+    assert!(took >= at_least, "{took:?}: {fault:?}");
     match fault {
         Fault::ReadTimeout(text) => text,
         other => panic!("a read time-out was expected: {other:?}"),
@@ -104,15 +114,15 @@ async fn trickle(stream: TcpStream, head: String, every: Duration, times: usize)
 
 #[tokio::test]
 async fn a_slow_body_is_waited_for() {
-    let times = 10;
+    let times = 30;
     let peer = Peer::start(move |stream, _| {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {times}\r\n\r\n");
-        trickle(stream, head, READ / 5, times)
+        trickle(stream, head, LONG / 20, times)
     })
     .await;
     let begun = Instant::now();
-    assert_eq!(response(&impatient(&peer), &bulk(1)).await.body.len(), times);
-    assert!(begun.elapsed() > READ + READ / 2, "much longer than one read time-out");
+    assert_eq!(response(&patient(&peer), &bulk(1)).await.body.len(), times);
+    assert!(begun.elapsed() > LONG + LONG / 3, "much longer than one read time-out");
 }
 
 #[tokio::test]
@@ -158,14 +168,14 @@ async fn a_slow_upload_may_take_longer_than_the_time_out() {
         let mut some = vec![0; 1 << 20];
         while length > 0 {
             length -= connection.stream.read(&mut some).await?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LONG / 30).await;
         }
         connection.send(answer("200 OK", "", "{}").as_bytes()).await
     })
     .await;
     let begun = Instant::now();
-    assert_eq!(response(&impatient(&peer), &bulk(48 << 20)).await.status, 200);
-    assert!(begun.elapsed() > READ + READ / 2, "{:?}", begun.elapsed());
+    assert_eq!(response(&patient(&peer), &bulk(48 << 20)).await.status, 200);
+    assert!(begun.elapsed() > LONG + LONG / 3, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -198,18 +208,19 @@ async fn the_connect_time_out_covers_tls_and_counts_even_if_it_is_longer() {
     let begun = Instant::now();
     let expected = Fault::Connect(format!("no connection within 1.2 s ({})", peer.address));
     assert_eq!(fault(&client, &bulk(1)).await, expected);
-    assert!(begun.elapsed() >= READ * 2 && begun.elapsed() < READ * 2 + SLACK);
+    assert!(begun.elapsed() >= READ * 2);
 }
 
 #[tokio::test]
 async fn a_dropped_attempt_closes_its_connection() {
-    let closed = Arc::new(tokio::sync::Notify::new());
-    let notify = Arc::clone(&closed);
+    let (arrived, closed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (notify_arrived, notify) = (Arc::clone(&arrived), Arc::clone(&closed));
     let peer = Peer::start(move |stream, log| {
-        let notify = Arc::clone(&notify);
+        let (arrived, notify) = (Arc::clone(&notify_arrived), Arc::clone(&notify));
         async move {
             let mut connection = Connection::new(stream, log);
             connection.request().await?;
+            arrived.notify_one();
             let end = connection.stream.read_u8().await;
             assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
             notify.notify_one();
@@ -219,9 +230,11 @@ async fn a_dropped_attempt_closes_its_connection() {
     .await;
     let client = client_of(&peer);
     let call = bulk(10);
-    let attempt = tokio::time::timeout(Duration::from_millis(200), client.perform(&call));
-    assert!(attempt.await.is_err());
-    tokio::time::timeout(SLACK, closed.notified()).await.unwrap();
+    tokio::select! {
+        answer = client.perform(&call) => panic!("nobody answered: {answer:?}"),
+        () = arrived.notified() => {}
+    }
+    tokio::time::timeout(PATIENCE, closed.notified()).await.unwrap();
 }
 
 /// A server that sends `head`, then `piece` over and over as long as somebody takes it, a GiB at most. The count is of bytes sent.

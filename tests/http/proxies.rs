@@ -54,7 +54,6 @@ fn through(proxy: impl Into<String>, base_url: &str) -> Settings {
     Settings {
         proxy: Some(proxy.into().into()),
         trust: Trust::Anything,
-        connect_timeout: Duration::from_millis(500),
         ..settings(base_url)
     }
 }
@@ -234,7 +233,10 @@ async fn a_proxy_that_stalls() {
         pending().await
     })
     .await;
-    let settings = through(format!("http://{}", proxy.address), "https://om.example.org/api");
+    let settings = Settings {
+        connect_timeout: Duration::from_millis(500),
+        ..through(format!("http://{}", proxy.address), "https://om.example.org/api")
+    };
     let expected = format!(
         "no connection within 0.5 s (om.example.org:443 through the proxy {})",
         proxy.address
