@@ -1,7 +1,28 @@
 //! What an answer means (E5, E7, E8): bytes, and what the request carried, become a [`Meaning`].
 //!
 //! It is pure and needs nothing of the engine, so that whoever performed the attempt reads its answer, however large, before
-//! anybody has to wait for it. What is to be done about it is for the engine to decide.
+//! anybody has to wait for it. What is to be done about it is for the engine to decide. Beside `retry.rs` this is the only place
+//! in the engine that knows HTTP status codes.
+//!
+//! | file | what it reads |
+//! |---|---|
+//! | `shallow.rs` | JSON, as far as it is needed |
+//! | `verdicts.rs` | a bulk answer |
+//! | `names.rs` | which row an answer speaks of |
+//! | `words.rs` | the server's phrases in a text |
+//! | `page.rs` | the first words of a page |
+//! | `properties.rs` | what holds for any answer, as tests |
+//! | `testing.rs` | what the unit tests of these files share |
+
+mod names;
+mod page;
+#[cfg(test)]
+mod properties;
+mod shallow;
+#[cfg(test)]
+mod testing;
+mod verdicts;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +32,9 @@ use bytes::Bytes;
 use super::limiter::LONGEST_RETRY_AFTER;
 use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
+use shallow::{field, fields, number, text};
+use verdicts::{BulkAnswer, Verdict};
+use words::{shorten, Told};
 
 /// What a request asked and carried, so that its answer can be read anywhere, without the engine.
 #[derive(Debug, Clone)]
@@ -147,12 +171,70 @@ impl Question {
     }
 
     fn of_response(&self, response: &Response) -> Meaning {
-        Meaning::Fault(Trouble {
-            kind: TroubleKind::Status(response.status),
-            reason: format!("the server answered {}", response.status),
-            unknown: false,
-            retry_after: response.retry_after.map(|asked| asked.min(LONGEST_RETRY_AFTER)),
-        })
+        let status = response.status;
+        let body = String::from_utf8_lossy(&response.body);
+        if (200..=299).contains(&status) {
+            let read = match self.asked {
+                Asked::Bulk => BulkAnswer::read(&body).map(|rows| self.of_rows(&rows.judge(&self.rows), response)),
+                _ => of_entity(&body),
+            };
+            return read.unwrap_or_else(|| unreadable(response));
+        }
+        let said = Said::of(&body);
+        let text = said.text(response);
+        let fault = |kind, unknown| Meaning::Fault(trouble(kind, text.clone(), unknown, response.retry_after));
+        match (status, self.asked) {
+            (401, _) => Meaning::Unauthorized(text),
+            (407 | 300..=399, _) => Meaning::Misdirected(text),
+            (409, Asked::One) => Meaning::Exists(text),
+            (413, _) => Meaning::TooLarge(text),
+            (429, _) => fault(TroubleKind::Overload, false),
+            (503, _) if said.own || response.retry_after.is_some() => fault(TroubleKind::Overload, false),
+            (503, _) => fault(TroubleKind::Unavailable, false),
+            (502 | 504, _) => fault(TroubleKind::Status(status), true),
+            (408 | 425 | 500..=599, _) => fault(TroubleKind::Status(status), false),
+            (404, _) => match (Told::of(&said.words, &self.rows).missing(), self.rows.len()) {
+                // One of several lacks something: which one, only they alone can tell.
+                (Some(_), 2..) => Meaning::Refused(text),
+                (Some(missing), _) => Meaning::Missing(missing, text),
+                (None, _) => Meaning::NoRoute { page: !said.own, text },
+            },
+            (405, _) => Meaning::NoRoute { page: !said.own, text },
+            _ => Meaning::Refused(text),
+        }
+    }
+
+    /// What a bulk answer says of its rows. Where the server failed on each of them it failed on the request.
+    fn of_rows(&self, verdicts: &[Verdict], response: &Response) -> Meaning {
+        let rows: Vec<(Sequence, Row)> = (self.rows.iter().zip(verdicts))
+            .map(|(row, verdict)| {
+                let told = match verdict {
+                    Verdict::Written => Row::Written,
+                    Verdict::Unanswered => Row::Unanswered,
+                    Verdict::Refused(status, text) => Told::of(text, std::slice::from_ref(row)).row(*status),
+                };
+                (row.sequence, told)
+            })
+            .collect();
+        let turned_away = |verdict: &Verdict| matches!(verdict, Verdict::Refused(Some(429 | 503), _));
+        let failed = |(row, verdict): (&(Sequence, Row), &Verdict)| {
+            matches!(row.1, Row::ServerError(..)) || turned_away(verdict)
+        };
+        if rows.is_empty() || !rows.iter().zip(verdicts).all(failed) {
+            return Meaning::Rows(rows);
+        }
+        let first = rows.iter().find_map(|(_, row)| match row {
+            Row::ServerError(status, text) => Some((TroubleKind::Status(*status), text)),
+            _ => None,
+        });
+        let turned_away = rows.iter().find_map(|(_, row)| match row {
+            Row::Overload(text) => Some((TroubleKind::Overload, text)),
+            _ => None,
+        });
+        match first.or(turned_away) {
+            Some((kind, text)) => Meaning::Fault(trouble(kind, text.clone(), false, response.retry_after)),
+            None => Meaning::Rows(rows),
+        }
     }
 }
 
@@ -174,10 +256,329 @@ fn of_fault(fault: &Fault) -> Trouble {
         }
         Fault::ReadTimeout(text) => (TroubleKind::Silent, format!("no answer in time: {text}"), true),
     };
+    trouble(kind, reason, unknown, None)
+}
+
+fn trouble(kind: TroubleKind, reason: String, unknown: bool, retry_after: Option<Duration>) -> Trouble {
     Trouble {
         kind,
         reason,
         unknown,
-        retry_after: None,
+        retry_after: retry_after.map(|asked| asked.min(LONGEST_RETRY_AFTER)),
+    }
+}
+
+/// The answer to a single request that was served: an object, the entity or the server's version.
+fn of_entity(body: &str) -> Option<Meaning> {
+    let fields = fields(body)?;
+    let word = |name| {
+        field(&fields, name)
+            .and_then(text)
+            .filter(|word| !word.is_empty())
+            .map(Into::into)
+    };
+    Some(Meaning::Done {
+        id: word("id"),
+        source_hash: word("sourceHash"),
+    })
+}
+
+fn unreadable(response: &Response) -> Meaning {
+    let words = page::first_words(&response.body);
+    let reason = format!("the server answered {} without a readable result", response.status);
+    let reason = if words.is_empty() {
+        reason
+    } else {
+        format!("{reason}: {words}")
+    };
+    Meaning::Fault(trouble(TroubleKind::Unreadable, reason, true, None))
+}
+
+/// What an answer that is no success says.
+struct Said {
+    words: String,
+    /// Whether the API itself speaks: all of its errors name their code.
+    own: bool,
+}
+
+impl Said {
+    fn of(body: &str) -> Self {
+        let Some(fields) = fields(body) else {
+            return Self {
+                words: page::first_words(body.as_bytes()),
+                own: false,
+            };
+        };
+        let word = |name: &&str| field(&fields, name).and_then(text).filter(|word| !word.is_empty());
+        let words = ["message", "responseMessage", "error", "errorMessage", "detail", "title"]
+            .iter()
+            .find_map(word);
+        Self {
+            own: field(&fields, "code").and_then(number).is_some(),
+            words: words.unwrap_or_else(|| match fields.as_slice() {
+                [] => String::new(),
+                _ => page::first_words(body.as_bytes()),
+            }),
+        }
+    }
+
+    /// The words with the status, and what to change.
+    fn text(&self, response: &Response) -> String {
+        let status = response.status;
+        let hint = match status {
+            401 => {
+                "; the server does not accept the token: renew it (jwtToken), or check that it belongs to this server"
+            }
+            407 => "; the proxy wants credentials: put them into the proxy's URL",
+            300..=399 => "; the server redirects: set hostPort to the address it points to, with /api at the end",
+            413 => "; the body is larger than the server or a proxy in front of it accepts",
+            _ => "",
+        };
+        if self.words.is_empty() {
+            format!("the server answered {status}{hint}")
+        } else {
+            format!("the server answered {status}: {}{hint}", shorten(&self.words))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::carried;
+    use super::*;
+
+    fn ask(asked: Asked, rows: &[&str], response: Response) -> Meaning {
+        let rows = (1..).zip(rows).map(|(sequence, fqn)| Carried {
+            sequence,
+            ..carried(fqn, "{}")
+        });
+        let question = Question {
+            asked,
+            rows: rows.collect(),
+        };
+        question.read(&Answer::Response(response)).0
+    }
+
+    fn respond(asked: Asked, status: u16, body: &str) -> Meaning {
+        let response = Response {
+            status,
+            retry_after: None,
+            body: body.to_owned().into(),
+        };
+        ask(asked, &["s.t"], response)
+    }
+
+    fn fault_of(meaning: Meaning) -> Trouble {
+        match meaning {
+            Meaning::Fault(trouble) => trouble,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn overload_is_429_and_503_in_the_servers_own_words_or_with_a_pause() {
+        let asked = |status, retry_after, body: &'static str| {
+            let body = Bytes::from_static(body.as_bytes());
+            fault_of(ask(
+                Asked::Bulk,
+                &["s.t"],
+                Response {
+                    status,
+                    retry_after,
+                    body,
+                },
+            ))
+        };
+        let own = r#"{"code":503,"message":"Too many concurrent bulk jobs"}"#;
+        let long = Some(Duration::from_secs(100));
+        for (status, pause, body) in [(429, None, ""), (503, None, own), (503, long, "<html>")] {
+            let trouble = asked(status, pause, body);
+            assert_eq!(
+                (trouble.kind, trouble.unknown),
+                (TroubleKind::Overload, false),
+                "{status} {body}"
+            );
+            assert_eq!(trouble.retry_after, pause.map(|_| LONGEST_RETRY_AFTER));
+        }
+        assert_eq!(
+            asked(503, None, "<h1>Service Unavailable</h1>").kind,
+            TroubleKind::Unavailable
+        );
+    }
+
+    #[test]
+    fn what_never_reached_the_server_is_known_not_to_be_done() {
+        let read = |fault| {
+            fault_of(
+                Question {
+                    asked: Asked::Bulk,
+                    rows: Vec::new(),
+                }
+                .read(&Answer::Fault(fault))
+                .0,
+            )
+        };
+        let refused = read(Fault::Connect("refused".into()));
+        assert_eq!((refused.kind, refused.unknown), (TroubleKind::Connect, false));
+        assert_eq!(refused.reason, "no connection to the server: refused");
+        let silent = read(Fault::ReadTimeout("300 s".into()));
+        assert_eq!((silent.kind, silent.unknown), (TroubleKind::Silent, true));
+        assert!(read(Fault::Broken("reset".into())).unknown && !read(Fault::NotSent("reset".into())).unknown);
+    }
+
+    #[test]
+    fn a_result_is_unknown_after_502_504_and_a_cut_answer() {
+        for status in [502, 504] {
+            let trouble = fault_of(respond(Asked::Bulk, status, "<html>"));
+            assert_eq!((trouble.kind, trouble.unknown), (TroubleKind::Status(status), true));
+        }
+        for asked in [Asked::Bulk, Asked::One, Asked::PatchById, Asked::Get, Asked::Probe] {
+            for body in ["", "<html>", "{\"numberOfRows", "[]"] {
+                let trouble = fault_of(respond(asked, 200, body));
+                assert_eq!(
+                    (trouble.kind, trouble.unknown),
+                    (TroubleKind::Unreadable, true),
+                    "{asked:?} {body}"
+                );
+            }
+        }
+        assert!(!fault_of(respond(Asked::Bulk, 500, "")).unknown);
+    }
+
+    #[test]
+    fn a_page_is_quoted_whatever_its_status() {
+        let page = "<html><title>Blocked</title><p>Support ID: 123456789</p></html>";
+        let reason = fault_of(respond(Asked::Bulk, 200, page)).reason;
+        assert_eq!(
+            reason,
+            "the server answered 200 without a readable result: Blocked Support ID: 123456789"
+        );
+        let Meaning::Refused(text) = respond(Asked::Bulk, 403, page) else {
+            panic!()
+        };
+        assert_eq!(text, "the server answered 403: Blocked Support ID: 123456789");
+        let Meaning::Refused(text) = respond(Asked::Bulk, 400, r#"{"blocked":{"by":"rule 7"}}"#) else {
+            panic!()
+        };
+        assert_eq!(text, r#"the server answered 400: {"blocked":{"by":"rule 7"}}"#);
+    }
+
+    #[test]
+    fn a_route_is_missing_in_whose_words() {
+        for asked in [Asked::Bulk, Asked::One, Asked::PatchByName] {
+            for status in [404, 405] {
+                let own = respond(asked, status, r#"{"code":404,"message":"HTTP 404 Not Found"}"#);
+                assert!(matches!(own, Meaning::NoRoute { page: false, .. }), "{own:?}");
+                for body in [
+                    "<h1>404 Not Found</h1>nginx",
+                    "",
+                    r#"{"message":"no Route matched with those values"}"#,
+                ] {
+                    let foreign = respond(asked, status, body);
+                    assert!(matches!(foreign, Meaning::NoRoute { page: true, .. }), "{foreign:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_entity_is_one_where_one_was_asked_for() {
+        let body = r#"{"code":404,"message":"chart instance for x.y not found"}"#;
+        for asked in [
+            Asked::Bulk,
+            Asked::One,
+            Asked::PatchByName,
+            Asked::PatchById,
+            Asked::Get,
+        ] {
+            let told = respond(asked, 404, body);
+            assert!(
+                matches!(&told, Meaning::Missing(missing, _) if missing.fqn.as_str() == "x.y"),
+                "{told:?}"
+            );
+        }
+        let response = Response {
+            status: 404,
+            retry_after: None,
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        assert!(matches!(
+            ask(Asked::Bulk, &["s.a", "s.b"], response),
+            Meaning::Refused(_)
+        ));
+    }
+
+    #[test]
+    fn texts_name_the_status_the_words_and_what_to_change() {
+        let Meaning::Unauthorized(text) = respond(Asked::Bulk, 401, r#"{"code":401,"message":"Expired token!"}"#)
+        else {
+            panic!()
+        };
+        assert_eq!(
+            text,
+            "the server answered 401: Expired token!; the server does not accept the token: renew it (jwtToken), or check that it belongs to this server"
+        );
+        assert!(matches!(respond(Asked::Bulk, 302, ""), Meaning::Misdirected(text) if text.contains("hostPort")));
+        assert!(matches!(respond(Asked::One, 409, ""), Meaning::Exists(_)));
+        assert!(matches!(respond(Asked::Bulk, 409, ""), Meaning::Refused(_)));
+        assert!(matches!(respond(Asked::Bulk, 413, "<html>"), Meaning::TooLarge(_)));
+    }
+
+    #[test]
+    fn of_an_entity_only_its_id_and_hash_are_read() {
+        let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let body = format!(r#"{{"id":"17","columns":{deep},"sourceHash":"ab"}}"#);
+        let done = Meaning::Done {
+            id: Some("17".into()),
+            source_hash: Some("ab".into()),
+        };
+        assert_eq!(respond(Asked::Get, 200, &body), done);
+        let nothing = Meaning::Done {
+            id: None,
+            source_hash: None,
+        };
+        assert_eq!(
+            respond(Asked::Probe, 200, r#"{"version":"2.0.7","id":7,"sourceHash":""}"#),
+            nothing
+        );
+    }
+
+    fn bulk(failures: &str) -> Meaning {
+        let body = format!(r#"{{"numberOfRowsPassed":0,"failedRequest":[{failures}]}}"#);
+        let response = Response {
+            status: 200,
+            retry_after: None,
+            body: body.into(),
+        };
+        ask(Asked::Bulk, &["s.a", "s.b"], response)
+    }
+
+    #[test]
+    fn an_answer_whose_rows_all_failed_in_the_server_is_a_fault_of_the_request() {
+        let failed =
+            r#"{"request":"s.a","status":500,"message":"boom"},{"request":"s.b","status":503,"message":"busy"}"#;
+        let trouble = fault_of(bulk(failed));
+        assert_eq!(
+            (trouble.kind, trouble.reason.as_str()),
+            (TroubleKind::Status(500), "the server refused it: boom")
+        );
+        let busy = r#"{"request":"s.a","status":503,"message":"x"},{"request":"s.b","status":503,"message":"y"}"#;
+        assert_eq!(fault_of(bulk(busy)).kind, TroubleKind::Overload);
+    }
+
+    #[test]
+    fn rows_go_by_their_sequence() {
+        let mixed = r#"{"request":"s.b","status":500,"message":"boom"},{"request":"s.a","status":400,"message":"Deadlock detected"}"#;
+        let Meaning::Rows(rows) = bulk(mixed) else { panic!() };
+        assert!(
+            matches!(&rows[..], [(1, Row::Overload(_)), (2, Row::ServerError(500, _))]),
+            "{rows:?}"
+        );
+        let one = r#"{"request":"s.b","status":500,"message":"boom"}"#;
+        let Meaning::Rows(rows) = bulk(one) else { panic!() };
+        assert!(
+            matches!(&rows[..], [(1, Row::Unanswered), (2, Row::ServerError(500, _))]),
+            "{rows:?}"
+        );
     }
 }
