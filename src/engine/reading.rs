@@ -159,6 +159,20 @@ pub(super) enum Row {
     Unanswered,
 }
 
+impl Reading {
+    /// What a fault means that came without a request.
+    #[must_use]
+    pub fn fault(fault: Fault) -> Self {
+        Self(Meaning::Fault(of_fault(&fault)))
+    }
+
+    /// A new token, or why there is none.
+    #[must_use]
+    pub fn token(result: Result<(), String>) -> Self {
+        Self(Meaning::NewToken(result))
+    }
+}
+
 impl Question {
     /// The meaning of `answer`.
     #[must_use]
@@ -248,6 +262,15 @@ fn of_fault(fault: &Fault) -> Trouble {
         Fault::NotSent(text) => (
             TroubleKind::NotSent,
             format!("the request could not be sent: {text}"),
+            false,
+        ),
+        Fault::Closed(text) => {
+            let reason = format!("a connection that was used before ended before an answer came: {text}");
+            (TroubleKind::Closed, reason, true)
+        }
+        Fault::Unbuildable(text) => (
+            TroubleKind::Unbuildable,
+            format!("the request cannot be built: {text}"),
             false,
         ),
         Fault::Broken(text) => {
@@ -408,22 +431,31 @@ mod tests {
 
     #[test]
     fn what_never_reached_the_server_is_known_not_to_be_done() {
-        let read = |fault| {
-            fault_of(
-                Question {
-                    asked: Asked::Bulk,
-                    rows: Vec::new(),
-                }
-                .read(&Answer::Fault(fault))
-                .0,
-            )
-        };
+        let read = |fault| fault_of(Reading::fault(fault).0);
         let refused = read(Fault::Connect("refused".into()));
         assert_eq!((refused.kind, refused.unknown), (TroubleKind::Connect, false));
         assert_eq!(refused.reason, "no connection to the server: refused");
         let silent = read(Fault::ReadTimeout("300 s".into()));
         assert_eq!((silent.kind, silent.unknown), (TroubleKind::Silent, true));
+        let unbuildable = read(Fault::Unbuildable("\"..\" cannot be part of an address".into()));
+        assert_eq!(
+            (unbuildable.kind, unbuildable.unknown),
+            (TroubleKind::Unbuildable, false)
+        );
+        let closed = read(Fault::Closed("connection reset".into()));
+        assert_eq!((closed.kind, closed.unknown), (TroubleKind::Closed, true));
         assert!(read(Fault::Broken("reset".into())).unknown && !read(Fault::NotSent("reset".into())).unknown);
+    }
+
+    #[test]
+    fn a_token_comes_or_not() {
+        assert_eq!(Reading::token(Ok(())).0, Meaning::NewToken(Ok(())));
+        let question = Question {
+            asked: Asked::Probe,
+            rows: Vec::new(),
+        };
+        let none = question.read(&Answer::Token(Err("asleep".to_owned())));
+        assert_eq!(none.0, Meaning::NewToken(Err("asleep".to_owned())));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum Call {
         /// The `fields` parameter; empty for none.
         fields: &'static str,
     },
+    /// `GET /system/version`, within 10 s: is the server there?
+    Probe,
     /// Ask the caller for a new token; no request to the server.
     RenewToken,
 }
@@ -99,8 +101,41 @@ pub enum Fault {
     Connect(String),
     /// No answer within the read time-out. The server may still be at work.
     ReadTimeout(String),
-    /// The connection broke before the whole request was out, or the request could not be built.
+    /// The connection broke before the whole request was out.
     NotSent(String),
+    /// A connection that had been used before ended after the request went out, without an answer. Most likely the server closed
+    /// it while it was idle and never saw the request; for certain nobody knows.
+    Closed(String),
     /// The connection broke, or the answer was cut short, after the request went out: the result is unknown.
     Broken(String),
+    /// No request can be made of the call: something in the record cannot be part of one.
+    Unbuildable(String),
+}
+
+impl Fault {
+    /// The words.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Connect(text)
+            | Self::ReadTimeout(text)
+            | Self::NotSent(text)
+            | Self::Closed(text)
+            | Self::Broken(text)
+            | Self::Unbuildable(text) => text,
+        }
+    }
+
+    /// The same fault in other words.
+    #[must_use]
+    pub fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Connect(text) => Self::Connect(change(text)),
+            Self::ReadTimeout(text) => Self::ReadTimeout(change(text)),
+            Self::NotSent(text) => Self::NotSent(change(text)),
+            Self::Closed(text) => Self::Closed(change(text)),
+            Self::Broken(text) => Self::Broken(change(text)),
+            Self::Unbuildable(text) => Self::Unbuildable(change(text)),
+        }
+    }
 }

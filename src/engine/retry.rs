@@ -118,6 +118,14 @@ fn of_fault(fault: Fault) -> Meaning {
     match fault {
         Fault::Connect(text) => again(format!("no connection to the server: {text}"), true, false, None),
         Fault::NotSent(text) => again(format!("the request could not be sent: {text}"), false, false, None),
+        Fault::Closed(text) => again(
+            format!("a connection that was used before ended before an answer came: {text}"),
+            false,
+            false,
+            None,
+        ),
+        // Refused by ourselves, whatever the server would have said.
+        Fault::Unbuildable(text) => Meaning::Misdirected(format!("the request cannot be built: {text}")),
         Fault::Broken(text) => again(
             format!("the connection broke before a whole answer came: {text}"),
             false,
@@ -388,6 +396,22 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn a_keep_alive_race_takes_the_short_back_off_and_a_call_that_cannot_be_made_is_over() {
+        let race = meaning(BULK, Answer::Fault(Fault::Closed("connection closed".into())));
+        assert!(matches!(
+            race,
+            Meaning::Again(Again {
+                overload: false,
+                unknown: false,
+                alike: None,
+                ..
+            })
+        ));
+        let call = meaning(BULK, Answer::Fault(Fault::Unbuildable("..".into())));
+        assert!(matches!(call, Meaning::Misdirected(_)));
     }
 
     #[test]

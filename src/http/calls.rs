@@ -9,6 +9,7 @@
 //! | silence while the request is sent, and until the head of the answer is complete | `read_timeout` |
 //! | silence between two pieces of the body | `read_timeout` |
 //! | the whole body | four times `read_timeout` |
+//! | a probe of the engine, altogether | 10 s |
 //! | head of the answer | 100 header lines, about 400 kB (hyper's own) |
 //! | body of a success | 64 MiB, and twice the request (a server may echo what it got) |
 //! | body of anything else | 1 MiB, the rest is not read: it is there for its words |
@@ -36,6 +37,8 @@ use crate::engine::{Answer, Call, Entity, Fault, Response};
 
 const LARGEST_ANSWER: u64 = 64 << 20;
 const LARGEST_ERROR: u64 = 1 << 20;
+/// A server that is there says so within this.
+const PROBE: Duration = Duration::from_secs(10);
 /// The whole body may take as many read time-outs.
 const BODY_READS: u32 = 4;
 
@@ -65,8 +68,9 @@ impl Client {
     /// One attempt. Every outcome is a value, also of a call that cannot be made; [`Call::RenewToken`] is none of ours.
     pub async fn perform(&self, call: &Call) -> Answer {
         let result = match self.message(call) {
+            Ok(message) if matches!(call, Call::Probe) => self.exchange_within(message, PROBE).await,
             Ok(message) => self.exchange(message).await,
-            Err(why) => Err(Fault::NotSent(why)),
+            Err(why) => Err(Fault::Unbuildable(why)),
         };
         match result {
             Ok(response) => Answer::Response(response),
@@ -76,28 +80,20 @@ impl Client {
 
     /// The server's version, by `GET /system/version`, within `timeout`.
     pub async fn server_version(&self, timeout: Duration) -> Result<String, ProbeError> {
-        let message = Message {
-            method: Method::GET,
-            path: "/system/version".to_owned(),
-            content_type: None,
-            gzip: false,
-            body: Vec::new(),
-        };
-        let response = tokio::time::timeout(timeout, self.exchange(message))
-            .await
-            .map_err(|_| {
-                ProbeError::Unreachable(format!(
-                    "no answer within {} ({})",
-                    seconds(timeout),
-                    self.destination.server
-                ))
-            })?
-            .map_err(|fault| match fault {
-                Fault::Connect(text) | Fault::ReadTimeout(text) | Fault::NotSent(text) | Fault::Broken(text) => {
-                    ProbeError::Unreachable(text)
-                }
-            })?;
-        version_in(&response)
+        let response = self.exchange_within(probe(), timeout).await;
+        version_in(&response.map_err(|fault| ProbeError::Unreachable(fault.text().to_owned()))?)
+    }
+
+    /// An exchange that is over after `timeout`, whatever the settings say.
+    async fn exchange_within(&self, message: Message, timeout: Duration) -> Result<Response, Fault> {
+        let exchange = tokio::time::timeout(timeout, self.exchange(message));
+        exchange.await.unwrap_or_else(|_| {
+            Err(Fault::ReadTimeout(format!(
+                "no answer within {} ({})",
+                seconds(timeout),
+                self.destination.server
+            )))
+        })
     }
 
     fn message(&self, call: &Call) -> Result<Message, String> {
@@ -152,6 +148,7 @@ impl Client {
                 gzip: false,
                 body: Vec::new(),
             },
+            Call::Probe => probe(),
             Call::RenewToken => return Err("a token is renewed by whoever gave it, not by a request".to_owned()),
         })
     }
@@ -186,7 +183,8 @@ impl Client {
         match self.head(request, &progress).await {
             Ok(response) => {
                 self.destination.answered.store(true, Ordering::Relaxed);
-                self.rest(response, &progress, &secrets, largest).await
+                self.destination.connections.answered(&response);
+                self.rest(response, &progress, secrets, largest).await
             }
             Err(Failure::ProxyUnauthorized) => Ok(Response {
                 status: 407,
@@ -195,7 +193,7 @@ impl Client {
             }),
             Err(Failure::Fault(fault)) => Err(fault),
         }
-        .map_err(|fault| redacted(fault, &secrets))
+        .map_err(|fault| fault.map_text(|text| secrets.redact_text(text)))
     }
 
     /// Sends the request and waits for the head of the answer. The time-out starts anew with each piece of the request that
@@ -287,7 +285,7 @@ impl Client {
                     break Some(match failure(&error, progress, &self.destination) {
                         Failure::Fault(fault @ (Fault::Broken(_) | Fault::ReadTimeout(_))) => fault,
                         // The answer began before all of the request was out: the server may have acted on it.
-                        Failure::Fault(Fault::Connect(text) | Fault::NotSent(text)) => Fault::Broken(text),
+                        Failure::Fault(other) => Fault::Broken(other.text().to_owned()),
                         Failure::ProxyUnauthorized => Fault::Broken("the proxy refused the tunnel".to_owned()),
                     });
                 }
@@ -311,12 +309,14 @@ impl Client {
     }
 }
 
-fn redacted(fault: Fault, secrets: &Secrets) -> Fault {
-    match fault {
-        Fault::Connect(text) => Fault::Connect(secrets.redact_text(text)),
-        Fault::ReadTimeout(text) => Fault::ReadTimeout(secrets.redact_text(text)),
-        Fault::NotSent(text) => Fault::NotSent(secrets.redact_text(text)),
-        Fault::Broken(text) => Fault::Broken(secrets.redact_text(text)),
+/// The question whether the server is there.
+fn probe() -> Message {
+    Message {
+        method: Method::GET,
+        path: "/system/version".to_owned(),
+        content_type: None,
+        gzip: false,
+        body: Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::connections::Connections;
 use super::fault::Destination;
 use super::secrets::Secrets;
 use super::settings::{self, Settings, SettingsError};
@@ -46,8 +47,9 @@ pub enum ProbeError {
 /// A token, checked and ready to be sent.
 #[derive(Debug)]
 pub(super) struct Token {
-    pub(super) value: SecretString,
     pub(super) header: HeaderValue,
+    /// What an answer to a request with it must not show.
+    secrets: Secrets,
 }
 
 /// Performs calls, one HTTP request each. Shared by all tasks; connections are kept and used again.
@@ -89,9 +91,8 @@ impl Client {
         let own_authorization = headers.contains_key(AUTHORIZATION);
         let content_type = headers.remove(CONTENT_TYPE);
         let proxy = settings.proxy.as_ref().map(settings::checked_proxy).transpose()?;
-        if let Some(password) = proxy.as_ref().and_then(Url::password) {
-            secrets.add_password(password);
-            secrets.add_password(&percent_encoding::percent_decode_str(password).decode_utf8_lossy());
+        if let Some((user, password)) = proxy.as_ref().and_then(login) {
+            secrets.add_login(&user, &password);
         }
 
         let speaks_tls = url.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https");
@@ -142,6 +143,7 @@ impl Client {
                 tunnel: url.scheme() == "https",
                 connect_timeout: settings.connect_timeout,
                 answered: AtomicBool::new(false),
+                connections: Connections::default(),
             },
             content_type,
             connect_timeout: settings.connect_timeout,
@@ -156,7 +158,9 @@ impl Client {
     /// `Authorization` of their own.
     pub fn set_token(&self, token: SecretString) -> Result<(), SettingsError> {
         let header = settings::checked_token(&token)?;
-        let token = Arc::new(Token { value: token, header });
+        let mut secrets = self.secrets.clone();
+        secrets.add_token(&token);
+        let token = Arc::new(Token { header, secrets });
         *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
         Ok(())
     }
@@ -170,13 +174,19 @@ impl Client {
     }
 
     /// What an answer to a request with this token must not show.
-    pub(super) fn secrets(&self, token: Option<&Token>) -> Secrets {
-        let mut secrets = self.secrets.clone();
-        if let Some(token) = token {
-            secrets.add_token(&token.value);
-        }
-        secrets
+    pub(super) fn secrets<'a>(&'a self, token: Option<&'a Token>) -> &'a Secrets {
+        token.map_or(&self.secrets, |token| &token.secrets)
     }
+}
+
+/// User and password of a URL, decoded.
+fn login(url: &Url) -> Option<(String, String)> {
+    let decoded = |text| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    Some((decoded(url.username()), decoded(url.password()?)))
 }
 
 fn host_and_port(url: &Url) -> String {

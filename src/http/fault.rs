@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::connections::Connections;
 use super::outgoing::Progress;
 use crate::engine::Fault;
 
@@ -35,6 +36,8 @@ pub(super) struct Destination {
     pub connect_timeout: std::time::Duration,
     /// Whether the server has ever answered.
     pub answered: AtomicBool,
+    /// On which connections.
+    pub connections: Connections,
 }
 
 const PERHAPS_NOT_LET_IN: &str = "; a server that misses or refuses a client certificate can end like this";
@@ -46,11 +49,13 @@ pub(super) fn failure(error: &reqwest::Error, progress: &Progress, destination: 
     }
     let text = destination.words(error);
     Failure::Fault(if error.is_builder() {
-        Fault::NotSent(text)
+        Fault::Unbuildable(text)
     } else if error.is_connect() || causes(error).any(handshake_refused) {
         Fault::Connect(text)
     } else if !progress.whole() {
         Fault::NotSent(text)
+    } else if ended(error) && destination.connections.was_used_before(error) {
+        Fault::Closed(text)
     } else {
         Fault::Broken(text)
     })
@@ -103,7 +108,7 @@ pub(super) fn seconds(time: std::time::Duration) -> String {
 }
 
 /// The error and what caused it, outermost first. Unlike `source`, it does not skip what an I/O error wraps.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |cause| cause_of(*cause)).take(DEEPEST)
 }
 
@@ -112,6 +117,20 @@ fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
         Some(inner) => Some(inner),
         None => error.source(),
     }
+}
+
+/// Whether the other end is gone: closed or reset. (What it had said of an answer by then is no answer.)
+fn ended(error: &reqwest::Error) -> bool {
+    use io::ErrorKind as Kind;
+    causes(error).any(|cause| {
+        let hyper = cause.downcast_ref::<hyper::Error>();
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        hyper.is_some_and(hyper::Error::is_incomplete_message)
+            || matches!(
+                io,
+                Some(Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof)
+            )
+    })
 }
 
 /// The type of tunnel errors is private to the HTTP client; its texts all begin alike.

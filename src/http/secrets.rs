@@ -1,10 +1,17 @@
 //! Secrets taken out of what a server sends back: a hostile or careless one echoes the request, and its words end up in logs.
+//!
+//! An echo may be written in another way than what was sent: percent-encoded, inside of JSON or HTML, or as Base64, alone or as part
+//! of more. So a secret is looked for by the longest run of letters and digits in it, which all but Base64 leave alone, and what
+//! stands around that run is compared character by character in any spelling (`spelling.rs`); Base64 has three spellings of each
+//! text, by where it starts.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
+
+use super::spelling;
 
 const MASK: &[u8] = b"***";
 /// Shorter tokens are no secrets.
@@ -17,7 +24,14 @@ const SECRET_NAMES: [&str; 7] = ["auth", "cookie", "token", "api-key", "apikey",
 
 /// The secrets that one attempt sent.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Secrets(Vec<SecretString>);
+pub(super) struct Secrets(Vec<Secret>);
+
+#[derive(Debug, Clone)]
+struct Secret {
+    plain: SecretString,
+    /// Parts of it in Base64, which hold in whatever it is a part of.
+    base64: Vec<SecretString>,
+}
 
 impl Secrets {
     /// Keeps the value of a header, if it is a secret by the header's name.
@@ -28,14 +42,31 @@ impl Secrets {
         }
         let value = value.expose_secret();
         self.add_password(value);
+        if let Some((scheme, credentials)) = value.split_once(' ').filter(|_| name.contains("auth")) {
+            self.add(credentials, SHORTEST);
+            if scheme.eq_ignore_ascii_case("basic") {
+                if let Some((user, password)) = spelling::from_base64(credentials.trim())
+                    .as_deref()
+                    .and_then(|both| both.split_once(':'))
+                {
+                    self.add_login(user, password);
+                }
+            }
+        }
         // `Bearer x` is echoed as x, `a=x; b=y` as x and y.
         for part in value.split([' ', ';', '=', ',']) {
             self.add_password(part);
         }
     }
 
+    /// Keeps a password, alone and as it is sent with its user (`Basic`).
+    pub(super) fn add_login(&mut self, user: &str, password: &str) {
+        self.add(&spelling::base64(format!("{user}:{password}").as_bytes()), SHORTEST);
+        self.add_password(password);
+    }
+
     /// Keeps a password or the like, if it is long enough to be told from a name.
-    pub(super) fn add_password(&mut self, value: &str) {
+    fn add_password(&mut self, value: &str) {
         self.add(value, SHORTEST_OTHER);
     }
 
@@ -47,19 +78,40 @@ impl Secrets {
     fn add(&mut self, value: &str, shortest: usize) {
         let value = value.trim();
         if value.len() >= shortest {
-            self.0.push(SecretString::from(value));
-            // The longest first: a whole header before its parts.
-            self.0
-                .sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+            self.insert(Secret {
+                plain: SecretString::from(value),
+                base64: spelling::inside_base64(value.as_bytes())
+                    .into_iter()
+                    .filter(|part| part.len() >= SHORTEST)
+                    .map(SecretString::from)
+                    .collect(),
+            });
         }
+    }
+
+    /// The longest first: a whole header before its parts.
+    fn insert(&mut self, secret: Secret) {
+        let length = |secret: &Secret| secret.plain.expose_secret().len();
+        let at = self.0.partition_point(|other| length(other) >= length(&secret));
+        self.0.insert(at, secret);
     }
 
     /// A body without them. One that was `cut` may end in the beginning of one.
     pub(super) fn redact(&self, body: Bytes, cut: bool) -> Bytes {
         let mut clean = Cow::Borrowed(&*body);
         for secret in &self.0 {
-            if let Some(without) = without(&clean, secret.expose_secret().as_bytes()) {
+            let plain = secret.plain.expose_secret();
+            if let Some(without) = without(&clean, |rest| spelling::find(rest, plain)) {
                 clean = Cow::Owned(without);
+            }
+            for part in &secret.base64 {
+                let part = part.expose_secret().as_bytes();
+                let find = |rest: &[u8]| memmem::find(rest, part).map(|at| at..at + part.len());
+                if let Some(without) = without(&clean, |rest| {
+                    find(rest).map(|found| spelling::whole_base64(rest, found))
+                }) {
+                    clean = Cow::Owned(without);
+                }
             }
         }
         if cut {
@@ -84,6 +136,7 @@ impl Secrets {
     fn beginning_at_end(&self, body: &[u8]) -> usize {
         self.0
             .iter()
+            .flat_map(|secret| std::iter::once(&secret.plain).chain(&secret.base64))
             .map(|secret| secret.expose_secret().as_bytes())
             .filter_map(|secret| {
                 (SHORTEST..=secret.len().min(body.len()))
@@ -95,13 +148,12 @@ impl Secrets {
     }
 }
 
-fn without(body: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
-    let finder = memmem::Finder::new(secret);
+/// The body with a mask for each part that `find` finds; None where it finds none.
+fn without(body: &[u8], find: impl Fn(&[u8]) -> Option<std::ops::Range<usize>>) -> Option<Vec<u8>> {
     let mut clean = Vec::new();
     let mut rest = body;
-    while let Some((before, after)) = finder
-        .find(rest)
-        .and_then(|at| Some((rest.get(..at)?, rest.get(at + secret.len()..)?)))
+    while let Some((before, after)) =
+        find(rest).and_then(|found| Some((rest.get(..found.start)?, rest.get(found.end..)?)))
     {
         clean.extend_from_slice(before);
         clean.extend_from_slice(MASK);
@@ -124,7 +176,12 @@ mod tests {
         secrets.add_header("Cookie", &SecretString::from("sid=0123456789abcdef; theme=dark"));
         secrets.add_header("Authorization", &SecretString::from("Basic dXNlcjpwYXNzd29y"));
         secrets.add_header("User-Agent", &SecretString::from("an ordinary text"));
+        secrets.add_login("proxy-user", "a \"long\"/pass+wörd&more");
         secrets
+    }
+
+    fn redacted(text: &str) -> String {
+        secrets().redact_text(text.to_owned())
     }
 
     #[test]
@@ -133,9 +190,62 @@ mod tests {
             "got eyJhbGciOi.payload.signature, eyJhbGciOi.payload.signature, Basic dXNlcjpwYXNzd29y, dXNlcjpwYXNzd29y, \
                       0123456789abcdef by an ordinary text, theme=dark";
         assert_eq!(
-            secrets().redact_text(echoed.to_owned()),
+            redacted(echoed),
             "got ***, ***, ***, ***, *** by an ordinary text, theme=dark"
         );
+    }
+
+    #[test]
+    fn a_secret_goes_in_whatever_way_it_is_written() {
+        for spelt in [
+            r#"a "long"/pass+wörd&more"#,
+            r#"a \"long\"\/pass+w\u00f6rd&more"#,
+            r#"a \\\"long\\\"/pass+w\\u00f6rd\u0026more"#,
+            "a%20%22long%22%2Fpass%2Bw%C3%B6rd%26more",
+            "a+%22long%22/pass%2bw%c3%b6rd%26more",
+            "a%2520%2522long%2522%252Fpass%252Bw%25C3%25B6rd%2526more",
+            "a &quot;long&quot;/pass+w&ouml;rd&amp;more",
+            "a &#34;long&#x22;&#x2F;pass&#43;w&#246;rd&amp;more",
+        ] {
+            assert_eq!(
+                redacted(&format!("sent: {spelt}, it was")),
+                "sent: ***, it was",
+                "{spelt}"
+            );
+        }
+        assert_eq!(redacted("eyJhbGciOi%2Epayload%2Esignature!"), "***!");
+    }
+
+    #[test]
+    fn a_secret_goes_as_a_part_of_any_base64() {
+        for (before, after) in [
+            ("", ""),
+            ("x", ""),
+            ("xy", "z"),
+            ("Bearer ", "\r\nHost: a"),
+            ("proxy-user:", ""),
+        ] {
+            for secret in ["eyJhbGciOi.payload.signature", "a \"long\"/pass+wörd&more"] {
+                let base64 = spelling::base64(format!("{before}{secret}{after}").as_bytes());
+                for echoed in [
+                    base64.clone(),
+                    base64.replace('+', "-").replace('/', "_"),
+                    base64.replace('=', ""),
+                ] {
+                    let clean = redacted(&format!("got \"{echoed}\" from you"));
+                    assert_eq!(clean, "got \"***\" from you", "{before:?} {secret} {after:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_password_goes_with_its_user() {
+        let mut secrets = Secrets::default();
+        secrets.add_login("me", "lake");
+        secrets.add_header("Authorization", &SecretString::from("Basic eW91OnNlYQ=="));
+        let echoed = "Basic bWU6bGFrZQ== and Basic eW91OnNlYQ== for lake and sea".to_owned();
+        assert_eq!(secrets.redact_text(echoed), "Basic *** and *** for lake and sea");
     }
 
     #[test]
@@ -160,7 +270,7 @@ mod tests {
         secrets.add_token(&SecretString::from("name"));
         secrets.add_header("X-Auth-User", &SecretString::from("warehouse"));
         secrets.add_header("Cookie", &SecretString::from("theme=dashboards"));
-        secrets.add_password("analytics");
+        secrets.add_login("lake", "analytics");
         let answer = "{\"name\":\"warehouse.analytics.dashboards\"}";
         assert_eq!(secrets.redact_text(answer.to_owned()), answer);
     }

@@ -83,7 +83,10 @@ pub type Checked = Result<(), String>;
 
 /// Look-ups of lost records are forgotten when they take too long, so they are left out here.
 fn counts(flight: &Flight) -> bool {
-    !matches!(flight.sent, Sent::RenewToken | Sent::Get { patch: None, .. })
+    !matches!(
+        flight.sent,
+        Sent::Probe | Sent::RenewToken | Sent::Get { patch: None, .. }
+    )
 }
 
 fn at(sequence: Sequence) -> usize {

@@ -114,6 +114,8 @@ pub enum Sent {
         entity: Option<usize>,
         patch: Option<Row>,
     },
+    /// Whether the server is there.
+    Probe,
     RenewToken,
 }
 
@@ -123,7 +125,7 @@ impl Sent {
             Self::Bulk(rows) => rows,
             Self::One(row) | Self::PatchByName(row) | Self::PatchById(row) => std::slice::from_ref(row),
             Self::Get { patch: Some(row), .. } => std::slice::from_ref(row),
-            Self::Get { patch: None, .. } | Self::RenewToken => &[],
+            Self::Get { patch: None, .. } | Self::Probe | Self::RenewToken => &[],
         }
     }
 }
@@ -248,7 +250,7 @@ impl Server {
             | Call::PutOne { collection, .. }
             | Call::PatchLifeCycle { collection, .. }
             | Call::Get { collection, .. } => collection.clone(),
-            Call::RenewToken => "".into(),
+            Call::Probe | Call::RenewToken => "".into(),
         };
         let mut flight = Flight {
             id: request.id,
@@ -407,6 +409,7 @@ impl Server {
         flight.worked = true;
         let reply = match &flight.sent {
             Sent::RenewToken => self.renew(now),
+            Sent::Probe => Reply::well("{\"version\":\"2.0.7\"}".to_owned()),
             Sent::Get { entity, patch } => self.look_up(*entity, patch.is_some(), stream),
             Sent::PatchByName(row) | Sent::PatchById(row) => {
                 let row = *row;

@@ -407,6 +407,7 @@ impl World {
                 };
                 Sent::Get { entity, patch }
             }
+            Call::Probe => Sent::Probe,
             Call::RenewToken => Sent::RenewToken,
         };
         self.say(|| {
@@ -417,6 +418,7 @@ impl World {
                 Sent::PatchByName(_) => "PATCH name",
                 Sent::PatchById(_) => "PATCH id",
                 Sent::Get { .. } => "GET",
+                Sent::Probe => "probe",
                 Sent::RenewToken => "renew token",
             };
             format!("  {} -> {what} {rows:?}", request.id.0)

@@ -247,6 +247,52 @@ async fn fault_or_none(client: &openmetadata_bulksink::http::Client, call: &Call
     }
 }
 
+/// Answers the first request on each connection, and ends the connection under the second one.
+async fn ending_under_the_second(reset: bool) -> Peer {
+    Peer::start(move |stream, log| async move {
+        let mut connection = Connection::new(stream, log);
+        connection.request().await?;
+        connection.send(answer("200 OK", "", "{}").as_bytes()).await?;
+        connection.request().await?;
+        if reset {
+            connection.reset();
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_that_answered_before_and_ends_without_an_answer() {
+    for reset in [false, true] {
+        for call in [bulk(10), get()] {
+            let peer = ending_under_the_second(reset).await;
+            let client = client_of(&peer);
+            assert_eq!(response(&client, &call).await.status, 200);
+            let ended = fault(&client, &call).await;
+            assert!(matches!(&ended, Fault::Closed(_)), "{ended:?}");
+            assert_eq!((peer.connections(), peer.requests().len()), (1, 2));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_connection_that_ends_without_an_answer() {
+    for reset in [false, true] {
+        let peer = Peer::start(move |stream, log| async move {
+            let mut connection = Connection::new(stream, log);
+            connection.request().await?;
+            if reset {
+                connection.reset();
+            }
+            Ok(())
+        })
+        .await;
+        let ended = fault(&client_of(&peer), &bulk(10)).await;
+        assert!(matches!(&ended, Fault::Broken(_)), "{ended:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_compressed_without_being_asked() {
     let gzip = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x0b\x08";

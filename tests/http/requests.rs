@@ -134,15 +134,28 @@ async fn a_name_that_a_url_would_swallow_is_not_sent() {
         fields: "",
     };
     let fault = perform(&client_of(&peer), &call).await;
-    assert!(matches!(fault, Answer::Fault(Fault::NotSent(_))), "{fault:?}");
+    assert!(matches!(fault, Answer::Fault(Fault::Unbuildable(_))), "{fault:?}");
     assert_eq!(peer.connections(), 0);
+}
+
+#[tokio::test]
+async fn whether_the_server_is_there() {
+    let peer = Peer::answering(answer("200 OK", "", "{\"version\":\"2.0.7\"}")).await;
+    let response = response(&client_of(&peer), &Call::Probe).await;
+    assert_eq!(
+        (response.status, &response.body[..]),
+        (200, &b"{\"version\":\"2.0.7\"}"[..])
+    );
+    let request = peer.request();
+    assert_eq!(request.line(), "GET /api/v1/system/version HTTP/1.1");
+    assert!(request.body.is_empty());
 }
 
 #[tokio::test]
 async fn renewing_a_token_is_no_request() {
     let peer = Peer::answering(OK).await;
     let fault = perform(&client_of(&peer), &Call::RenewToken).await;
-    assert!(matches!(fault, Answer::Fault(Fault::NotSent(_))), "{fault:?}");
+    assert!(matches!(fault, Answer::Fault(Fault::Unbuildable(_))), "{fault:?}");
     assert_eq!(peer.connections(), 0);
 }
 

@@ -1,0 +1,194 @@
+//! The ways in which one text can be written inside of another: percent-encoded, inside of JSON or HTML (also twice), as Base64.
+
+use std::ops::Range;
+
+use base64::prelude::{Engine, BASE64_STANDARD as STANDARD};
+use memchr::memmem;
+
+/// A run of letters and digits of at least so many bytes is looked for by itself.
+const RUN: usize = 4;
+/// The longest spelling of one character, such as `%25C3%25B6` or `\\u00f6`.
+const LONGEST: usize = 24;
+
+/// Where `text` stands in `body` in any spelling but Base64.
+pub(super) fn find(body: &[u8], text: &str) -> Option<Range<usize>> {
+    let run = longest_run(text);
+    let at = |start: usize| Some(start..start + spelt(body.get(start..)?, text)?);
+    if run.len() < RUN {
+        let first = text.as_bytes().first().copied()?;
+        let can_begin = |byte: &u8| [first, b'%', b'\\', b'&', b'+'].contains(byte);
+        let starts = body.iter().enumerate().filter(|(_, byte)| can_begin(byte));
+        return starts.map(|(start, _)| start).find_map(at);
+    }
+    let before = text.get(..run.start)?.chars().count();
+    memmem::find_iter(body, text.get(run)?).find_map(|hit| {
+        let earliest = hit.saturating_sub(LONGEST * before);
+        let latest = hit - before.min(hit);
+        (earliest..=latest).rev().find_map(at)
+    })
+}
+
+/// The longest run of letters and digits.
+fn longest_run(text: &str) -> Range<usize> {
+    let mut longest = 0..0;
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if !byte.is_ascii_alphanumeric() {
+            start = at + 1;
+        } else if at + 1 - start > longest.len() {
+            longest = start..at + 1;
+        }
+    }
+    longest
+}
+
+/// How long `text` is where `body` begins with it.
+fn spelt(body: &[u8], text: &str) -> Option<usize> {
+    if body.starts_with(text.as_bytes()) {
+        return Some(text.len());
+    }
+    text.chars()
+        .try_fold(0, |length, char| Some(length + char_spelt(body.get(length..)?, char)?))
+}
+
+/// How long a character is where `body` begins with it.
+fn char_spelt(body: &[u8], char: char) -> Option<usize> {
+    let mut buffer = [0; 4];
+    let bytes = char.encode_utf8(&mut buffer).as_bytes();
+    let other = match body.first()? {
+        b'%' => bytes.iter().try_fold(0, |length, byte| {
+            Some(length + percent_spelt(body.get(length..)?, *byte)?)
+        }),
+        b'\\' => escape_spelt(body, char),
+        b'&' => entity_spelt(body, char),
+        b'+' if char == ' ' => Some(1),
+        _ => None,
+    };
+    // Last, since what introduces another spelling may also stand for itself.
+    other.or_else(|| body.starts_with(bytes).then_some(bytes.len()))
+}
+
+/// `%XX`, `%25XX` and so on.
+fn percent_spelt(body: &[u8], byte: u8) -> Option<usize> {
+    let mut length = 1;
+    body.strip_prefix(b"%")?;
+    while byte != b'%' && body.get(length..)?.starts_with(b"25") {
+        length += 2;
+    }
+    let digits = std::str::from_utf8(body.get(length..length + 2)?).ok()?;
+    (u8::from_str_radix(digits, 16) == Ok(byte)).then_some(length + 2)
+}
+
+/// `\x`, `\uXXXX`, behind any number of backslashes.
+fn escape_spelt(body: &[u8], char: char) -> Option<usize> {
+    let slashes = body.iter().take_while(|byte| **byte == b'\\').count();
+    let rest = body.get(slashes..)?;
+    let mut buffer = [0; 4];
+    let bytes = char.encode_utf8(&mut buffer).as_bytes();
+    if char == '\\' {
+        return Some(slashes);
+    }
+    if rest.starts_with(bytes) {
+        return Some(slashes + bytes.len());
+    }
+    let code = |at: usize| {
+        let digits = std::str::from_utf8(rest.get(at..)?.strip_prefix(b"u")?.get(..4)?).ok()?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut units = [0; 2];
+    match (&*char.encode_utf16(&mut units), code(0)?) {
+        ([unit], first) if *unit == first => Some(slashes + 5),
+        ([high, low], first) if *high == first => {
+            let between = rest.get(5..)?.iter().take_while(|byte| **byte == b'\\').count();
+            (between > 0 && code(5 + between)? == *low).then_some(slashes + 10 + between)
+        }
+        _ => None,
+    }
+}
+
+/// `&name;`, `&#N;`, `&#xN;`.
+fn entity_spelt(body: &[u8], char: char) -> Option<usize> {
+    let end = body
+        .get(..LONGEST.min(body.len()))?
+        .iter()
+        .position(|byte| *byte == b';')?;
+    let entity = std::str::from_utf8(body.get(1..end)?).ok()?;
+    let number = entity
+        .strip_prefix('#')
+        .and_then(|number| match number.strip_prefix(['x', 'X']) {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => number.parse().ok(),
+        });
+    let is_it = match number {
+        Some(number) => u32::from(char) == number,
+        None => match char {
+            '&' => entity == "amp",
+            '<' => entity == "lt",
+            '>' => entity == "gt",
+            '"' => entity == "quot",
+            '\'' => entity == "apos",
+            // Letters have entities by the hundred; which one it is does not matter here.
+            char => !char.is_ascii() && entity.bytes().all(|byte| byte.is_ascii_alphabetic()),
+        },
+    };
+    is_it.then_some(end + 1)
+}
+
+/// Base64, padded.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// The text that `base64` stands for; None where it stands for none.
+pub(super) fn from_base64(base64: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(base64).ok()?).ok()
+}
+
+/// What the Base64 of anything that holds `bytes` holds: one text for each place in a group of three at which they can start, in both
+/// alphabets. Letters that depend on what stands before or behind are left out.
+pub(super) fn inside_base64(bytes: &[u8]) -> Vec<String> {
+    let mut parts = Vec::new();
+    for before in 0..3 {
+        let shifted = [vec![0; before], bytes.to_vec()].concat();
+        let whole = base64(&shifted);
+        let from = (before * 8).div_ceil(6);
+        let to = shifted.len() * 8 / 6;
+        let Some(part) = whole.get(from..to) else { continue };
+        parts.push(part.to_owned());
+        let for_urls = part.replace('+', "-").replace('/', "_");
+        if for_urls != part {
+            parts.push(for_urls);
+        }
+    }
+    parts
+}
+
+/// The whole run of Base64 around a part of it: what stands beside a secret in it is none of ours to show.
+pub(super) fn whole_base64(body: &[u8], part: Range<usize>) -> Range<usize> {
+    let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(*byte);
+    let before = body
+        .get(..part.start)
+        .map_or(0, |before| before.iter().rev().take_while(is_letter).count());
+    let after = body
+        .get(part.end..)
+        .map_or(0, |after| after.iter().take_while(is_letter).count());
+    part.start - before..part.end + after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_letters_is_found_too() {
+        assert_eq!(find(b"it was !%24%25&amp;/ then", "!$%&/"), Some(7..20));
+        assert_eq!(find(b"it was !%24%25&lt;/ then", "!$%&/"), None);
+        assert_eq!(find(b"", "!$%&/"), None);
+    }
+
+    #[test]
+    fn a_run_elsewhere_does_not_hide_the_text() {
+        assert_eq!(find(b"pass pass- -pass!", "-pass!"), Some(11..17));
+        assert_eq!(find("\\ud83d\\ude00abcd".as_bytes(), "\u{1f600}abcd"), Some(0..16));
+    }
+}
