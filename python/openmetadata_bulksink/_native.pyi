@@ -161,7 +161,8 @@ class BulkSink:
         bulk_query: the query string of bulk PUTs, without "?".
         ca_certificates: PEM; the only trusted roots if given, else the system's. verify: False accepts any certificate.
         client_certificate: PEM of the certificate and its key. proxy: URL with scheme http or https; None means direct.
-        batch_size, batch_bytes: a batch is sealed at so many records or bytes. workers: requests in flight at the most.
+        batch_size, batch_bytes: a batch is sealed at so many records or bytes.
+        workers: requests in flight at the most, 1 to 64.
         linger: seconds that a record may wait for its batch to fill while a worker is idle.
         delivery_timeout: seconds from a record's first attempt within which another attempt may start.
         budget_bytes: bytes of pending bodies beyond which `submit` blocks.

@@ -1,14 +1,16 @@
 """Everything that can be set, and where it comes from: the environment, the sink's YAML, the live client.
 
 The only file that reads an environment variable of ours (the boot module reads `OM_BULKSINK` by itself, because it
-must not import anything). It decides nothing about requests: it hands `BulkSink` its keyword arguments and says where
-they came from.
+must not import anything). A known variable that cannot be used stops the workflow; an unknown one is only named, since
+others set variables for names of theirs. It decides nothing about requests: it hands `BulkSink` its keyword arguments
+and says where they came from.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,15 @@ ACCELERATORS = (
     "statements",
     "tracebacks",
 )
+
+#: Requests in flight at the most, for the variable, the workflow's key and `BulkSink`'s argument alike.
+MOST_WORKERS = 64
+
+#: What Kubernetes sets in each container for a service called `om-bulksink`; no misspelt setting of ours.
+_OF_KUBERNETES = re.compile(r"(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)\Z")
+
+#: How alike two names must be, their common prefix aside, for one to be meant by the other.
+_NEAR = 0.75
 
 _ON = frozenset({"1", "true", "on", "yes"})
 _OFF = frozenset({"0", "false", "off", "no"})
@@ -67,28 +78,38 @@ def switched_off(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def tuning(environ: Mapping[str, str] | None = None) -> Tuning:
-    """Read and check all of our variables. Raises SettingError, also for a variable with our prefix that does not
-    exist.
-    """
+    """Read and check all of our variables. Raises SettingError."""
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
-    for name, text in environ.items():
-        if name != PREFIX and not name.startswith(PREFIX + "_"):
-            continue
-        variable = _VARIABLES.get(name)
+    for name in given(environ):
+        variable = VARIABLES.get(name)
         if variable is None:
-            raise SettingError(_unknown(name))
-        stripped = text.strip()
+            continue
+        stripped = environ[name].strip()
         if stripped:
             key, read = variable
             values[key] = read(name, stripped)
     return Tuning(**values)
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, _VARIABLES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"{name} is not a setting of openmetadata-bulksink{hint} Known are: {', '.join(sorted(_VARIABLES))}."
+def given(environ: Mapping[str, str] | None = None) -> list[str]:
+    """The names of all variables with our prefix, known or not."""
+    environ = os.environ if environ is None else environ
+    return sorted(name for name in environ if name == PREFIX or name.startswith(PREFIX + "_"))
+
+
+def unknown(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One line for each variable that has our prefix and is no setting; it names the one that may be meant."""
+    lines = []
+    for name in given(environ):
+        if name in VARIABLES:
+            continue
+        rest = name[len(PREFIX) + 1 :]
+        known = {one.removeprefix(PREFIX + "_"): one for one in VARIABLES if not _OF_KUBERNETES.match(rest)}
+        near = difflib.get_close_matches(rest, known, n=1, cutoff=_NEAR)
+        hint = f"; did you mean {known[near[0]]}?" if near else ""
+        lines.append(f"{name} is not a setting of openmetadata-bulksink and is not used{hint}")
+    return lines
 
 
 def _switch(name: str, text: str) -> bool:
@@ -163,9 +184,9 @@ def _accelerators(name: str, text: str) -> frozenset[str]:
 
 
 #: Each variable with the field of `Tuning` that it sets, and its reader.
-_VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "OM_BULKSINK": ("enabled", _switch),
-    "OM_BULKSINK_WORKERS": ("workers", _whole(1, 64)),
+    "OM_BULKSINK_WORKERS": ("workers", _whole(1, MOST_WORKERS)),
     "OM_BULKSINK_DELIVERY_TIMEOUT": ("delivery_timeout", _seconds(1, 86400)),
     "OM_BULKSINK_BUDGET_MB": ("budget_bytes", _megabytes),
     "OM_BULKSINK_BATCH_BYTES": ("batch_bytes", _whole(1024, 1 << 30)),
@@ -205,18 +226,27 @@ def writing(config: Any, chosen: Tuning, server_version: str | None = None) -> W
         query += f"&overrideMetadata={str(bool(config.override_metadata)).lower()}"
     if chosen.workers is not None:
         workers, source = chosen.workers, "OM_BULKSINK_WORKERS"
-    elif "async_pipeline_workers" in config.model_fields_set:
-        workers, source = int(config.async_pipeline_workers), "async_pipeline_workers of the workflow"
-        if workers < 1:
-            raise SettingError(
-                f"async_pipeline_workers must be at least 1, not {workers}: change it in the workflow's sink config."
-            )
-    elif server_version is not None and server_version.startswith("1.11."):
-        # Servers of 1.11 fan one request out over threads of their own.
-        workers, source = 2, "default for a server of 1.11"
     else:
-        workers, source = 4, "default"
+        workers, source = _workers_of(config, server_version)
     return Writing(batch_size, synchronous, query, workers, source)
+
+
+def _workers_of(config: Any, server_version: str | None) -> tuple[int, str]:
+    """The number of workers without our variable, and where it comes from. Upstream reads its key nowhere, so that a
+    workflow with a number that makes no sense has run so far, and goes on running.
+    """
+    # Servers of 1.11 fan one request out over threads of their own.
+    old = server_version is not None and server_version.startswith("1.11.")
+    default = (2, "default for a server of 1.11") if old else (4, "default")
+    if "async_pipeline_workers" not in config.model_fields_set:
+        return default
+    wanted = int(config.async_pipeline_workers)
+    key = "async_pipeline_workers of the workflow"
+    if wanted < 1:
+        return default[0], f"{default[1]}; {key} is {wanted}"
+    if wanted > MOST_WORKERS:
+        return MOST_WORKERS, f"the most; {key} is {wanted}"
+    return wanted, key
 
 
 def engine_arguments(chosen: Tuning, how: Writing, connection: Mapping[str, Any]) -> dict[str, Any]:

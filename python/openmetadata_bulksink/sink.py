@@ -69,7 +69,7 @@ class NativeSink(UpstreamSink):
         if self._upstream is None or settings.switched_off():
             return
         self._nothing = self._upstream.Either(right=None)
-        self._tuning = settings.tuning()
+        self._tuning = _tuning()
         reason = eligibility.why_not_native(metadata)
         if reason is not None:
             _say_why_not(reason)
@@ -415,6 +415,13 @@ def _answers(client: Any) -> bool:
         return False
 
 
+def _tuning() -> settings.Tuning:
+    """The settings of the environment; says which of its variables are none."""
+    for line in settings.unknown():
+        log.warning("%s", line)
+    return settings.tuning()
+
+
 def _say_why_not(reason: str) -> None:
     log.info("openmetadata-bulksink is not active: %s. Upstream's own sink writes.", reason)
 
@@ -466,7 +473,7 @@ def inert_class(parent: type, reason: str) -> type:
 
     def create(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if not settings.switched_off():
-            settings.tuning()
+            _tuning()
             _say_why_not(reason)
         return theirs.create.__func__(cls, *args, **kwargs)
 

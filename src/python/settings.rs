@@ -16,6 +16,9 @@ use crate::driver::{Driver, TokenSource};
 use crate::engine::Config;
 use crate::http::{self, Client, Trust};
 
+/// Requests in flight at the most. Beyond this a server answers later, not sooner.
+const MOST_WORKERS: usize = 64;
+
 /// What a sink was made with: enough to start afresh in the child of a fork.
 pub(super) struct Settings {
     pub http: http::Settings,
@@ -77,6 +80,15 @@ pub(super) struct Checked<'py>(Python<'py>);
 impl<'py> Checked<'py> {
     pub fn new(py: Python<'py>) -> Self {
         Self(py)
+    }
+
+    /// The bound that the adapter's settings have, too (`MOST_WORKERS` there).
+    pub fn workers(&self, value: usize) -> PyResult<usize> {
+        if !(1..=MOST_WORKERS).contains(&value) {
+            let text = format!("workers: must be from 1 to {MOST_WORKERS}; it is {value}");
+            return Err(errors::configuration(self.0, text));
+        }
+        Ok(value)
     }
 
     pub fn at_least_one(&self, name: &str, value: usize) -> PyResult<usize> {

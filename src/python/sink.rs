@@ -92,11 +92,7 @@ impl BulkSink {
             )?,
             token: checked.token(token)?,
             engine: crate::engine::Config {
-                workers: if synchronous {
-                    1
-                } else {
-                    checked.at_least_one("workers", workers)?
-                },
+                workers: if synchronous { 1 } else { checked.workers(workers)? },
                 batch_rows: checked.at_least_one("batch_size", batch_size)?,
                 batch_bytes: checked.at_least_one("batch_bytes", batch_bytes)?,
                 linger: checked.seconds("linger", linger)?,

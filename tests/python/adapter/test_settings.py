@@ -82,9 +82,23 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     assert str(refused.value).startswith(name)
 
 
-def test_an_unknown_variable_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(settings.SettingError, match=r"OM_BULKSINK_WORKER is not .* did you mean OM_BULKSINK_WORKERS\?"):
-        settings.tuning({"OM_BULKSINK_WORKER": "4"})
+def test_an_unknown_variable_is_named_with_the_one_that_may_be_meant() -> None:
+    """A warning and no error: the rest of the environment is not ours."""
+    given = {"OM_BULKSINK_WORKER": "4", "OM_BULKSINK_LINGER": "1"}
+    assert settings.tuning(given) == settings.Tuning(linger=1.0)
+    (line,) = settings.unknown(given)
+    assert line.startswith("OM_BULKSINK_WORKER is not a setting of openmetadata-bulksink and is not used;")
+    assert line.endswith("; did you mean OM_BULKSINK_WORKERS?")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PORT", "PORT_8585_TCP", "PORT_8585_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "COLOUR"],
+)
+def test_what_kubernetes_sets_for_a_service_is_like_no_setting(name: str) -> None:
+    given = {f"OM_BULKSINK_{name}": "tcp://10.0.0.1:8585"}
+    assert settings.tuning(given) == settings.Tuning()
+    assert settings.unknown(given) == [f"OM_BULKSINK_{name} is not a setting of openmetadata-bulksink and is not used"]
 
 
 def test_an_empty_value_is_not_set() -> None:
@@ -114,9 +128,31 @@ def test_workers_come_from_the_environment_then_the_yaml_then_the_default() -> N
     assert settings.writing(config(async_pipeline_workers=7), nothing, "1.11.14").workers == 7
 
 
-def test_workers_of_the_yaml_are_checked() -> None:
-    with pytest.raises(settings.SettingError, match="async_pipeline_workers"):
-        settings.writing(config(async_pipeline_workers=0), settings.Tuning())
+@pytest.mark.parametrize(
+    ("wanted", "version", "said"),
+    [
+        (0, None, "4 workers (default; async_pipeline_workers of the workflow is 0)"),
+        (
+            -3,
+            "1.11.14",
+            "2 workers (default for a server of 1.11; async_pipeline_workers of the workflow is -3)",
+        ),
+        (500, None, "64 workers (the most; async_pipeline_workers of the workflow is 500)"),
+        (64, None, "64 workers (async_pipeline_workers of the workflow)"),
+    ],
+)
+def test_a_workflow_whose_workers_make_no_sense_runs_as_before_and_the_start_line_says_so(
+    wanted: int, version: str | None, said: str
+) -> None:
+    how = settings.writing(config(async_pipeline_workers=wanted), settings.Tuning(), version)
+    assert how.describe() == f"{said}, 100 records a request"
+
+
+def test_the_variable_has_the_bound_of_the_key() -> None:
+    most = {"OM_BULKSINK_WORKERS": str(settings.MOST_WORKERS)}
+    assert settings.tuning(most).workers == settings.MOST_WORKERS
+    with pytest.raises(settings.SettingError, match="OM_BULKSINK_WORKERS"):
+        settings.tuning({"OM_BULKSINK_WORKERS": str(settings.MOST_WORKERS + 1)})
 
 
 def test_synchronous_mode() -> None:

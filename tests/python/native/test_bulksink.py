@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from openmetadata_bulksink import settings
 from tests.ingest import ReferenceServer
 from tests.python.native.conftest import SCHEMA, submit_tables, table
 
@@ -259,6 +260,7 @@ def test_a_wrong_token_ends_with_a_text_that_says_what_to_change(lake: Reference
         ({"base_url": "localhost:8585"}, ValueError, "base_url"),
         ({"base_url": "ftp://x/api/v1"}, ValueError, "base_url"),
         ({"workers": 0}, ValueError, "workers"),
+        ({"workers": settings.MOST_WORKERS + 1}, ValueError, "workers"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"linger": -1.0}, ValueError, "linger"),
         ({"delivery_timeout": float("nan")}, ValueError, "delivery_timeout"),
