@@ -10,46 +10,86 @@ import json
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from openmetadata_bulksink import connection, eligibility, settings, workflow_file
 
+#: Seconds for what is under way when the measurement is interrupted.
+_LAST_SECONDS = 1.0
 
-def measure(config: Path, tables: int, columns: int, workers: list[int]) -> None:
-    """Print one line for each number of workers. Raises Unreadable, SettingError."""
+
+class Size(NamedTuple):
+    """What is written for each number of workers."""
+
+    tables: int
+    columns: int
+
+
+def measure(config: Path, size: Size, workers: list[int]) -> bool:
+    """Print one line for each number of workers. Returns whether all was written and the service is gone. Raises
+    Unreadable, SettingError.
+    """
+    chosen = settings.tuning()
     workflow = workflow_file.load(config)
+    mask = workflow.mask
     reason = eligibility.why_not_native(workflow.client)
     if reason is not None:
-        raise workflow_file.Unreadable(f"the native client cannot be used: {reason}")
+        raise workflow_file.Unreadable(mask(f"the native client cannot be used: {reason}"))
     client = workflow.client.client
     service = f"bulksink_bench_{uuid.uuid4().hex[:8]}"
+    well = True
     try:
-        client.put("/services/databaseServices", data=json.dumps({"name": service, "serviceType": "CustomDatabase"}))
-    except Exception as error:  # noqa: BLE001 - whatever upstream's client raises
-        raise workflow_file.Unreadable(f"the server does not let us create the service {service}: {error}") from None
-    print(f"Writing to the service {service}: {tables} tables of {columns} columns for each number of workers.")
-    try:
+        _create(workflow, service)
+        what = f"{size.tables} tables of {size.columns} columns"
+        print(f"Writing to the service {service}: {what} for each number of workers.")
         for number in workers:
-            _one(workflow, service, tables, columns, number)
+            well = _one(workflow, chosen, service, size, number) and well
     finally:
+        gone = _deleted(client, mask, service)
+    return well and gone
+
+
+def _create(workflow: workflow_file.Workflow, service: str) -> None:
+    body = json.dumps({"name": service, "serviceType": "CustomDatabase"})
+    try:
+        workflow.client.client.put("/services/databaseServices", data=body)
+    except Exception as error:  # noqa: BLE001 - whatever upstream's client raises
+        text = workflow.mask(f"the server does not let us create the service {service}: {error}")
+        raise workflow_file.Unreadable(text) from None
+
+
+def _deleted(client: Any, mask: Any, service: str) -> bool:
+    """Delete the service. Where that fails, or is interrupted, it is named: somebody has to do it."""
+    left = f"The service {service} could not be deleted; delete it by hand"
+    try:
         client.delete(f"/services/databaseServices/name/{service}?recursive=true&hardDelete=true")
-        print(f"The service {service} is deleted.")
+    except Exception as error:  # noqa: BLE001 - as above
+        if getattr(error, "status_code", None) == 404:
+            return True  # it was never made
+        print(mask(f"{left} ({' '.join(str(error).split())})."))
+        return False
+    except BaseException:
+        print(f"{left} (interrupted).")
+        raise
+    print(f"The service {service} is deleted.")
+    return True
 
 
-def _one(workflow: workflow_file.Workflow, service: str, tables: int, columns: int, number: int) -> None:
+def _one(workflow: workflow_file.Workflow, chosen: settings.Tuning, service: str, size: Size, number: int) -> bool:
+    """Write the tables with so many workers. Returns whether the server took all of them."""
     from openmetadata_bulksink import _native
 
-    chosen = settings.tuning()
     how = settings.writing(workflow.sink_config, chosen)._replace(workers=number, synchronous=False)
     arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
     database = f"{service}.w{number}"
     schema = f"{database}.public"
-    fields = [{"name": f"c{at}", "dataType": "INT", "description": f"Column {at}"} for at in range(columns)]
+    fields = [{"name": f"c{at}", "dataType": "INT", "description": f"Column {at}"} for at in range(size.columns)]
     bodies = [
         (name, json.dumps({"name": name, "databaseSchema": schema, "columns": fields}))
-        for name in (f"t{at:06d}" for at in range(tables))
+        for name in (f"t{at:06d}" for at in range(size.tables))
     ]
-    with _native.BulkSink(**arguments) as engine:
+    engine = _native.BulkSink(**arguments)
+    try:
         engine.submit("databases", database, json.dumps({"name": f"w{number}", "service": service}), service)
         engine.submit("databaseSchemas", schema, json.dumps({"name": "public", "database": database}), database)
         engine.drain()
@@ -58,11 +98,28 @@ def _one(workflow: workflow_file.Workflow, service: str, tables: int, columns: i
             engine.submit("tables", f"{schema}.{name}", body, schema)
         engine.drain()
         seconds = time.perf_counter() - started
-        lost = [outcome for outcome in engine.take_outcomes() if outcome.status == "failed"]
-        stats: Any = engine.stats()
+    except BaseException:
+        _end_soon(engine)
+        raise
+    engine.close()
+    outcomes: list[Any] = engine.take_outcomes()
+    lost = [outcome for outcome in outcomes if outcome.status == "failed"]
+    written = sum(outcome.collection == "tables" and outcome.status != "failed" for outcome in outcomes)
+    stats: Any = engine.stats()
     print(
-        f"  {number:2d} workers: {tables / seconds:8.1f} tables/s, {seconds:6.2f} s, {stats.requests} requests, "
+        f"  {number:2d} workers: {written / seconds:8.1f} tables/s, {seconds:6.2f} s, {stats.requests} requests, "
         f"{stats.retries} retries, {len(lost)} refused"
     )
     for outcome in lost[:3]:
-        print(f"     refused: {outcome.fqn}: {outcome.reason}")
+        print(workflow.mask(f"     refused: {outcome.fqn}: {outcome.reason}"))
+    return not lost
+
+
+def _end_soon(engine: Any) -> None:
+    """End without waiting for what is pending: the service that holds it is deleted."""
+    from openmetadata_bulksink import _native
+
+    try:
+        engine.close(timeout=_LAST_SECONDS)
+    except _native.BulkSinkError:
+        return  # it could not write all: that is known

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata as packages
 from pathlib import Path
 
-from openmetadata_bulksink import activate
+from openmetadata_bulksink import activate, doctor, settings
 from openmetadata_bulksink.activate import NotInstalled
 from openmetadata_bulksink.settings import SettingError
 from openmetadata_bulksink.workflow_file import Unreadable
 
-#: Exit statuses: all is well; something is not; the command could not be carried out.
+#: Exit statuses: all is well; the sink would not be used, or something was refused; it could not be found out or done.
 FINE, WRONG, UNUSABLE = 0, 1, 2
+
+#: How a line begins, for each kind of finding.
+_WORDS = {"ok": "ok  ", "note": "note", "no": "NO  "}
+
+_STATUS = {doctor.Verdict.USED: FINE, doctor.Verdict.NOT_ASKED: FINE, doctor.Verdict.AWAY: UNUSABLE}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,40 +31,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if given[:1] == ["ingest"]:  # all that follows is upstream's to read
-            return _ingest(given)
-        chosen = _parser().parse_args(given)
-        return int(chosen.run(chosen))
-    except (SettingError, Unreadable, NotInstalled, OSError) as error:
-        print(f"openmetadata-bulksink: {error}", file=sys.stderr)
-        return UNUSABLE
+            activate.upstreams_command(given)
+            return FINE
+    except NotInstalled as error:
+        return _unusable(str(error))
+    chosen = _parser().parse_args(given)
+    try:
+        with _upstream_silent():
+            return int(chosen.run(chosen))
+    except (SettingError, Unreadable, NotInstalled) as error:
+        return _unusable(str(error))
+    except OSError as error:
+        if type(error).__module__ != "builtins":  # the HTTP library's are such, and their texts hold addresses
+            return _unexpected(error)
+        where = f": {error.filename}" if error.filename else ""
+        return _unusable(f"{error.strerror}{where}" if error.strerror else str(error))
     except KeyboardInterrupt:
-        print("openmetadata-bulksink: interrupted", file=sys.stderr)
-        return UNUSABLE
+        return _unusable("interrupted")
+    except Exception as error:  # noqa: BLE001
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Neither its text nor its traceback is shown: they may hold what is secret."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return _unusable(f"unexpected {type(error).__name__} at {Path(last.filename).name}:{last.lineno}")
+
+
+def _unusable(text: str) -> int:
+    print(f"openmetadata-bulksink: {text}", file=sys.stderr)
+    return UNUSABLE
+
+
+@contextmanager
+def _upstream_silent() -> Iterator[None]:
+    """Upstream's client logs what it meets, tokens included; what matters of it is said by the command."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="openmetadata-bulksink",
         description="A native bulk sink for OpenMetadata ingestion. It is active without a command; these look at it.",
+        epilog="Exit status: 0, all is well; 1, the native sink would not be used, or records were refused; 2, it "
+        "could not be found out or done.",
     )
+    parser.add_argument("--version", action=_Version)
     words = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     words.add_parser("ingest", help="`metadata ingest` with the native sink, also where no start-up hook runs")
 
-    doctor = words.add_parser(
+    examined = words.add_parser(
         "doctor",
         help="say whether the native sink would be used, and if not, why not",
         description="Checks the installation, and with a workflow file also the server: address, version, token, bulk "
-        "endpoint, TLS and proxy. Changes nothing.",
+        "endpoint, TLS and proxy. Changes nothing. The last line says what a workflow would do.",
     )
-    doctor.add_argument("-c", "--config", type=Path, metavar="FILE", help="a workflow's YAML or JSON")
-    doctor.set_defaults(run=_doctor)
+    examined.add_argument("-c", "--config", type=Path, metavar="FILE", help="a workflow's YAML or JSON")
+    examined.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    examined.set_defaults(run=_doctor)
 
     replay = words.add_parser(
         "replay",
         help="send lost records again",
-        description="Sends the records of a dead letter file (OM_BULKSINK_DEAD_LETTERS) again, parents first. What is "
-        "still refused goes to a new file, with the new reason.",
+        description="Sends the records of a dead letter file (OM_BULKSINK_DEAD_LETTERS) again, parents first. Nothing "
+        "is sent if a line of the file is no letter. What is still refused goes to a new file, with the new reason.",
     )
     replay.add_argument("letters", type=Path, metavar="FILE", help="the dead letter file")
     replay.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="a workflow's YAML or JSON")
@@ -80,15 +126,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ingest(given: list[str]) -> int:
-    activate.upstreams_command(given)
-    return FINE
+class _Version(argparse.Action):
+    """The versions that a report of a fault needs; upstream is not imported for it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="say which versions are installed")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        lines = [f"{name} {_installed(name)}" for name in ("openmetadata-bulksink", "openmetadata-ingestion")]
+        print("\n".join([*lines, f"Python {sys.version.split()[0]}"]))
+        parser.exit(FINE)
+
+
+def _installed(name: str) -> str:
+    try:
+        return packages.version(name)
+    except packages.PackageNotFoundError:
+        return "not installed"
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    from openmetadata_bulksink.doctor import examine
+    found = doctor.examine(chosen.config) if chosen.json else doctor.examine(chosen.config, _Teller())
+    status = _STATUS.get(found.verdict, WRONG)
+    if chosen.json:
+        lines = [line._asdict() for line in found.lines]
+        verdict = {"verdict": found.verdict.name.lower(), "summary": found.verdict.value, "status": status}
+        print(json.dumps({**verdict, "findings": lines}, indent=2))
+    else:
+        print(found.verdict.value)
+    return status
 
-    return FINE if examine(chosen.config) else WRONG
+
+class _Teller:
+    """Prints findings as they come, each part under its title."""
+
+    def __init__(self) -> None:
+        self._part = ""
+
+    def __call__(self, line: doctor.Line) -> None:
+        if line.part != self._part:
+            self._part = line.part
+            print(line.part)
+        print(f"  {_WORDS[line.kind]}  {line.text}", flush=True)
 
 
 def _replay(chosen: argparse.Namespace) -> int:
@@ -99,15 +178,18 @@ def _replay(chosen: argparse.Namespace) -> int:
 
 
 def _bench(chosen: argparse.Namespace) -> int:
-    from openmetadata_bulksink.bench import measure
+    from openmetadata_bulksink.bench import Size, measure
 
     try:
         workers = [int(part) for part in chosen.workers.split(",") if part.strip()]
     except ValueError:
         workers = []
-    if not workers or min(workers) < 1 or chosen.tables < 1 or chosen.columns < 1:
-        raise SettingError("--workers must be numbers such as 1,2,4; --tables and --columns at least 1")
+    size = Size(chosen.tables, chosen.columns)
+    if not workers or min(workers) < 1 or max(workers) > settings.MOST_WORKERS or min(size) < 1:
+        raise SettingError(
+            f"--workers must be numbers from 1 to {settings.MOST_WORKERS} such as 1,2,4; --tables and --columns at "
+            "least 1"
+        )
     if not chosen.yes:
         raise SettingError("bench writes to the server and deletes what it wrote; add --yes if that is wanted")
-    measure(chosen.config, chosen.tables, chosen.columns, workers)
-    return FINE
+    return FINE if measure(chosen.config, size, workers) else WRONG

@@ -1,63 +1,118 @@
 """`openmetadata-bulksink doctor`: would the native sink be used here, and if not, why not? Changes nothing anywhere.
 
-One line for each thing that was looked at. Asks the server four things: its version (by upstream's client and by the
-native one), who the token belongs to, and whether it has a bulk endpoint (an empty bulk request).
+One line for each thing that was looked at, and a last one that says what a workflow would do. Asks the server four
+things: its version (by upstream's client and by the native one), who the token belongs to, and whether it has a bulk
+endpoint (an empty bulk request).
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import _openmetadata_bulksink_boot as boot
 from openmetadata_bulksink import accelerate, activate, connection, eligibility, settings, workflow_file
+from openmetadata_bulksink.masking import Mask
+
+#: The sink types of a workflow that ours stands in for.
+_SINK_TYPES = ("metadata-rest", "native-rest")
 
 
+class Verdict(Enum):
+    """What a workflow would do; the value is the last line. The worst of all findings counts, in this order."""
+
+    USED = "The native sink would be used."
+    NOT_ASKED = "Nothing here stands in the way of the native sink; its server was not asked."
+    AWAY = "The server could not be asked, so it is open whether the native sink would be used."
+    REFUSED = "The native sink would be used, but the server would refuse what it sends."
+    OTHER_SINK = "The native sink would not be used: this workflow writes elsewhere."
+    UPSTREAM = "The native sink would not be used: upstream's own writes."
+    STOPS = "A workflow would stop here with an error until the setting is changed."
+    NO_UPSTREAM = "No workflow can run here: openmetadata-ingestion is not installed, or cannot be imported."
+
+
+class Line(NamedTuple):
+    """One finding. kind: ok, note or no."""
+
+    part: str
+    kind: str
+    text: str
+
+
+@dataclass
 class Findings:
-    """The lines, and whether any of them stands in the way."""
+    """What was found so far."""
 
-    def __init__(self) -> None:
-        self.well = True
+    lines: list[Line] = field(default_factory=list)
+    verdict: Verdict = Verdict.USED
+    part: str = ""
+    mask: Mask = field(default_factory=Mask)
+    tell: Callable[[Line], None] = lambda _: None
 
     def fine(self, text: str) -> None:
-        print(f"  ok    {text}")
+        self._add("ok", text)
 
     def note(self, text: str) -> None:
-        print(f"  note  {text}")
+        self._add("note", text)
 
-    def wrong(self, text: str) -> None:
-        self.well = False
-        print(f"  NO    {text}")
+    def wrong(self, text: str, verdict: Verdict) -> None:
+        """Something that stands in the way, and what it makes of a workflow."""
+        self._add("no", text)
+        self.weigh(verdict)
+
+    def weigh(self, verdict: Verdict) -> None:
+        """Take a verdict, unless a worse one is there."""
+        order = list(Verdict)
+        self.verdict = max(self.verdict, verdict, key=order.index)
+
+    @property
+    def well(self) -> bool:
+        return self.verdict is Verdict.USED
+
+    def _add(self, kind: str, text: str) -> None:
+        line = Line(self.part, kind, self.mask(text))
+        self.lines.append(line)
+        self.tell(line)
 
 
-def examine(config: Path | None) -> bool:
-    """Print what was found. Returns whether a sink would write natively."""
-    found = Findings()
-    print("Installation")
+def examine(config: Path | None, tell: Callable[[Line], None] = lambda _: None) -> Findings:
+    """Look at everything; `tell` gets each line as it is found. Raises Unreadable."""
+    found = Findings(tell=tell, part="Installation")
     _native_module(found)
     _upstream(found)
     chosen = _settings(found)
+    found.part = "Server"
     if config is None:
-        print("Server")
         found.note("not asked: give a workflow's file with -c to check its server too")
-    elif found.well and chosen is not None:
-        print("Server")
-        _server(found, workflow_file.load(config), chosen)
-    print(
-        "The native sink would be used." if found.well else "The native sink would not be used: upstream's own writes."
-    )
-    return found.well
+        found.weigh(Verdict.NOT_ASKED)
+        return found
+    if found.verdict is Verdict.NO_UPSTREAM:
+        return found
+    workflow = workflow_file.load(config)
+    found.mask = workflow.mask
+    if workflow.sink_type not in _SINK_TYPES:
+        named = f"the workflow's sink is {workflow.sink_type}" if workflow.sink_type else "the workflow names no sink"
+        found.wrong(f"{named}; ours takes the place of metadata-rest", Verdict.OTHER_SINK)
+    if found.well and chosen is not None:
+        _server(found, workflow, chosen)
+    else:
+        found.note("not asked: see above")
+    return found
 
 
 def _native_module(found: Findings) -> None:
     try:
         from openmetadata_bulksink import _native
     except ImportError as error:
-        found.wrong(f"the native module cannot be imported ({error}); install the wheel for this platform")
+        text = f"the native module cannot be imported ({error}); install the wheel for this platform"
+        found.wrong(text, Verdict.UPSTREAM)
         return
     found.fine(f"openmetadata-bulksink {_native.__version__}, Python {sys.version.split()[0]}")
 
@@ -66,22 +121,29 @@ def _upstream(found: Findings) -> None:
     try:
         version = packages.version("openmetadata-ingestion")
     except packages.PackageNotFoundError:
-        found.wrong("openmetadata-ingestion is not installed in this environment")
+        found.wrong("openmetadata-ingestion is not installed in this environment", Verdict.NO_UPSTREAM)
         return
     hooked = boot.is_in_place()
     loaded_before = activate.MODULE in sys.modules
-    ours = activate.active_class()
+    try:
+        ours = activate.active_class()
+    except Exception as error:  # noqa: BLE001 - importing upstream may raise anything
+        text = f"openmetadata-ingestion {version} cannot be imported: {type(error).__name__}: {_short(error)}"
+        found.wrong(text, Verdict.NO_UPSTREAM)
+        return
     original = ours.__dict__["_bulksink_replaces"] if ours is not None else None
     if original is None:
-        module = sys.modules.get(activate.MODULE)
-        original = getattr(module, activate.ATTRIBUTE, None)
-    problem = eligibility.shape_problem(original) if original is not None else "its REST sink cannot be imported"
+        original = getattr(sys.modules.get(activate.MODULE), activate.ATTRIBUTE, None)
+    if original is None:
+        found.wrong(f"openmetadata-ingestion {version}: its REST sink cannot be imported", Verdict.NO_UPSTREAM)
+        return
+    problem = eligibility.shape_problem(original)
     if problem is None:
         found.fine(f"openmetadata-ingestion {version}, whose sink is known")
     else:
-        found.wrong(f"openmetadata-ingestion {version}: {problem}")
+        found.wrong(f"openmetadata-ingestion {version}: {problem}", Verdict.UPSTREAM)
     if settings.switched_off():
-        found.wrong("switched off by OM_BULKSINK; unset it or set it to 1")
+        found.wrong("switched off by OM_BULKSINK; unset it or set it to 1", Verdict.UPSTREAM)
     elif ours is not None and (hooked or loaded_before):
         found.fine("the start-up hook is active: `metadata ingest` uses the native sink by itself")
     elif ours is not None:
@@ -89,17 +151,20 @@ def _upstream(found: Findings) -> None:
     else:
         found.wrong(
             "the start-up hook has not run (python -S, or packages that are only on PYTHONPATH): run "
-            "`python -m openmetadata_bulksink ingest -c FILE`, or call openmetadata_bulksink.install()"
+            "`python -m openmetadata_bulksink ingest -c FILE`, or call openmetadata_bulksink.install()",
+            Verdict.UPSTREAM,
         )
 
 
 def _settings(found: Findings) -> settings.Tuning | None:
+    for line in settings.unknown():
+        found.note(line)
     try:
         chosen = settings.tuning()
     except settings.SettingError as error:
-        found.wrong(str(error))
+        found.wrong(str(error), Verdict.STOPS)
         return None
-    names = sorted(name for name in os.environ if name.startswith(settings.PREFIX))
+    names = [name for name in settings.given() if name in settings.VARIABLES]
     if names:
         found.fine("settings of the environment: " + ", ".join(f"{name}={os.environ[name]}" for name in names))
     else:
@@ -118,29 +183,30 @@ def _server(found: Findings, workflow: workflow_file.Workflow, chosen: settings.
     url = connection.base_url(client)
     if not urlsplit(url).path.endswith("/api/v1"):
         found.note(f"the address is {url}: hostPort usually ends with /api")
-    version = _python_version(found, client, url)
     reason = eligibility.why_not_native(workflow.client)
     if reason is not None:
-        found.wrong(reason)
+        found.wrong(reason, Verdict.UPSTREAM)
         return
+    version = _python_version(found, client, url)
     carried = connection.arguments(client)
     _ways(found, carried)
-    _native_version(found, carried, workflow, chosen)
-    if version is not None:
-        _token(found, client)
-        _bulk(found, client)
+    if not _native_version(found, carried, workflow, chosen, away=version is None) or version is None:
+        return
+    _token(found, client)
+    _bulk(found, client)
 
 
 def _python_version(found: Findings, client: Any, url: str) -> str | None:
     try:
         version = str(client.get("/system/version")["version"])
     except Exception as error:  # noqa: BLE001 - whatever the client raises is the finding
-        found.wrong(f"upstream's client does not reach {url}/system/version: {_short(error)}")
+        text = f"upstream's client does not reach {url}/system/version: {_reason(found, error)}"
+        found.wrong(text, Verdict.REFUSED if _status(error) in (401, 403) else Verdict.AWAY)
         return None
     found.fine(f"{url} is a server of version {version}")
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     if len(numbers) == 2 and numbers < [1, 11]:
-        found.wrong("bulk requests came with 1.11")
+        found.wrong("bulk requests came with 1.11", Verdict.UPSTREAM)
     return version
 
 
@@ -159,25 +225,33 @@ def _ways(found: Findings, carried: dict[str, Any]) -> None:
 
 
 def _native_version(
-    found: Findings, carried: dict[str, Any], workflow: workflow_file.Workflow, chosen: settings.Tuning
-) -> None:
+    found: Findings,
+    carried: dict[str, Any],
+    workflow: workflow_file.Workflow,
+    chosen: settings.Tuning,
+    *,
+    away: bool,
+) -> bool:
+    """Whether the native client reaches the server. away: upstream's does not, so that the two do not differ."""
     from openmetadata_bulksink import _native
 
     how = settings.writing(workflow.sink_config, chosen)
     try:
         engine = _native.BulkSink(**settings.engine_arguments(chosen, how, carried))
     except (_native.ConfigurationError, TypeError) as error:
-        found.wrong(f"the native client refuses these settings: {error}")
-        return
+        found.wrong(f"the native client refuses these settings: {error}", Verdict.UPSTREAM)
+        return False
     try:
         version = engine.server_version()
     except _native.TransportError as error:
-        found.wrong(f"the native client does not reach the server: {error}")
-        return
+        text = f"the native client does not reach the server: {_reason(found, error)}"
+        found.wrong(text, Verdict.AWAY if away else Verdict.UPSTREAM)
+        return False
     finally:
         engine.close()
     how = settings.writing(workflow.sink_config, chosen, version)
     found.fine(f"the native client reaches it; it would write with {how.describe()}")
+    return True
 
 
 def _token(found: Findings, client: Any) -> None:
@@ -185,7 +259,13 @@ def _token(found: Findings, client: Any) -> None:
         who = client.get("/users/loggedInUser")
         found.fine(f"the token belongs to {who['name']}")
     except Exception as error:  # noqa: BLE001 - as above
-        found.wrong(f"the token is not accepted: {_short(error)}; renew securityConfig.jwtToken of the workflow")
+        text = _reason(found, error)
+        if _status(error) in (401, 403):
+            found.wrong(
+                f"the token is not accepted: {text}; renew securityConfig.jwtToken of the workflow", Verdict.REFUSED
+            )
+        else:
+            found.note(f"whose token it is could not be asked: {text}")
 
 
 def _bulk(found: Findings, client: Any) -> None:
@@ -193,15 +273,28 @@ def _bulk(found: Findings, client: Any) -> None:
         client.put("/databases/bulk?async=false", data="[]")
         found.fine("it has bulk endpoints")
     except Exception as error:  # noqa: BLE001 - as above
-        status = getattr(error, "status_code", None)
+        status = _status(error)
         if status in (404, 405):
-            found.wrong(f"it has no bulk endpoint ({status})")
-        elif status == 403:
-            found.wrong(f"the token may not write in bulk: {_short(error)}")
+            found.wrong(f"it has no bulk endpoint ({status})", Verdict.REFUSED)
+        elif status in (401, 403):
+            found.wrong(f"the token may not write in bulk: {_reason(found, error)}", Verdict.REFUSED)
         else:
-            found.note(f"an empty bulk request was answered with: {_short(error)}")
+            found.note(f"an empty bulk request was answered with: {_reason(found, error)}")
+
+
+def _status(error: Exception) -> int | None:
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _reason(found: Findings, error: Exception) -> str:
+    """Masked before it is cut, or the cut leaves a part of a secret that no mask knows."""
+    return _cut(found.mask(_short(error)))
 
 
 def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _cut(text: str) -> str:
     return text if len(text) < 300 else text[:300] + " ..."

@@ -1,18 +1,22 @@
 """`openmetadata-bulksink replay`: the records of a dead letter file, sent again through the same engine.
 
 Parents and needs are read from the bodies, as for records of a run; letters come in the order in which records were
-lost, so they are sorted first. What is refused again the engine itself writes to a new file. Never changes the file
-it reads.
+lost, so they are sorted first. Nothing is sent before every letter was found to be one. What is refused again the
+engine itself writes to a new file. Never changes the file it reads.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import connection, eligibility, records, settings, workflow_file
+
+_CREATE, _LIFE_CYCLE = "create", "life_cycle"
 
 
 class Letter(NamedTuple):
@@ -24,6 +28,14 @@ class Letter(NamedTuple):
     body: Any
 
 
+class _Refused(NamedTuple):
+    """One that the server did not take this time, either."""
+
+    collection: str
+    fqn: str
+    reason: str
+
+
 def replay(letters: Path, config: Path, output: Path) -> bool:
     """Send them. Returns whether all were written. Raises Unreadable, SettingError, OSError."""
     found = once_each(read(letters))
@@ -32,52 +44,76 @@ def replay(letters: Path, config: Path, output: Path) -> bool:
         return True
     if output.exists():
         raise FileExistsError(f"{output} exists already; name another file with -o, or remove it")
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{output} is in no directory that is there; name another file with -o")
+    chosen = settings.tuning()
     workflow = workflow_file.load(config)
     reason = eligibility.why_not_native(workflow.client)
     if reason is not None:
-        raise workflow_file.Unreadable(f"the native client cannot be used: {reason}")
-    from openmetadata_bulksink import _native
-
-    chosen = settings.tuning()
-    how = settings.writing(workflow.sink_config, chosen)
-    arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
-    arguments["dead_letters"] = str(output)
-    written, refused = 0, []
-    with _native.BulkSink(**arguments, on_notice=print) as engine:
-        for letter in in_order(found):
-            submit(engine, letter)
-        engine.drain()
-        for outcome in engine.take_outcomes():
-            if outcome.status == "failed":
-                refused.append(outcome)
-            else:
-                written += 1
-    print(f"{written} of {len(found)} records were written.")
-    for outcome in refused:
-        print(f"  still refused: {outcome.collection} {outcome.fqn}: {outcome.reason}")
-    if refused:
+        raise workflow_file.Unreadable(workflow.mask(f"the native client cannot be used: {reason}"))
+    refused = _send(in_order(found), workflow, chosen, output)
+    print(f"{len(found) - len(refused)} of {len(found)} records were written.")
+    for one in refused:
+        print(workflow.mask(f"  still refused: {one.collection} {one.fqn}: {one.reason}"))
+    if refused and output.exists():
         print(f"They are in {output}.")
+    elif refused:
+        print(f"They could not be written to {output}: keep {letters}.")
     return not refused
 
 
+def _send(
+    letters: list[Letter], workflow: workflow_file.Workflow, chosen: settings.Tuning, output: Path
+) -> list[_Refused]:
+    from openmetadata_bulksink import _native
+
+    how = settings.writing(workflow.sink_config, chosen)
+    arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
+    arguments["dead_letters"] = str(output)
+    with _native.BulkSink(**arguments, on_notice=lambda line: print(workflow.mask(line))) as engine:
+        for letter in letters:
+            submit(engine, letter)
+    return [
+        _Refused(outcome.collection, outcome.fqn, outcome.reason or "")
+        for outcome in engine.take_outcomes()
+        if outcome.status == "failed"
+    ]
+
+
 def read(path: Path) -> Iterator[Letter]:
-    """The letters of a file. A line that is none is named and refused: it may be half a letter of a crash."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                content = json.loads(line)
-                letter = Letter(content["kind"], content["collection"], content["fqn"], content.get("body"))
-            except (ValueError, KeyError, TypeError):
-                raise workflow_file.Unreadable(
-                    f"line {number} of {path} is not a dead letter; remove it and try again"
-                ) from None
-            if not isinstance(letter.body, dict):
-                raise workflow_file.Unreadable(
-                    f"line {number} of {path} has no request that could be sent; remove it and try again"
-                )
-            yield letter
+    """The letters of a file. A line that is none is named and refused: it may be half a letter of a crash. Raises
+    Unreadable, OSError.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise workflow_file.Unreadable(f"{path} is not a text in UTF-8, so it is no dead letter file") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield _letter(line, f"line {number} of {path}")
+
+
+def _letter(line: str, where: str) -> Letter:
+    """One letter, with everything that its submission needs. Raises Unreadable."""
+    try:
+        content = json.loads(line)
+        letter = Letter(content["kind"], content["collection"], content["fqn"], content.get("body"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise workflow_file.Unreadable(f"{where} is not a dead letter; remove it and try again") from None
+    if letter.kind not in (_CREATE, _LIFE_CYCLE):
+        raise workflow_file.Unreadable(f"{where} is of a kind that this version does not know; nothing was sent")
+    names: list[Any] = [letter.collection, letter.fqn]
+    if not all(isinstance(name, str) and name for name in names) or not isinstance(letter.body, dict):
+        raise workflow_file.Unreadable(f"{where} has no request that could be sent; remove it and try again")
+    if letter.kind == _CREATE:
+        try:
+            made = _record(letter)
+            json.dumps(made.needs).encode()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the body, this letter is named for it
+            raise workflow_file.Unreadable(
+                f"{where} has a request whose names cannot be read ({type(error).__name__}); remove it and try again"
+            ) from None
+    return letter
 
 
 def once_each(letters: Iterable[Letter]) -> list[Letter]:
@@ -89,7 +125,7 @@ def once_each(letters: Iterable[Letter]) -> list[Letter]:
     for letter in letters:
         rest = {name: value for name, value in letter.body.items() if name not in ("tableConstraints", "sourceHash")}
         earlier = known.setdefault(letter.fqn, [])
-        if letter.collection == "tables" and letter.kind == "create":
+        if letter.collection == "tables" and letter.kind == _CREATE:
             if "tableConstraints" in letter.body and "sourceHash" not in letter.body and rest in earlier:
                 continue
             earlier.append(rest)
@@ -98,34 +134,53 @@ def once_each(letters: Iterable[Letter]) -> list[Letter]:
 
 
 def in_order(letters: list[Letter]) -> list[Letter]:
-    """What others need comes first, life cycles last; else the order of the file. A circle is cut where it is met."""
-    creates = [letter for letter in letters if letter.kind == "create"]
+    """What others need comes first, life cycles last; else the order of the file. Where references go in a circle, it
+    and what hangs on it goes by parents alone: the engine mends the rest.
+    """
+    creates = [letter for letter in letters if letter.kind == _CREATE]
     by_fqn: dict[str, list[int]] = {}
     for at, letter in enumerate(creates):
         by_fqn.setdefault(letter.fqn, []).append(at)
-    ordered: list[Letter] = []
-    done: set[int] = set()
 
-    def put(at: int, path: frozenset[int]) -> None:
-        if at in done or at in path:
-            return
-        for name in records.names_in(creates[at].collection, creates[at].body):
-            if name != creates[at].fqn:
-                for other in by_fqn.get(name, ()):
-                    put(other, path | {at})
-        if at not in done:
-            done.add(at)
-            ordered.append(creates[at])
+    def before(at: int, names: Iterable[str]) -> set[int]:
+        own = by_fqn[creates[at].fqn]
+        others = {other for name in names if name != creates[at].fqn for other in by_fqn.get(name, ())}
+        return others | set(own[: own.index(at)])
 
-    for at in range(len(creates)):
-        put(at, frozenset())
-    return ordered + [letter for letter in letters if letter.kind != "create"]
+    needs = {at: before(at, records.names_in(one.collection, one.body)) for at, one in enumerate(creates)}
+    ordered = _sorted(needs)
+    left = needs.keys() - set(ordered)
+    parents = {at: before(at, _parents(creates[at])) & left for at in sorted(left)}
+    ordered += _sorted(parents)
+    ordered += sorted(needs.keys() - set(ordered))  # parents in a circle: the server will say so
+    return [creates[at] for at in ordered] + [letter for letter in letters if letter.kind != _CREATE]
+
+
+def _sorted(needs: dict[int, set[int]]) -> list[int]:
+    """Those that stand in no circle and behind none, each behind what it needs."""
+    sorter = TopologicalSorter(needs)
+    with suppress(CycleError):  # it hands out what it can all the same
+        sorter.prepare()
+    ordered: list[int] = []
+    while ready := sorted(sorter.get_ready()):
+        ordered += ready
+        sorter.done(*ready)
+    return ordered
+
+
+def _parents(letter: Letter) -> list[str]:
+    parent = records.form_of_collection(letter.collection).parent(letter.body)
+    return [] if parent is None else [parent]
+
+
+def _record(letter: Letter) -> records.Record:
+    return records.form_of_collection(letter.collection).record(letter.body, json.dumps(letter.body).encode())
 
 
 def submit(engine: Any, letter: Letter) -> None:
-    body = json.dumps(letter.body).encode()
-    if letter.kind == "life_cycle":
-        engine.submit_life_cycle(letter.collection, letter.fqn, body)
+    """One letter into the engine."""
+    if letter.kind == _LIFE_CYCLE:
+        engine.submit_life_cycle(letter.collection, letter.fqn, json.dumps(letter.body).encode())
         return
-    made = records.form_of_collection(letter.collection).record(letter.body, body)
-    engine.submit(letter.collection, letter.fqn, body, made.parent, made.needs, first_wins=made.first_wins)
+    made = _record(letter)
+    engine.submit(letter.collection, letter.fqn, made.body, made.parent, made.needs, first_wins=made.first_wins)

@@ -1,12 +1,16 @@
 """A workflow's file, as far as the commands need it: upstream's live client and the sink's settings out of it.
 
-Upstream's own loader and models read it, so that what works for `metadata ingest` works here.
+Upstream's own loader and models read it, so that what works for `metadata ingest` works here. No text of this file
+holds a value of the workflow's: what a parser or a model says of a mistyped secret may hold all of it.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from openmetadata_bulksink.masking import Mask, secrets_of, secrets_of_proxies
 
 
 class Unreadable(Exception):
@@ -14,16 +18,20 @@ class Unreadable(Exception):
 
 
 class Workflow(NamedTuple):
-    """What is in the file."""
+    """What is in the file.
+
+    sink_type: as written there; None where it names none. mask: hides the file's secrets.
+    """
 
     client: Any
     sink_config: Any
+    sink_type: str | None
+    mask: Mask
 
 
 def load(path: Path) -> Workflow:
     """Read a workflow file and make upstream's client for its server; sends no request. Raises Unreadable."""
     try:
-        from metadata.config.common import load_config_file
         from metadata.generated.schema.entity.services.connections.metadata.openMetadataConnection import (
             OpenMetadataConnection,
         )
@@ -31,23 +39,66 @@ def load(path: Path) -> Workflow:
         from metadata.ingestion.sink.metadata_rest import MetadataRestSinkConfig
     except ImportError as error:
         raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
-    if not path.is_file():
-        raise Unreadable(f"{path} is not a file")
-    try:
-        content: dict[str, Any] = load_config_file(path)
-    except Exception as error:  # noqa: BLE001 - upstream raises whatever its parsers raise
-        raise Unreadable(f"{path} cannot be read: {error}") from None
-    server = (content.get("workflowConfig") or {}).get("openMetadataServerConfig")
+    content = _content(path)
+    mask = Mask([*secrets_of(content), *secrets_of_proxies(os.environ)])
+    workflow = content.get("workflowConfig")
+    server = workflow.get("openMetadataServerConfig") if isinstance(workflow, dict) else None
     if not isinstance(server, dict):
         raise Unreadable(f"{path} has no workflowConfig.openMetadataServerConfig")
+    name = f"workflowConfig.openMetadataServerConfig of {path}"
     try:
         # The version check of upstream's is a request, and the doctor asks for the version itself.
         client = OpenMetadata(OpenMetadataConnection(**{**server, "enableVersionValidation": False}))
-    except Exception as error:  # noqa: BLE001 - as above
-        raise Unreadable(f"workflowConfig.openMetadataServerConfig of {path} is refused by upstream: {error}") from None
-    sink = content.get("sink") or {}
+    except Exception as error:  # noqa: BLE001 - upstream raises whatever its models raise
+        raise Unreadable(mask(f"{name} is refused by upstream: {_what(error)}")) from None
+    sink = content.get("sink")
+    if sink is not None and not isinstance(sink, dict):
+        raise Unreadable(f"sink of {path} must be a mapping with the key type")
+    sink = sink or {}
     try:
         sink_config = MetadataRestSinkConfig.model_validate(sink.get("config") or {})
     except Exception as error:  # noqa: BLE001 - as above
-        raise Unreadable(f"sink.config of {path} is refused by upstream: {error}") from None
-    return Workflow(client, sink_config)
+        raise Unreadable(mask(f"sink.config of {path} is refused by upstream: {_what(error)}")) from None
+    sink_type = sink.get("type")
+    return Workflow(client, sink_config, None if sink_type is None else mask(str(sink_type)), mask)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The file's mapping, by upstream's loader."""
+    from metadata.config.common import load_config_file
+
+    if not path.is_file():
+        raise Unreadable(f"{path} is not a file")
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        raise Unreadable(f"{path} must end with .yaml, .yml or .json, or upstream does not read it")
+    try:
+        content: Any = load_config_file(path)
+    except UnicodeDecodeError:
+        raise Unreadable(f"{path} is not a text in UTF-8") from None
+    except Exception as error:  # noqa: BLE001 - upstream raises whatever its parsers raise
+        raise Unreadable(f"{path} cannot be read: {_place(error)}") from None
+    if not isinstance(content, dict):
+        found = "empty" if content is None else f"a {type(content).__name__}, not a mapping"
+        raise Unreadable(f"{path} is {found}: it must have workflowConfig and the rest of a workflow")
+    return content
+
+
+def _place(error: Exception) -> str:
+    """Where a parser stopped. Not what it says: it quotes the line, which may hold a token."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is not None:
+        return f"it is no YAML at line {mark.line + 1}, column {mark.column + 1}"
+    if hasattr(error, "lineno") and hasattr(error, "colno"):
+        return f"it is no JSON at line {error.lineno}, column {error.colno}"
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return f"upstream's reader raises {type(error).__name__}"
+
+
+def _what(error: Exception) -> str:
+    """What a model objects to: field and reason, without the value, which pydantic would quote."""
+    problems = getattr(error, "errors", None)
+    if not callable(problems):
+        return " ".join(str(error).split())
+    found: Any = problems(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from openmetadata_bulksink import cli
+from openmetadata_bulksink.doctor import Verdict
 from openmetadata_bulksink.replay import Letter, in_order, read
 from openmetadata_bulksink.workflow_file import Unreadable
 from tests.python.adapter.recording_server import RecordingServer
@@ -43,14 +46,39 @@ def test_letters_are_sent_parents_first() -> None:
     ]
 
 
-def test_two_letters_of_one_entity_keep_their_order_and_circles_end() -> None:
+def test_two_letters_of_one_entity_keep_their_order() -> None:
     older, newer = table("s.d.p.t", "s.d.p.u"), table("s.d.p.t")
     assert in_order([older, newer]) == [older, newer]
+
+
+def test_a_circle_and_what_hangs_on_it_goes_by_parents() -> None:
     one, other = table("s.d.p.a", "s.d.p.b"), table("s.d.p.b", "s.d.p.a")
-    assert sorted(in_order([one, other])) == sorted([one, other])
+    behind, apart = table("s.d.p.c", "s.d.p.a"), table("s.d.p.x", "s.d.p.y")
+    schema, referred = letter("databaseSchemas", "s.d.p", database="s.d"), table("s.d.p.y")
+    ordered = in_order([behind, one, other, apart, referred, schema])
+    assert ordered[0] == schema
+    assert ordered.index(referred) < ordered.index(apart)
+    assert sorted(ordered) == sorted([behind, one, other, apart, referred, schema])
 
 
-@pytest.mark.parametrize("line", ["{half", "[]", '{"kind": "create"}', '{"kind":"create","collection":"t","fqn":"x"}'])
+def test_a_chain_of_any_depth_is_sorted() -> None:
+    chain = [table(f"s.d.p.t{at:05d}", f"s.d.p.t{at + 1:05d}") for at in range(20_000)]
+    assert in_order(chain) == chain[::-1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{half",
+        "[]",
+        "7",
+        '{"kind": "create"}',
+        '{"kind":"create","collection":"t","fqn":"x"}',
+        '{"kind":"create","collection":7,"fqn":"s.d","body":{"name":"d"}}',
+        '{"kind":"create","collection":"tables","fqn":"s.d.p.t","body":{"no name":1}}',
+        '{"kind":"delete","collection":"tables","fqn":"s.d.p.t","body":{"name":"t"}}',
+    ],
+)
 def test_a_line_that_is_no_letter_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "lost.jsonl"
     good = {"kind": "create", "collection": "databases", "fqn": "s.d", "body": {"name": "d"}}
@@ -59,13 +87,31 @@ def test_a_line_that_is_no_letter_is_named(tmp_path: Path, line: str) -> None:
         list(read(path))
 
 
+def test_letters_may_begin_with_a_byte_order_mark_and_must_be_text(tmp_path: Path) -> None:
+    path = tmp_path / "lost.jsonl"
+    good = {"kind": "create", "collection": "databases", "fqn": "s.d", "body": {"name": "d", "service": "s"}}
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(good).encode())
+    assert [one.fqn for one in read(path)] == ["s.d"]
+    path.write_bytes(b"\x80\xff\x00")
+    with pytest.raises(Unreadable, match="UTF-8"):
+        list(read(path))
+
+
+def test_the_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == cli.FINE
+    assert "openmetadata-bulksink " in capsys.readouterr().out
+
+
 def test_wrong_use_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = str(tmp_path / "nothing.yaml")
     assert cli.main(["replay", str(tmp_path / "nothing.jsonl"), "-c", config]) == cli.UNUSABLE
     assert cli.main(["bench", "-c", config]) == cli.UNUSABLE
     assert cli.main(["bench", "-c", config, "--workers", "many", "--yes"]) == cli.UNUSABLE
+    assert cli.main(["bench", "-c", config, "--workers", "65", "--yes"]) == cli.UNUSABLE
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(line.startswith("openmetadata-bulksink: ") for line in lines)
 
 
@@ -134,9 +180,48 @@ def test_doctor_says_what_is_wrong(
     assert "bulk requests came with 1.11" in said
     assert "no bulk endpoint (404)" in said
     assert "Expired token! ; renew" in said or "Expired token!; renew" in said
+    assert said.splitlines()[-1] == Verdict.UPSTREAM.value
     monkeypatch.setenv("OM_BULKSINK_WORKERS", "none")
     assert cli.main(["doctor"]) == cli.WRONG
-    assert "OM_BULKSINK_WORKERS must be" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "OM_BULKSINK_WORKERS must be" in said
+    assert said.splitlines()[-1] == Verdict.STOPS.value
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("in_place")
+def test_the_last_line_of_doctor_is_true(
+    server: RecordingServer, workflow: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As is the exit status; `--json` says the same."""
+
+    def verdict(*arguments: str) -> tuple[Verdict, int]:
+        status = cli.main(["doctor", *arguments])
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert cli.main(["doctor", *arguments, "--json"]) == status
+        found = json.loads(capsys.readouterr().out)
+        assert (found["summary"], found["status"]) == (last, status)
+        assert {line["kind"] for line in found["findings"]} <= {"ok", "note", "no"}
+        return Verdict(last), status
+
+    server.answers["GET", "/users/loggedInUser"] = 200, {"name": "ingestion-bot"}
+    assert verdict() == (Verdict.NOT_ASKED, cli.FINE)
+    assert verdict("-c", str(workflow)) == (Verdict.USED, cli.FINE)
+    server.answers["GET", "/users/loggedInUser"] = 401, {"code": 401, "message": "Expired token!"}
+    assert verdict("-c", str(workflow)) == (Verdict.REFUSED, cli.WRONG)
+    server.answers.clear()
+    monkeypatch.setenv("OM_BULKSINK", "0")
+    assert verdict("-c", str(workflow)) == (Verdict.UPSTREAM, cli.WRONG)
+    monkeypatch.delenv("OM_BULKSINK")
+    monkeypatch.setenv("OM_BULKSINK_PORT", "tcp://10.0.0.1:80")
+    assert verdict() == (Verdict.NOT_ASKED, cli.FINE)
+    written = json.loads(workflow.read_text())
+    for sink in ({"type": "file", "config": {}}, None):
+        workflow.write_text(json.dumps({**written, "sink": sink}))
+        assert verdict("-c", str(workflow)) == (Verdict.OTHER_SINK, cli.WRONG)
+    written["workflowConfig"]["openMetadataServerConfig"]["hostPort"] = "http://127.0.0.1:1/api"
+    workflow.write_text(json.dumps(written))
+    assert verdict("-c", str(workflow)) == (Verdict.AWAY, cli.UNUSABLE)
 
 
 @pytest.mark.upstream
@@ -183,6 +268,121 @@ def test_bench_cleans_up(server: RecordingServer, workflow: Path, capsys: pytest
     assert len(server.rows("tables")) == 60
     assert server.requests[-1].method == "DELETE"
     assert "hardDelete=true" in server.requests[-1].path
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("double")
+def test_bench_counts_what_was_written_and_names_what_it_leaves(
+    server: RecordingServer, workflow: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import uuid
+
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1 << 96))
+    schema = "bulksink_bench_00000001.w1.public"
+    server.refuse = {f"{schema}.t{at:06d}": "no" for at in range(30)}
+    server.answers["DELETE", "/services"] = 403, {"code": 403, "message": "not yours"}
+    arguments = ["bench", "-c", str(workflow), "--tables", "30", "--workers", "1", "--yes"]
+    assert cli.main(arguments) == cli.WRONG
+    said = capsys.readouterr().out
+    assert " 0.0 tables/s" in said
+    assert "30 refused" in said
+    assert "The service bulksink_bench_00000001 could not be deleted; delete it by hand (" in said
+
+
+_CONTENTS = {
+    "missing": None,
+    "empty": b"",
+    "list": b"- one\n- two\n",
+    "text": b"just words",
+    "binary": b"\x00\xff\xfe\x80",
+    "control characters": b"source: \x01\x02",
+    "half": b"workflowConfig: {openMetadataServerConfig: {securityConfig: {jwtToken: top.secret-token",
+    "wrong kinds": b"workflowConfig: [1]\nsink: 7\n",
+    "sink is a text": b"sink: rest\nworkflowConfig: {openMetadataServerConfig: {hostPort: 'http://h/api'}}",
+    "byte order mark": b"\xef\xbb\xbfworkflowConfig: {}",
+}
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("suffix", [".yaml", ".json", ".txt"])
+@pytest.mark.parametrize("content", _CONTENTS.values(), ids=_CONTENTS.keys())
+def test_a_file_that_is_no_workflow_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | None, suffix: str
+) -> None:
+    path = tmp_path / f"workflow{suffix}"
+    if content is not None:
+        path.write_bytes(content)
+    letters = tmp_path / "lost.jsonl"
+    letters.write_text('{"kind":"create","collection":"databases","fqn":"s.d","body":{"name":"d","service":"s"}}\n')
+    for command in (["doctor"], ["bench", "--yes"], ["replay", str(letters)]):
+        assert cli.main([*command, "-c", str(path)]) == cli.UNUSABLE
+        printed = capfd.readouterr()
+        assert printed.err.count("\n") == 1
+        assert str(path) in printed.err
+        assert "secret-token" not in printed.err + printed.out
+
+
+TOKEN = "eyJhbGciOi.Top+Secret/token&value=.abcdefgh"
+PASSWORD = "p@ss w%rd"
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize(
+    "server_config",
+    [
+        {"securityConfig": {"jwtToken": TOKEN}},
+        {"securityConfig": {"jwtTokn": TOKEN}},
+        {"securityConfig": {"jwtToken": {"value": TOKEN}}},
+        {"securityConfig": {f"jwtToken:{TOKEN}": None}},
+        {"securityConfig": {TOKEN: TOKEN}},
+        {"securityConfig": [TOKEN]},
+        {"securityConfig": TOKEN},
+        {"securityConfg": {"jwtTokn": TOKEN}},
+        {"jwtToken": TOKEN},
+        {"securityConfig": {"clientId": "me", "secretKy": TOKEN, "domain": "d"}, "authProvider": "auth0"},
+        {"securityConfig": {"jwtToken": TOKEN}, "extraHeaders": {"X-Pass": PASSWORD}, "authProvider": "nobody"},
+        {"securityConfig": {"jwtToken": TOKEN}, "verifySSL": TOKEN},
+        {"securityConfig": {"jwtToken": TOKEN}, "hostPort": f"http://user:{quote(PASSWORD)}@127.0.0.1:1/api"},
+    ],
+    ids=str,
+)
+def test_no_command_shows_a_secret(
+    server: RecordingServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    server_config: dict[str, Any],
+) -> None:
+    """In any form in which an answer or an error could hold it."""
+    forms = [form(secret) for secret in (TOKEN, PASSWORD) for form in (str, quote, quote_plus, _base64)]
+    basic = [_base64(f"user:{secret}") for secret in (TOKEN, PASSWORD)]  # as in a proxy's header
+    echo = " ".join([*forms, *basic])
+    server.answers["GET", "/users/loggedInUser"] = 401, {"code": 401, "message": f"bad token: {echo}"}
+    server.answers["PUT", "/databases/bulk"] = 403, {"code": 403, "message": echo}
+    server.answers["PUT", "/services"] = 400, {"code": 400, "message": echo}
+    monkeypatch.setenv("OM_BULKSINK_TOKEN", TOKEN)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:{quote(PASSWORD)}@127.0.0.1:1")
+    path = tmp_path / "workflow.json"
+    connection = {"hostPort": server.url, "authProvider": "openmetadata", **server_config}
+    sink = {"type": "metadata-rest", "config": {}}
+    path.write_text(json.dumps({"sink": sink, "workflowConfig": {"openMetadataServerConfig": connection}}))
+    letters = tmp_path / "lost.jsonl"
+    letters.write_text('{"kind":"create","collection":"databases","fqn":"s.d","body":{"name":"d","service":"s"}}\n')
+    server.refuse = {"s.d": echo}
+    printed = ""
+    for command in (["doctor"], ["doctor", "--json"], ["bench", "--yes", "--workers", "1"], ["replay", str(letters)]):
+        assert cli.main([*command, "-c", str(path)]) != cli.FINE
+        said = capfd.readouterr()
+        printed += said.out + said.err
+    assert "Traceback" not in printed
+    found = [form for form in [*forms, *(form[8:-4] for form in basic)] if form in printed]
+    assert not found, printed
+
+
+def _base64(secret: str) -> str:
+    return base64.b64encode(secret.encode()).decode()
 
 
 @pytest.mark.upstream

@@ -1,0 +1,128 @@
+"""Hides what is secret in the texts that the commands print, in every form in which it may come back.
+
+Which values of a workflow's file are secret is decided by where they stand, not by their names alone: a mistyped name
+must not show the value behind it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+_HIDDEN = "***"
+
+#: Shorter texts stand in any sentence by chance.
+_SHORTEST = 4
+
+#: A key with such a name has a secret below it, wherever it stands.
+_SECRET_NAME = re.compile(r"pass|pwd|token|secret|key|credential|private|auth(?!Provider)|header|cookie", re.IGNORECASE)
+
+#: What may be shown of a server's configuration. Everything else in it is hidden: `securityConfig` may be misspelt.
+_HARMLESS = frozenset(
+    {"hostPort", "authProvider", "apiVersion", "type", "clusterName", "verifySSL", "secretsManagerProvider"}
+)
+
+
+class Mask:
+    """Replaces secrets in texts. `Mask()` knows none."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def __call__(self, text: str) -> str:
+        """The text without secrets."""
+        return self._pattern.sub(_HIDDEN, text) if self._pattern else text
+
+
+def secrets_of(content: Any) -> Iterator[str]:
+    """What is secret in a workflow's file, as its parser gave it: a dictionary in the good case, anything else too."""
+    server = content.get("workflowConfig") if isinstance(content, dict) else None
+    server = server.get("openMetadataServerConfig") if isinstance(server, dict) else None
+    if isinstance(server, dict):
+        for name, value in server.items():
+            if name not in _HARMLESS:
+                yield from _texts(value)
+        yield from _in_address(server.get("hostPort"))
+    yield from _below_secret_names(content)
+
+
+def _below_secret_names(content: Any) -> Iterator[str]:
+    if isinstance(content, dict):
+        for name, value in content.items():
+            if _SECRET_NAME.search(str(name)):
+                yield from _texts(value)
+            else:
+                yield from _below_secret_names(value)
+    elif isinstance(content, (list, tuple)):
+        for item in content:
+            yield from _below_secret_names(item)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every scalar below a value, and the keys that are no names: `{jwtToken:abc}` is one key without a value."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not re.fullmatch(r"[A-Za-z_]{1,32}", str(name)):
+                yield from _texts(str(name))
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    elif value is not None and not isinstance(value, bool):
+        text = str(value)
+        yield text
+        yield text.strip()
+        yield from (part for part in re.split(r"[\s:=,]+", text) if len(part) > 7)
+
+
+def _in_address(address: Any) -> Iterator[str]:
+    """User and password of an address."""
+    try:
+        parts = urlsplit(str(address))
+        given = (parts.username, parts.password)
+    except ValueError:
+        return
+    if parts.password is not None:
+        yield f"{parts.username}:{parts.password}"
+    yield from (one for one in given if one)
+
+
+def secrets_of_proxies(environ: Any) -> Iterator[str]:
+    """User and password of the proxies of the environment."""
+    for name, value in environ.items():
+        if name.lower().endswith("_proxy"):
+            yield from _in_address(value)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as itself, escaped, percent-encoded, decoded, and in base64, alone or inside something longer."""
+    for text in {secret, unquote(secret)}:
+        yield text
+        yield quote(text)
+        yield quote(text, safe="")
+        yield quote_plus(text)
+        yield json.dumps(text)[1:-1]
+        yield repr(text)[1:-1]
+        yield " ".join(text.split())
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data) < _SHORTEST:
+            continue
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            whole = encode(data).decode()
+            yield whole
+            yield whole.rstrip("=")
+            yield quote(whole, safe="")
+            for before in range(3):
+                # The characters that hold nothing but bits of the secret, for each place in a longer text.
+                held = encode(b"\0" * before + data).decode().rstrip("=")
+                start = (before * 8 + 5) // 6
+                whole_characters = (before + len(data)) * 8 // 6
+                part = held[start:whole_characters]
+                if len(part) >= 2 * _SHORTEST:
+                    yield part
