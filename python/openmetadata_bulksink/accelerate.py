@@ -16,16 +16,19 @@ from importlib import import_module
 from openmetadata_bulksink.accelerators import (
     StepsAside,
     Undo,
+    all_of,
     column_names,
     entity_table,
     foreign_keys,
     name_walk,
     proxies,
+    put_in,
     query_log,
     quoted_names,
     schema_caches,
     source_hash,
     statements,
+    tidy_up,
     tracebacks,
     type_names,
     version,
@@ -66,23 +69,30 @@ _installed: dict[str, tuple[int, Undo]] = {}
 
 def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     """Install accelerators. Returns what removes them, the names of those that are active, and why others stepped
-    aside.
+    aside: whatever one of them raises is a reason. Nothing is left in place where an interruption ends it.
     """
     undo: list[Undo] = []
-    with suppress(StepsAside):
-        undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
     active: list[str] = []
     aside: list[str] = []
     chosen = set(names)
-    for name, put_in in _TABLE.items():
-        if name not in chosen:
-            continue
-        try:
-            undo.append(_hold(name, put_in))
-            active.append(name)
-        except StepsAside as reason:
-            if str(reason):
-                aside.append(f"{name}, {reason}")
+    try:
+        if "foreign_keys" in chosen:
+            with suppress(StepsAside):
+                undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
+        for name, put in _TABLE.items():
+            if name not in chosen:
+                continue
+            try:
+                undo.append(_hold(name, put))
+                active.append(name)
+            except StepsAside as reason:
+                if str(reason):
+                    aside.append(f"{name}, {reason}")
+            except Exception as error:  # noqa: BLE001 - upstream is not as it was, however that shows
+                aside.append(f"{name}, {type(error).__name__}: {error}")
+    except BaseException:
+        all_of(undo)()
+        raise
     return undo, active, aside
 
 
@@ -96,12 +106,15 @@ def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     return install(names)
 
 
-def _hold(name: str, put_in: Callable[[], Undo]) -> Undo:
-    """Several sinks of one process share an accelerator; the last one that lets go removes it."""
+def _hold(name: str, put: Callable[[], Undo]) -> Undo:
+    """Several sinks of one process share an accelerator; the last one that lets go removes it, in whatever order they
+    end.
+    """
     with _lock:
+        tidy_up()
         count, take_out = _installed.get(name, (0, None))
         if take_out is None:
-            take_out = put_in()
+            take_out = put_in(put)
         _installed[name] = (count + 1, take_out)
     return lambda: _let_go(name)
 
@@ -115,3 +128,4 @@ def _let_go(name: str) -> None:
             _installed[name] = (count - 1, take_out)
         else:
             take_out()
+        tidy_up()

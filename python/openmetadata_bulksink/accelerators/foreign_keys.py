@@ -64,16 +64,13 @@ def install() -> Undo:
     constraints: Any = sys.modules.get(_CONSTRAINTS)
     if source is None or constraints is None:
         raise StepsAside  # no database source in this process
-    wrapper = getattr(source.CommonDbSourceService, "_prepare_foreign_constraints", None)
-    original = getattr(wrapper, "__wrapped__", None)
-    if original is None:
-        raise StepsAside("upstream looks up foreign keys in another way now")
+    lookup = getattr(source.CommonDbSourceService, "_prepare_foreign_constraints", None)
     readers = [
         getattr(constraints, name)
         for name in ("_is_column_unique", "resolve_column_names", "get_relationship_type")
         if hasattr(constraints, name)
     ]
-    recognised(_KNOWN, "upstream's lookup of foreign keys", original, *readers)
+    recognised(_KNOWN, "upstream's lookup of foreign keys", lookup, *readers)
     _Answers.on = True
     return _stop_answering
 
@@ -105,7 +102,7 @@ def let_pass() -> Undo:
         with fence.open():
             return original(_Source(self, fence) if _Answers.on else self, *args, **kwargs)
 
-    return all_of([*_repair_last_pass(cls), put(cls, "_prepare_foreign_constraints", prepare)])
+    return all_of([*_repair_last_pass(cls), put(cls, "_prepare_foreign_constraints", prepare, calls_original=True)])
 
 
 def _repair_last_pass(cls: Any) -> list[Undo]:
@@ -125,7 +122,7 @@ def _repair_last_pass(cls: Any) -> list[Undo]:
         fenced = isinstance(self.metadata.client.__dict__.get("_request"), Fence)
         return original(_SourceOfLastPass(self) if fenced else self)
 
-    return [put(cls, "yield_table_constraints", last_pass)]
+    return [put(cls, "yield_table_constraints", last_pass, calls_original=True)]
 
 
 class _SourceOfLastPass:

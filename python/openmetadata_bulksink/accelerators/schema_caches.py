@@ -25,7 +25,17 @@ from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, fingerprint, loaded, put, recognised
+from openmetadata_bulksink.accelerators import (
+    StepsAside,
+    Undo,
+    all_of,
+    fingerprint,
+    loaded,
+    put,
+    put_in,
+    recognised,
+    undone_if_incomplete,
+)
 
 SOURCE = "metadata.ingestion.source.database.redshift.metadata"
 _DIALECT = "sqlalchemy_redshift.dialect"
@@ -135,7 +145,7 @@ class _OfEachThread:
             if vars(cls).get(self._name) is self:
                 delattr(cls, self._name)
 
-        return undo
+        return undone_if_incomplete(undo)
 
     def __get__(self, source: Any, _: Any = None) -> Any:
         if source is None:
@@ -162,17 +172,10 @@ class _OfEachThread:
 
 def install() -> Undo:
     """Put the slots in, for the connectors that this process has imported. Raises StepsAside."""
-    put_in = [part for module, part in ((SOURCE, _redshift), (POSTGRES, _postgres)) if module in sys.modules]
-    if not put_in:
+    parts = [part for module, part in ((SOURCE, _redshift), (POSTGRES, _postgres)) if module in sys.modules]
+    if not parts:
         raise StepsAside
-    undo: list[Undo] = []
-    try:
-        for part in put_in:
-            undo += part()
-    except StepsAside:
-        all_of(undo)()
-        raise
-    return all_of(undo)
+    return put_in(lambda: all_of([undo for part in parts for undo in part()]))
 
 
 def _postgres() -> list[Undo]:
@@ -208,7 +211,7 @@ def _redshift() -> list[Undo]:
     ask_columns = vars(dialect.RedshiftDialectMixin).get("_get_schema_column_info")
     ask_relations = vars(dialect.RedshiftDialect).get("_get_all_relation_info")
     ask_comment = vars(dialect.RedshiftDialect).get("get_table_comment")
-    recognised(_KNOWN_LIFE_CYCLE, _WHAT, ask_life_cycles)
+    recognised(_KNOWN_LIFE_CYCLE, _WHAT, with_lru_cache)
     recognised(_KNOWN_COMMENTS, _WHAT, ask_comment, getattr(loaded(_COMMENTS), "get_table_comment_wrapper", None))
     recognised(_KNOWN_KEYS, _WHAT, *(getattr(source, name, None) for name in _READS_KEYS))
     one_for_each = None not in (ask_columns, ask_relations) and (
