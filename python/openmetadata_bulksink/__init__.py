@@ -1,16 +1,14 @@
 """A native bulk sink for OpenMetadata ingestion: writing overlaps extraction, and nothing is lost.
 
 Installed next to `openmetadata-ingestion` it is active by itself; nothing in the workflow's YAML changes. This module
-imports nothing heavy: the native module and upstream are only touched when a sink is made, or a name below is asked
+imports nothing at all: the native module and upstream are only touched when a sink is made, or a name below is asked
 for.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` takes longer than all of this package's first import; type checkers know this name
 if TYPE_CHECKING:
+    from typing import Any
+
     from openmetadata_bulksink._native import (
         BulkSink,
         BulkSinkError,
@@ -44,7 +42,9 @@ __all__ = [
 _HOMES = {"install": "activate", "why_not_native": "eligibility"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES.get(name, '_native')}"), name)
@@ -52,5 +52,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> "list[str]":
     return sorted(__all__)

@@ -148,42 +148,41 @@ if __name__ == "__main__":
     assert ran.stdout == "fork 1\nspawn 1\nforkserver 1\n", ran.stderr
 
 
-def test_start_up_costs_less_than_a_millisecond(fresh: Callable[[str], Fresh]) -> None:
-    """By -X importtime, which counts the boot module and whatever it might import; the best of several starts."""
+def test_a_start_of_python_imports_one_module_of_ours_and_none_for_it(fresh: Callable[[str], Fresh]) -> None:
+    """The hook runs in every Python of the environment; what it costs there is what it imports (times: `make
+    bench-start-up`).
+    """
     environment = fresh("uv")
+
+    def modules() -> set[str]:
+        return set(environment.python("-c", "import sys; print('\\n'.join(sys.modules))").stdout.split())
+
+    before = modules()
     environment.install()
-    costs = []
-    for _ in range(7):
-        lines = environment.python("-X", "importtime", "-c", "pass").stderr.splitlines()
-        costs.append(sum(int(line.split("|")[1]) for line in lines if "openmetadata_bulksink" in line))
-        assert sum("openmetadata_bulksink" in line for line in lines) == 1
-    assert min(costs) < 1_000, costs
+    assert modules() - before == {"_openmetadata_bulksink_boot"}
 
 
-def test_the_package_imports_nothing_of_upstream_and_starts_no_thread(fresh: Callable[[str], Fresh]) -> None:
+def test_importing_the_package_imports_nothing_else(fresh: Callable[[str], Fresh]) -> None:
+    """No module of Python's, upstream's or ours, and no thread; a name that is asked for brings what it needs."""
     environment = fresh("uv")
     environment.install()
     script = """
-import sys, threading
+import sys
+before = set(sys.modules)
 import openmetadata_bulksink
-print(threading.active_count(), [name for name in sys.modules if name.split(".")[0] == "metadata"])
+print(sorted(set(sys.modules) - before))
+import threading
+print(threading.active_count())
+openmetadata_bulksink.BulkSink
+print(sorted(name for name in set(sys.modules) - before if name.split(".")[0] in ("metadata", "openmetadata_bulksink")))
 """
     ran = environment.python("-c", script)
-    assert (ran.stdout, ran.stderr) == ("1 []\n", "")
-
-
-def test_importing_the_package_costs_less_than_five_milliseconds(fresh: Callable[[str], Fresh]) -> None:
-    """Of CPU time, beyond what every program that uses upstream has loaded already; the best of several starts."""
-    environment = fresh("uv")
-    environment.install()
-    script = """
-import inspect, json, logging, threading, time, urllib.parse
-before = time.thread_time()
-import openmetadata_bulksink
-print((time.thread_time() - before) * 1_000)
-"""
-    costs = [float(environment.python("-c", script).stdout) for _ in range(7)]
-    assert min(costs) < 5, costs
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines() == [
+        "['openmetadata_bulksink']",
+        "1",
+        "['openmetadata_bulksink', 'openmetadata_bulksink._native']",
+    ]
 
 
 def test_the_command_is_installed(fresh: Callable[[str], Fresh]) -> None:
