@@ -11,13 +11,18 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 # Any text in the form of a JSON web token; the server is started with it.
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJpbmdlc3Rpb24tYm90In0.c2lnbmF0dXJl"
+
+#: In milliseconds: longer than any test.
+AN_HOUR = 3_600_000
+#: Seconds after which something that never happens is given up; anything here takes a hundredth of it.
+PATIENCE = 120.0
 
 State = dict[str, dict[str, dict[str, Any]]]
 
@@ -108,6 +113,32 @@ class ReferenceServer:
     def set_latency(self, model: Mapping[str, Any]) -> None:
         """Replaces the latency model."""
         self.ask("PUT", "/latency", dict(model))
+
+    @contextlib.contextmanager
+    def holding(self, *classes: str) -> Iterator[None]:
+        """Requests of these classes are in work until the block ends: what ends in it has not waited for them."""
+        self.set_latency({name: {"request_ms": AN_HOUR} for name in classes})
+        try:
+            yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Ends what requests wait for, and the latency model with it; returns when none is in work."""
+        self.set_latency({})
+        self.ask("POST", "/release")
+        self.until("nothing is in work", lambda: not self.summary()["in_flight"])
+
+    def until_waiting(self, count: int = 1) -> None:
+        """Returns when so many requests or rows have been read and take their time."""
+        self.until(f"{count} in work", lambda: self.ask("GET", "/waits")["going_on"] >= count)
+
+    def until(self, what: str, holds: Callable[[], object]) -> None:
+        """Looks until it holds. Raises AssertionError where it never does."""
+        give_up = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < give_up, f"it never came to it: {what}"
+            time.sleep(0.02)
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         """Replaces the fault plan."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +31,7 @@ class _Database:
         # What sqlalchemy-redshift reads of a connection to quote a name, and upstream to know the database.
         self.dialect = SimpleNamespace(identifier_preparer=SimpleNamespace(quote=str))
         self.engine = SimpleNamespace(url=SimpleNamespace(database="dev"))
-        self.delay = 0.0
+        self.until: Callable[[], object] = bool
 
     def execute(self, statement: Any) -> Any:
         """One row, of a table whose name tells the query."""
@@ -42,7 +41,7 @@ class _Database:
             if self.failing:
                 self.failing -= 1
                 raise ConnectionError("the warehouse is away")
-        time.sleep(self.delay)
+        self.until()
         name = f"t{len(text)}"
         comments = {"table_name": "t", "schema": "p", "table_comment": "of t"}
         if "pg_description" in text:
@@ -151,7 +150,7 @@ def threads_at_schemas(reader: _Reader, kind: str, schemas: list[str], visits: i
 
     def visit(schema: str) -> None:
         for _ in range(visits):
-            together.wait(10)
+            together.wait(60)
             reader.ask(kind, schema)
 
     with ThreadPoolExecutor(len(schemas)) as pool:
@@ -180,16 +179,19 @@ def test_threads_at_one_schema_ask_once(kinds: list[str], slots: None) -> None: 
         assert len(database.asked) == 2, kind
 
 
-def comments_of_first_tables() -> list[Any]:
-    """Four threads ask for a comment at the same time, while the query takes a while."""
+def comments_of_first_tables(patience: float) -> list[Any]:
+    """Four threads ask for a comment at once; the query goes on until one of them has an answer, or for so long."""
     database = _Database()
-    database.delay = 0.1
+    answered = threading.Event()
+    database.until = lambda: answered.wait(patience)
     reader = _Reader(database)
     together = threading.Barrier(4)
 
     def first_table(_: int) -> Any:
-        together.wait(10)
-        return reader.ask("comments", "p")
+        together.wait(60)
+        found = reader.ask("comments", "p")
+        answered.set()
+        return found
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(first_table, range(4)))
@@ -198,12 +200,12 @@ def comments_of_first_tables() -> list[Any]:
 
 
 def test_no_thread_takes_an_empty_table_of_comments_for_a_full_one(slots: None) -> None:  # noqa: ARG001
-    assert comments_of_first_tables() == ["of t"] * 4
+    assert comments_of_first_tables(0.3) == ["of t"] * 4
 
 
 def test_upstream_s_threads_lose_comments() -> None:
     """Without this the test above would prove nothing."""
-    assert None in comments_of_first_tables()
+    assert None in comments_of_first_tables(60)
 
 
 def bare_source() -> Any:
@@ -227,9 +229,9 @@ def test_each_thread_has_the_keys_of_its_schema() -> None:
             found = []
             for number in range(20):
                 source.constraint_details = {}
-                together.wait(10)
+                together.wait(60)
                 source.constraint_details.setdefault(name, number)
-                together.wait(10)
+                together.wait(60)
                 found.append(source.constraint_details)
             return found
 

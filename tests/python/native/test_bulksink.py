@@ -51,7 +51,7 @@ def test_each_record_has_one_outcome_with_its_name_and_reason(make_sink: BulkSin
     sequence = sink.submit("tables", f"{SCHEMA}.bad", table("bad", dataTypeless=True)[:-1] + ', "columns": []}')
     orphan = json.loads(table("t")) | {"databaseSchema": "lake.main.nowhere"}
     sink.submit("tables", "lake.main.nowhere.t", json.dumps(orphan), parent="lake.main.nowhere")
-    sink.drain(timeout=30)
+    sink.drain(timeout=120)
     outcomes = {outcome.fqn: outcome for outcome in sink.take_outcomes()}
     assert len(outcomes) == 5
     failed = {fqn for fqn, outcome in outcomes.items() if outcome.status == "failed"}
@@ -65,42 +65,43 @@ def test_each_record_has_one_outcome_with_its_name_and_reason(make_sink: BulkSin
 
 
 def test_a_wait_sends_what_it_needs_and_nothing_else(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
-    sink = make_sink(linger=60.0)
+    sink = make_sink(linger=3_600.0)
     submit_tables(sink, 20)
-    assert sink.wait(fqn=f"{SCHEMA}.t7", timeout=10) >= 0.0
+    assert sink.wait(fqn=f"{SCHEMA}.t7", timeout=60) >= 0.0
     assert set(lake.state()["tables"]) == {f"{SCHEMA}.t7"}
     assert sink.wait(fqn='lake."main".public.t7') == 0.0, "in whatever spelling"
     assert sink.wait(fqn=f"{SCHEMA}.unheard_of") == 0.0
     assert sink.wait(collection="topics") == 0.0
     kept = [f"{SCHEMA}.t{number}" for number in range(18)]
-    sink.wait(collection="tables", under=SCHEMA, except_fqns=kept, timeout=10)
+    sink.wait(collection="tables", under=SCHEMA, except_fqns=kept, timeout=60)
     assert set(lake.state()["tables"]) == {f"{SCHEMA}.t{number}" for number in (7, 18, 19)}
     mark = sink.mark()
     submit_tables(sink, 5, start=100)
-    sink.wait(up_to=mark, timeout=10)
+    sink.wait(up_to=mark, timeout=60)
     assert len(lake.state()["tables"]) == 20
-    sink.wait(fqn=SCHEMA, subtree=True, timeout=10)
+    sink.wait(fqn=SCHEMA, subtree=True, timeout=60)
     assert len(lake.state()["tables"]) == 25
 
 
 def test_a_wait_ends_by_its_own_timeout_and_nothing_is_lost(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
     from openmetadata_bulksink import DrainTimeout
 
-    lake.set_latency({"bulk": {"request_ms": 1500}})
     sink = make_sink()
-    submit_tables(sink, 3)
-    start = time.monotonic()
-    with pytest.raises(DrainTimeout, match=r"0\.2 s"):
-        sink.drain(timeout=0.2)
-    assert time.monotonic() - start < 1.0
-    with pytest.raises(TimeoutError):
-        sink.wait(timeout=0.01)
-    sink.drain(timeout=20)
+    with lake.holding("bulk"):
+        submit_tables(sink, 3)
+        start = time.monotonic()
+        with pytest.raises(DrainTimeout, match=r"0\.2 s"):
+            sink.drain(timeout=0.2)
+        assert time.monotonic() - start >= 0.2
+        with pytest.raises(TimeoutError):
+            sink.wait(timeout=0.01)
+        assert sink.stats().pending == 3
+    sink.drain(timeout=60)
     assert sink.stats().written == 3
 
 
 def test_pending_bodies_can_be_read(make_sink: BulkSinkMaker) -> None:
-    sink = make_sink(linger=60.0)
+    sink = make_sink(linger=3_600.0)
     body = table("t")
     sink.submit("tables", f"{SCHEMA}.t", body, parent=SCHEMA)
     assert sink.pending_body("tables", '"lake".main.public.t') == body.encode()
@@ -165,7 +166,7 @@ def test_synchronous_writing_returns_when_the_record_is_final(make_sink: BulkSin
     for number in range(3):
         submit_tables(sink, 1, start=number)
         assert f"{SCHEMA}.t{number}" in lake.state()["tables"]
-    sink = make_sink(synchronous=True, batch_size=10, linger=60.0)
+    sink = make_sink(synchronous=True, batch_size=10, linger=3_600.0)
     submit_tables(sink, 10, start=10)
     assert len(lake.state()["tables"]) == 13
     assert sink.stats().max_in_flight == 1
@@ -183,12 +184,10 @@ def test_close_is_idempotent_and_later_records_fail_by_name(make_sink: BulkSinkM
 
 
 def test_close_with_a_timeout_fails_what_is_left_by_name(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
-    lake.set_latency({"bulk": {"request_ms": 5000}})
     sink = make_sink()
-    submit_tables(sink, 3)
-    start = time.monotonic()
-    sink.close(timeout=0.3)
-    assert time.monotonic() - start < 3.0
+    with lake.holding("bulk"):
+        submit_tables(sink, 3)
+        sink.close(timeout=0.3)
     outcomes = sink.take_outcomes()
     assert {outcome.fqn for outcome in outcomes} == {f"{SCHEMA}.t{number}" for number in range(3)}
     assert all("not delivered before" in outcome.reason for outcome in outcomes)
@@ -226,14 +225,13 @@ def test_a_token_callable_that_blocks_ends_the_run_with_every_record_named(make_
     def token() -> str:
         for found in tokens:
             return found
-        release.wait(60)
+        release.wait()
         raise RuntimeError
 
     sink = make_sink(token=token, delivery_timeout=2.0, workers=1)
     submit_tables(sink, 250)
-    started = time.monotonic()
+    # The callable never comes back: what ends the drain is the deadline.
     sink.drain()
-    assert time.monotonic() - started < 10
     outcomes = sink.take_outcomes()
     assert len({outcome.fqn for outcome in outcomes}) == len(outcomes) == 250
     assert all("token" in outcome.reason for outcome in outcomes), {outcome.reason for outcome in outcomes}
@@ -334,9 +332,17 @@ def test_dead_letters_hold_each_lost_record(make_sink: BulkSinkMaker, tmp_path: 
 def test_a_stall_is_told_once_and_so_is_its_end(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
     lines: list[str] = []
     sink = make_sink(on_notice=lines.append)
-    lake.ask("POST", "/outage", {"seconds": 11.5})
+    lake.ask("POST", "/outage", {"seconds": 3_600})
     submit_tables(sink, 2)
-    sink.drain(timeout=60)
+
+    def come_back() -> None:
+        lake.until("the stall is told", lambda: lines)
+        lake.ask("POST", "/outage", {"seconds": 0})
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    sink.drain(timeout=240)
+    thread.join()
     assert len(lines) == 2, lines
     assert "nothing could be written for 1" in lines[0]
     assert "writing goes on" in lines[1]
@@ -361,16 +367,20 @@ def test_a_server_without_bulk_is_written_to_one_by_one(make_sink: BulkSinkMaker
     assert len(lake.state()["tables"]) == 5
 
 
-def test_a_fence_on_nothing_pending_is_cheap(make_sink: BulkSinkMaker) -> None:
-    sink = make_sink(linger=60.0)
-    submit_tables(sink, 1_000)
-    best = 1.0
+def test_a_fence_on_nothing_pending_costs_the_same_whatever_is_pending(make_sink: BulkSinkMaker) -> None:
+    """Two sinks in turns, the least time of each; what it takes is bounded by `make bench-main-thread`."""
+    sinks = {count: make_sink(linger=3_600.0, budget_bytes=1 << 30, batch_size=100_000) for count in (10, 2_000)}
+    for count, sink in sinks.items():
+        submit_tables(sink, count)
+    least = dict.fromkeys(sinks, 1.0)
     for _ in range(50):
-        start = time.perf_counter()
-        for _ in range(100):
-            sink.wait(fqn="lake.main.other.table")
-        best = min(best, (time.perf_counter() - start) / 100)
-    assert best < 5e-6
+        for count, sink in sinks.items():
+            start = time.perf_counter()
+            for _ in range(100):
+                sink.wait(fqn="lake.main.other.table")
+            least[count] = min(least[count], time.perf_counter() - start)
+    assert {sink.stats().pending for sink in sinks.values()} == {10, 2_000}
+    assert least[2_000] < 3 * least[10], least
 
 
 def test_ten_thousand_tables_take_few_full_requests(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
@@ -392,7 +402,7 @@ def test_what_is_written_once_is_not_sent_again(make_sink: BulkSinkMaker, lake: 
     group, tag = '{"name": "G", "description": "g"}', '{"name": "t", "classification": "G", "description": "t"}'
     for number in range(5):
         sink.submit("tags", "G.t", tag, "G", once=True, first=("classifications", "G", group), label=f"row {number}")
-        sink.drain(timeout=30)
+        sink.drain(timeout=60)
     assert sink.stats().requests - before == 2
     outcomes = sink.take_outcomes()
     assert {outcome.status for outcome in outcomes} == {"written"}
@@ -400,7 +410,7 @@ def test_what_is_written_once_is_not_sent_again(make_sink: BulkSinkMaker, lake: 
     assert set(lake.state()["tags"]) == {"G.t"}
     sink.forget_written()
     sink.submit("tags", "G.t", tag, "G", once=True)
-    sink.drain(timeout=30)
+    sink.drain(timeout=60)
     assert sink.stats().requests - before == 3
     assert [outcome.label for outcome in sink.take_outcomes()] == [None]
 
@@ -410,7 +420,7 @@ def test_a_record_fails_unsent_with_the_one_that_must_come_first(
 ) -> None:
     sink = make_sink()
     sink.submit("tags", "G.t", '{"name": "t", "classification": "G"}', first=("classifications", "G", '{"name": ""}'))
-    sink.drain(timeout=30)
+    sink.drain(timeout=60)
     classification, tag = sorted(sink.take_outcomes(), key=lambda outcome: outcome.sequence)
     assert (classification.status, tag.status, tag.attempts) == ("failed", "failed", 0)
     assert tag.reason.startswith("G failed, which must be written first: ")

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.wheel
 
 
 def run(
-    program: str, server: ReferenceServer, *arguments: str, timeout: float = 60.0
+    program: str, server: ReferenceServer, *arguments: str, timeout: float = 120.0
 ) -> subprocess.CompletedProcess[str]:
     """A program in an interpreter of its own; it finds the server in its environment."""
-    environment = {**os.environ, "URL": f"{server.url}/v1", "TOKEN": server.token}
+    environment = {**os.environ, "URL": f"{server.url}/v1", "TOKEN": server.token, "CONTROL": server.control}
     preamble = textwrap.dedent("""
         import json, os, signal, sys, threading, time
         from openmetadata_bulksink import BulkSink
@@ -51,7 +51,6 @@ def run(
 def test_a_signal_ends_each_kind_of_wait_and_close_still_delivers(
     make_sink: Callable[..., Any], lake: ReferenceServer, waiting: str
 ) -> None:
-    lake.set_latency({"bulk": {"request_ms": 1_500}})
     sink = make_sink(budget_bytes=300 if waiting == "submit" else 10_000_000)
     submit_tables(sink, 1)
     calls: dict[str, Callable[[], object]] = {
@@ -60,29 +59,41 @@ def test_a_signal_ends_each_kind_of_wait_and_close_still_delivers(
         "wait": lambda: sink.wait(fqn=f"{SCHEMA}.t0"),
         "submit": lambda: submit_tables(sink, 3, start=10),
     }
-    sent: list[float] = []
+    main = threading.get_ident()
 
     def interrupt() -> None:
-        time.sleep(0.4)
-        sent.append(time.monotonic())
+        lake.until_waiting()
+        until_it_stands_still(main)
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        calls[waiting]()
-    noticed = time.monotonic() - sent[0]
-    thread.join()
-    assert noticed < 0.1 + 0.15, "a tenth of a second, and what a busy machine adds"
+    # The server does not answer before the wait has ended: what ends it is the signal (how soon: `make bench-native`).
+    with lake.holding("bulk"):
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            calls[waiting]()
+        thread.join()
     sink.close()
     stats = sink.stats()
     assert stats.written == stats.submitted
     assert stats.pending == 0
 
 
+def until_it_stands_still(thread: int) -> None:
+    """Returns when a thread has stood at one place of its program for some time: it waits."""
+    seen: object = None
+    looks = 0
+    while looks < 5:
+        frame = sys._current_frames()[thread]
+        place = (id(frame), frame.f_lasti)
+        looks = looks + 1 if place == seen else 0
+        seen = place
+        time.sleep(0.05)
+
+
 def test_the_child_of_a_fork_starts_afresh_and_the_parent_loses_nothing(lake: ReferenceServer) -> None:
     program = """
-        sink = make(linger=60.0)
+        sink = make(linger=3_600.0)
         submit(sink, "parent1", "parent2")
         child = os.fork()
         if child == 0:
@@ -106,7 +117,7 @@ def test_the_child_of_a_fork_starts_afresh_and_the_parent_loses_nothing(lake: Re
 @pytest.mark.parametrize("leave", ["os._exit(0)", "sys.exit(0)", "del sink; sys.exit(0)", "pass"])
 def test_a_child_may_leave_in_any_way(lake: ReferenceServer, leave: str) -> None:
     program = f"""
-        sink = make(linger=60.0)
+        sink = make(linger=3_600.0)
         submit(sink, "parent")
         child = os.fork()
         if child == 0:
@@ -117,7 +128,7 @@ def test_a_child_may_leave_in_any_way(lake: ReferenceServer, leave: str) -> None
         sink.close()
         assert sink.stats().written == 1
     """
-    done = run(program, lake, timeout=20)
+    done = run(program, lake)
     assert done.returncode == 0, done.stderr
 
 
@@ -149,7 +160,7 @@ def test_multiprocessing_children_write_with_sinks_of_their_own(
     )
     environment = {**os.environ, "URL": f"{lake.url}/v1", "TOKEN": lake.token}
     done = subprocess.run(
-        [sys.executable, str(script), method], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, str(script), method], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert len(lake.state()["tables"]) == 4
@@ -181,31 +192,46 @@ def test_awaitables_work_in_the_child_of_a_fork(lake: ReferenceServer) -> None:
 
 
 def test_awaitables_do_not_block_the_event_loop(lake: ReferenceServer) -> None:
-    lake.set_latency({"bulk": {"request_ms": 300}})
+    """The server answers only when the loop tells it to: an await that blocked the loop would wait for ever."""
     program = """
-        import asyncio
-        async def main():
-            sink = make(budget_bytes=1_000)
-            gaps, last = [], time.monotonic()
-            async def tick():
-                nonlocal last
-                while True:
-                    await asyncio.sleep(0.01)
-                    now = time.monotonic()
-                    gaps.append(now - last)
-                    last = now
-            ticker = asyncio.create_task(tick())
+        import asyncio, urllib.request
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        def ask(method, path, body=None):
+            request = urllib.request.Request(os.environ["CONTROL"] + path, data=body, method=method)
+            return json.loads(direct.open(request).read())
+        async def while_the_server_holds(begin):
+            ask("PUT", "/latency", b'{"bulk": {"request_ms": 3600000}}')
+            task, ticks = asyncio.ensure_future(begin()), 0
+            while ticks < 20 or not ask("GET", "/waits")["going_on"]:
+                assert not task.done()
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert not task.done()
+            ask("PUT", "/latency", b"{}")
+            ask("POST", "/release")
+            await task
+        async def submit_all(sink):
             for number in range(30):
                 await sink.submit_async("tables", f"{SCHEMA}.t{number}", table(f"t{number}"), parent=SCHEMA)
+        async def main():
+            sink = make(budget_bytes=1_000)
+            await while_the_server_holds(lambda: submit_all(sink))
+            await sink.drain_async()
+            for number, end in enumerate((sink.drain_async, sink.close_async)):
+                submit(sink, f"late{number}")
+                await while_the_server_holds(end)
+            assert sink.stats().written == 32
+            sink = make(linger=3_600.0)
+            submit(sink, "given_up_on")
+            ask("PUT", "/latency", b'{"bulk": {"request_ms": 3600000}}')
             try:
                 await sink.drain_async(timeout=0.001)
+                raise AssertionError("the server has not answered")
             except TimeoutError:
                 pass
-            await sink.drain_async()
+            ask("PUT", "/latency", b"{}")
+            ask("POST", "/release")
             await sink.close_async()
-            ticker.cancel()
-            assert sink.stats().written == 30
-            assert len(gaps) > 20 and max(gaps) < 0.25, max(gaps)
         asyncio.run(main())
     """
     done = run(program, lake)
@@ -213,7 +239,7 @@ def test_awaitables_do_not_block_the_event_loop(lake: ReferenceServer) -> None:
 
 
 def test_the_interpreter_ends_without_close_and_says_what_was_not_delivered(lake: ReferenceServer) -> None:
-    done = run('sink = make(linger=60.0); submit(sink, "a", "b")', lake, timeout=20)
+    done = run('sink = make(linger=3_600.0); submit(sink, "a", "b")', lake)
     assert done.returncode == 0
     assert "2 records were not delivered" in done.stderr
     assert "panic" not in done.stderr
@@ -222,11 +248,11 @@ def test_the_interpreter_ends_without_close_and_says_what_was_not_delivered(lake
 def test_what_an_application_does_at_the_end_may_still_close_the_sink(lake: ReferenceServer) -> None:
     program = """
         import atexit
-        sink = make(linger=60.0)
+        sink = make(linger=3_600.0)
         atexit.register(lambda: (sink.close(), print(sink.stats().written)))
         submit(sink, "a", "b")
     """
-    done = run(program, lake, timeout=20)
+    done = run(program, lake)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["2"], "")
 
 
@@ -235,7 +261,7 @@ def test_a_sink_that_is_dropped_ends_its_threads(lake: ReferenceServer) -> None:
         def threads():
             return sorted(open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task"))
         def gone():
-            for _ in range(50):
+            for _ in range(600):
                 if threads() == before:
                     return True
                 time.sleep(0.1)
