@@ -27,6 +27,7 @@ from openmetadata_bulksink.accelerators import (
     quoted_names,
     schema_caches,
     source_hash,
+    stale_scope,
     statements,
     tidy_up,
     tracebacks,
@@ -51,6 +52,7 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "query_log": query_log.install,
     "statements": statements.install,
     "tracebacks": tracebacks.install,
+    "stale_scope": stale_scope.install,
 }
 
 #: What an accelerator could stand in for; each of these imports the rest.

@@ -34,6 +34,7 @@ ACCELERATORS = (
     "query_log",
     "statements",
     "tracebacks",
+    "stale_scope",
 )
 
 #: Requests in flight at the most, for the variable, the workflow's key and `BulkSink`'s argument alike.

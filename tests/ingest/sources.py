@@ -140,6 +140,7 @@ def _rich_objects(schema: str, shape: PostgresShape) -> list[str]:
         f"CREATE MATERIALIZED VIEW {schema}.view_stored AS SELECT count(*) AS how_many FROM {first};",
         f'CREATE TABLE {schema}."Name with.dots and spaces" ("Key" int PRIMARY KEY, "a.b" text, "select" text);',
         f'CREATE TABLE {schema}."schräg/::>#?%" (id int);',
+        f'CREATE TABLE {schema}."TABLE_00000" (id int PRIMARY KEY);',
         f"CREATE TABLE {schema}.unique_and_check (a int, b int, c int CHECK (c > 0), UNIQUE (a, b));",
         f"CREATE TABLE {schema}.partitioned (id int, day date NOT NULL) PARTITION BY RANGE (day);",
         f"CREATE TABLE {schema}.partition_one PARTITION OF {schema}.partitioned DEFAULT;",
@@ -173,6 +174,32 @@ def change_postgres(server: Postgres, database: str) -> None:
         """,
         database=database,
     )
+
+
+def empty_postgres_schema(server: Postgres, database: str, schema: int) -> None:
+    """Drops all tables and views of a schema; its procedures stay."""
+    name = _schema_name(schema)
+    server.execute(
+        f"""
+        DO $$
+        DECLARE found record;
+        BEGIN
+            FOR found IN
+                SELECT * FROM pg_class WHERE relnamespace = '{name}'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+            LOOP
+                EXECUTE format('DROP %s IF EXISTS {name}.%I CASCADE', CASE found.relkind WHEN 'v' THEN 'VIEW'
+                    WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END, found.relname);
+            END LOOP;
+        END $$;
+        """,
+        database=database,
+    )
+
+
+def drop_postgres_routines(server: Postgres, database: str, schema: int) -> None:
+    """Drops the functions and procedures of a schema; its tables stay."""
+    name = _schema_name(schema)
+    server.execute(f"DROP FUNCTION {name}.twice; DROP PROCEDURE {name}.add_row;", database=database)
 
 
 def postgres_source(

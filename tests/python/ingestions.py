@@ -12,6 +12,8 @@ from tests.ingest.sources import (
     PostgresShape,
     change_postgres,
     change_sqlite_file,
+    drop_postgres_routines,
+    empty_postgres_schema,
     fill_postgres,
     postgres_source,
     sqlite_file,
@@ -83,6 +85,8 @@ class PostgresCatalogue(Catalogue):
 
     def change(self) -> None:
         change_postgres(self._server, self._database)
+        empty_postgres_schema(self._server, self._database, 1)
+        drop_postgres_routines(self._server, self._database, 2)
 
 
 class RedshiftCatalogue(Catalogue):

@@ -63,6 +63,11 @@ def theirs(request: pytest.FixtureRequest, server: ReferenceServer, make: Make) 
 _THEIRS: dict[str, list[State]] = {}
 
 
+def service_of(catalogue: Catalogue) -> str:
+    """A service with a dot where no table has foreign keys: upstream finds no referred table below such a one."""
+    return f"same.{catalogue.kind}" if catalogue.kind == "sqlite" else f"same_{catalogue.kind}"
+
+
 def states_of_three_runs(process: Session, server: ReferenceServer, make: Make) -> list[State]:
     """Ingests a fresh catalogue, the unchanged one, the changed one; the server's state after each."""
     catalogue = make()
@@ -70,7 +75,7 @@ def states_of_three_runs(process: Session, server: ReferenceServer, make: Make) 
     for number in range(3):
         if number == 2:
             catalogue.change()
-        process.run(catalogue.workflow(server, f"same_{catalogue.kind}")).require_success()
+        process.run(catalogue.workflow(server, service_of(catalogue))).require_success()
         states.append(server.state())
     assert server.summary()["unknown_routes"] == []
     return states
@@ -92,7 +97,7 @@ def test_upstream_repeats_itself(
 ) -> None:
     """Without this the comparison above would prove nothing: sources and dumps are deterministic, changes are seen."""
     catalogue = make()
-    ingest(upstream_environment, catalogue.workflow(server, f"same_{catalogue.kind}")).require_success()
+    ingest(upstream_environment, catalogue.workflow(server, service_of(catalogue))).require_success()
     differences = compare(theirs[0], server.state())
     assert not differences, describe(differences)
     changes = compare(theirs[1], theirs[2])
