@@ -26,6 +26,7 @@ from openmetadata_bulksink.accelerators import (
     query_log,
     quoted_names,
     schema_caches,
+    seen_tables,
     source_hash,
     stale_scope,
     statements,
@@ -40,6 +41,7 @@ from openmetadata_bulksink.accelerators import (
 _TABLE: dict[str, Callable[[], Undo]] = {
     "version": version.install,
     "foreign_keys": foreign_keys.install,
+    "seen_tables": seen_tables.install,
     "entity_table": entity_table.install,
     "name_walk": name_walk.install,
     "version_numbers": version_numbers.install,

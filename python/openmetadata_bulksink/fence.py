@@ -293,11 +293,14 @@ def record_scopes(name: str) -> Callable[[Any], tuple[Scope, ...]]:
 class Fence:
     """Stands in for `client._request` while a sink writes natively.
 
-    `pending` must be cheap: it is asked for every request. `mark` is the number of the last record before the last
+    `pending` must be cheap: it is asked for every request. `lost` says of a table, by its canonical FQN, whether it may
+    have been lost. `mark` is the number of the last record before the last
     Barrier.
     """
 
-    def __init__(self, client: Any, engine: BulkSink, pending: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: Any, engine: BulkSink, pending: Callable[[], bool], lost: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._client = client
         self._before: Any = client.__dict__.get("_request")
         self._send: Callable[..., Any] = client._request
@@ -305,6 +308,7 @@ class Fence:
         self._lock = threading.Lock()
         self.engine = engine
         self.pending = pending
+        self.lost = lost
         self.mark = 0
         self._settled = 0
         self.waited: dict[str, float] = {}

@@ -22,6 +22,7 @@ PREFIX = "OM_BULKSINK"
 ACCELERATORS = (
     "version",
     "foreign_keys",
+    "seen_tables",
     "entity_table",
     "name_walk",
     "version_numbers",

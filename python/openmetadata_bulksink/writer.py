@@ -33,7 +33,7 @@ class Writer:
     def __init__(self, engine: BulkSink, client: Any, status: Status, failure: Callable[..., Any]) -> None:
         """failure: upstream's `StackTraceError`."""
         self.engine = engine
-        self.fence = Fence(client, engine, self.pending)
+        self.fence = Fence(client, engine, self.pending, self.has_lost)
         self._status = status
         self._failure = failure
         self._lock = threading.RLock()
@@ -42,6 +42,7 @@ class Writer:
         self._texts: dict[str, str] = {}
         #: Tables that wait for the tables of their foreign keys, until they end.
         self._keyed: dict[str, Record] = {}
+        self._lost_tables: set[str] = set()
         self.entities = 0
         self.lost = 0
         self.life_cycles = 0
@@ -152,6 +153,8 @@ class Writer:
                         self.life_cycles += 1
                 elif status == "failed":
                     self.lost += 1
+                    if outcome.collection == "tables":
+                        self._lost_tables.add(outcome.fqn)
                     self._fail(outcome)
                 else:
                     self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
@@ -160,6 +163,11 @@ class Writer:
             log.info("%s is written without its foreign keys to tables that were not written", record.fqn)
             self._hand_over(record)
         return bool(again)
+
+    def has_lost(self, table: str) -> bool:
+        """Whether a record about a table was lost, after a look at the outcomes that have come."""
+        self.collect()
+        return table in self._lost_tables
 
     def _account_tag(self, outcome: Outcome, label: str, written: list[str]) -> None:
         """The outcome of one half of a tag record. A tag ends after its classification, and fails with it."""

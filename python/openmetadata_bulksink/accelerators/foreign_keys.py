@@ -8,7 +8,8 @@ Two things stand in front of that here:
   table then, which is mended here).
 - `install` (the accelerator): while the referred table is pending, its columns are read from the pending body, so
   that the key goes out with its table; the engine keeps the order (rule E1). Chains of pending references are cut at
-  four, because each link would become a request of its own, one after the other.
+  four, because each link would become a request of its own, one after the other. Tables that had their turn are
+  answered from what `seen_tables` remembers of them.
 
 Neither changes what ends up in the catalogue, the order of constraints within a table aside.
 """
@@ -19,9 +20,9 @@ import inspect
 import json
 import sys
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
-from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, fingerprint, put, recognised
+from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, fingerprint, put, recognised, seen_tables
 from openmetadata_bulksink.fence import Fence
 
 SOURCE = "metadata.ingestion.source.database.common_db_source"
@@ -37,29 +38,14 @@ _LOSSY_LAST_PASS = frozenset({"a2ac3fde133a82c4"})
 _LONGEST_CHAIN = 4
 
 
-class _Constraint(NamedTuple):
-    value: str
-
-
-class _Column(NamedTuple):
-    """As much of a column as upstream reads of a referred one."""
-
-    name: str
-    constraint: _Constraint | None
-
-
-class _Table(NamedTuple):
-    columns: list[_Column]
-
-
 class _Answers:
-    """Whether lookups are answered from pending bodies at the moment."""
+    """Whether lookups are answered from this run's own requests at the moment."""
 
     on = False
 
 
 def install() -> Undo:
-    """Answer lookups from pending bodies. `let_pass` must be in already. Raises StepsAside."""
+    """Answer lookups from this run's own requests. `let_pass` must be in already. Raises StepsAside."""
     source: Any = sys.modules.get(SOURCE)
     constraints: Any = sys.modules.get(_CONSTRAINTS)
     if source is None or constraints is None:
@@ -97,7 +83,7 @@ def let_pass() -> Undo:
     def prepare(self: Any, *args: Any, **kwargs: Any) -> Any:
         first_try = args[place] if len(args) > place else kwargs.get("add_to_global", True)
         fence = self.metadata.client.__dict__.get("_request")
-        if not first_try or not isinstance(fence, Fence) or not fence.pending():
+        if not first_try or not isinstance(fence, Fence) or not (_Answers.on or fence.pending()):
             return original(self, *args, **kwargs)
         with fence.open():
             return original(_Source(self, fence) if _Answers.on else self, *args, **kwargs)
@@ -152,18 +138,18 @@ class _WithConstraints:
 
 
 class _Source:
-    """Upstream's source, seen by one lookup: its client looks among the pending tables first."""
+    """Upstream's source, seen by one lookup: its client looks among the tables of this run first."""
 
     def __init__(self, source: Any, fence: Fence) -> None:
         self._source = source
-        self.metadata = _PendingFirst(source.metadata, fence)
+        self.metadata = _OwnRequestsFirst(source.metadata, fence)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
 
-class _PendingFirst:
-    """Upstream's client, except that a table which is pending is answered from its body."""
+class _OwnRequestsFirst:
+    """Upstream's client, except that a table of this run is answered from the request that was made for it."""
 
     def __init__(self, metadata: Any, fence: Fence) -> None:
         self._metadata = metadata
@@ -174,13 +160,14 @@ class _PendingFirst:
 
     def get_by_name(self, entity: Any, fqn: Any, *args: Any, **kwargs: Any) -> Any:
         if entity.__name__ == "Table" and not args and not kwargs:
-            table = pending_table(self._fence, str(getattr(fqn, "root", fqn)))
+            name = str(getattr(fqn, "root", fqn))
+            table = pending_table(self._fence, name) or seen_tables.table(self._fence, name)
             if table is not None:
                 return table
         return self._metadata.get_by_name(entity, fqn, *args, **kwargs)
 
 
-def pending_table(fence: Fence, fqn: str) -> _Table | None:
+def pending_table(fence: Fence, fqn: str) -> seen_tables.Table | None:
     """The columns of a pending table; None where it is not pending, or where too long a chain of references is."""
     try:
         depth = fence.engine.pending_depth("tables", fqn)
@@ -192,8 +179,4 @@ def pending_table(fence: Fence, fqn: str) -> _Table | None:
     if body is None or b"__reserved__" in body:  # upstream reads such names back in another form than it sends them
         return None
     columns = json.loads(body).get("columns") or []
-    return _Table([_Column(column["name"], _constraint(column.get("constraint"))) for column in columns])
-
-
-def _constraint(value: str | None) -> _Constraint | None:
-    return _Constraint(value) if value else None
+    return seen_tables.Table([seen_tables.column(each["name"], each.get("constraint")) for each in columns])

@@ -1,4 +1,4 @@
-"""Deletion of what is gone is told the names of its scope: fewer than upstream tells, and the same things are deleted."""
+"""Deletion of what is gone is told the names of its scope: fewer than upstream tells, and the same is deleted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openmetadata_bulksink import accelerate, records
@@ -56,6 +56,7 @@ def deletions(scope: list[str], sent: list[str], stored: list[list[str]], *, cas
     return {fqn(one) for one in in_scope if tuple(map(same, one)) not in seen}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     scope=parts,
     stored=st.lists(parts, max_size=8),
