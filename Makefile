@@ -10,7 +10,7 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability memory differential \
-	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-overlap \
+	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-start-up bench-tags
 
 help: ## show this list
@@ -51,6 +51,9 @@ bench-redshift: ## the Redshift of it, with life cycles (FULL=1: 10,000 tables, 
 
 bench-start-up: ## from the start of the process to the first request, beside upstream; what a profiler pays
 	@$(PYTHON) -m benchmarks start-up
+
+bench-native: ## the native sink by itself: an overloaded server, life cycles, and how soon its waits end
+	@$(PYTHON) -m benchmarks native
 
 bench-tags: ## 2,000 tables and 18,000 tag records of 40 tags: requests, and time added to the run, beside upstream
 	@$(PYTHON) -m benchmarks tags

@@ -24,6 +24,7 @@ RUNS = {
     "link": ("benchmarks.link", False),
     "tags": ("benchmarks.tags", False),
     "start-up": ("benchmarks.start_up", False),
+    "native": ("benchmarks.native", False),
     "redshift-threads": ("benchmarks.redshift_threads", True),
     "accelerators": ("benchmarks.accelerators", True),
     "main-thread": ("benchmarks.cost.main_thread", False),

@@ -72,6 +72,7 @@ PARTS = (
     Part("Instructions, against the committed figures", "benchmarks.cost.instructions", ""),
     Part("A million tables", "benchmarks.cost.scale", "scale.json", (), ("--tables", "200000")),
     Part("Tags", "benchmarks.tags", "tags.json", ("--rounds", "2"), ("--tables", "1000", "--rounds", "2")),
+    Part("The native sink by itself", "benchmarks.native", "native.json", ("--rounds", "1"), ("--rounds", "1")),
     Part("Start-up", "benchmarks.start_up", "start-up.json", ("--rounds", "3"), ("--rounds", "1")),
 )
 

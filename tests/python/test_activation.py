@@ -153,6 +153,9 @@ def test_a_start_of_python_imports_one_module_of_ours_and_none_for_it(fresh: Cal
     bench-start-up`).
     """
     environment = fresh("uv")
+    # Another one's: what Python loads to read any such file is not ours.
+    (packages,) = environment.folder.glob("lib/python*/site-packages")
+    (packages / "other.pth").write_text("# nothing\n")
 
     def modules() -> set[str]:
         return set(environment.python("-c", "import sys; print('\\n'.join(sys.modules))").stdout.split())
