@@ -219,24 +219,25 @@ impl Driver {
         }
     }
 
-    /// Lets go of threads and connections without touching them: for the child of a fork, in which the threads do not exist.
-    pub fn leak(self) {
-        std::mem::forget(self);
-    }
-
     /// The outcomes since the last call.
     #[must_use]
     pub fn take_outcomes(&self) -> Vec<Outcome> {
         std::mem::take(&mut self.shared.lock_state().outcomes)
     }
 
-    /// The lines for people since the last call.
+    /// The next line for people.
     #[must_use]
-    pub fn take_notices(&self) -> Vec<String> {
-        if !self.shared.has_notices.swap(false, Ordering::AcqRel) {
-            return Vec::new();
+    pub fn next_notice(&self) -> Option<String> {
+        if !self.shared.has_notices.load(Ordering::Acquire) {
+            return None;
         }
-        self.shared.lock_state().notices.drain(..).collect()
+        let mut state = self.shared.lock_state();
+        let notice = state.notices.pop_front();
+        if notice.is_none() {
+            // Under the lock: whoever adds one says so afterwards.
+            self.shared.has_notices.store(false, Ordering::Release);
+        }
+        notice
     }
 
     /// Asks the engine something that changes nothing.
@@ -248,6 +249,13 @@ impl Driver {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.ask(Engine::stats)
+    }
+
+    /// The counts now; None where that would take a wait.
+    #[must_use]
+    pub fn stats_now(&self) -> Option<Stats> {
+        let state = self.shared.state.try_lock().ok()?;
+        Some(state.engine.stats(self.shared.now()))
     }
 }
 

@@ -174,7 +174,7 @@ class BulkSink:
         gzip: compress bulk requests as long as the server takes them so; one that it refuses goes again uncompressed.
         dead_letters: a file to which one JSON line is appended for each lost record.
         on_notice: called with a line of text when writing stalls and when it goes on, on a thread that is inside a
-            call.
+            call. An exception of it is reported and ignored; KeyboardInterrupt and SystemExit end that call.
 
         Raises ConfigurationError (it names the argument) and TypeError.
         """
@@ -271,7 +271,9 @@ class BulkSink:
         first: tuple[str, str, bytes | str] | None = None,
         label: str | None = None,
     ) -> Awaitable[int]:
-        """`submit` for asyncio: waits for room without blocking the event loop."""
+        """`submit` for asyncio: waits for room without blocking the event loop. The record is submitted by the call
+        itself where there is room, whether or not the result is awaited: the order of the calls counts.
+        """
     def drain_async(self, timeout: float | None = None) -> Awaitable[float]: ...
     def close_async(self, timeout: float | None = None) -> Awaitable[None]: ...
     def __enter__(self) -> BulkSink: ...

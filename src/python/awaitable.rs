@@ -25,15 +25,26 @@ struct Owned {
     runtime: ManuallyDrop<tokio::runtime::Runtime>,
 }
 
-/// A Python awaitable for a future.
-pub(super) fn awaitable<F, T>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
-where
-    F: Future<Output = PyResult<T>> + Send + 'static,
-    T: for<'py> IntoPyObject<'py> + Send + 'static,
-{
-    handle()
-        .map_err(|error| super::errors::error(py, format!("the thread for awaitables cannot be started: {error}")))?;
-    generic::future_into_py::<Bridge, F, T>(py, future)
+/// The event loop that a call comes from, and the thread that serves its awaitables: from here on an awaitable cannot fail to be made.
+pub(super) struct Loop(TaskLocals);
+
+impl Loop {
+    /// Of the call that is running.
+    pub fn current(py: Python<'_>) -> PyResult<Self> {
+        handle().map_err(|error| {
+            super::errors::error(py, format!("the thread for awaitables cannot be started: {error}"))
+        })?;
+        Ok(Self(generic::get_current_locals::<Bridge>(py)?))
+    }
+
+    /// A Python awaitable for a future.
+    pub fn awaitable<F, T>(self, py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
+    where
+        F: Future<Output = PyResult<T>> + Send + 'static,
+        T: for<'py> IntoPyObject<'py> + Send + 'static,
+    {
+        generic::future_into_py_with_locals::<Bridge, F, T>(py, self.0, future)
+    }
 }
 
 /// Ends the runtime, and waits for threads that are handing a result to Python: the interpreter ends threads that come back to

@@ -6,6 +6,7 @@
 //! | `arguments.rs` | arguments of its methods -> values of the engine |
 //! | `settings.rs` | constructor arguments -> settings of engine and HTTP client |
 //! | `values.rs` | `Outcome`, `Stats` |
+//! | `held.rs` | a Python object that a sink holds, as the garbage collector sees it |
 //! | `wait.rs` | the one place where a Python thread blocks |
 //! | `awaitable.rs` | the bridge to asyncio |
 //! | `token.rs` | a token from a Python callable |
@@ -15,6 +16,7 @@
 mod arguments;
 mod awaitable;
 mod errors;
+mod held;
 mod process;
 mod settings;
 mod sink;

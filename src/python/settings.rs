@@ -11,6 +11,7 @@ use pyo3::types::PyString;
 use secrecy::SecretString;
 
 use super::errors;
+use super::held::Held;
 use super::token::Callable;
 use crate::driver::{Driver, TokenSource};
 use crate::engine::Config;
@@ -26,7 +27,7 @@ pub(super) struct Settings {
     pub engine: Config,
     pub synchronous: bool,
     pub dead_letters: Option<PathBuf>,
-    pub on_notice: Option<Py<PyAny>>,
+    pub on_notice: Held,
 }
 
 /// Where the token comes from.
@@ -61,6 +62,15 @@ impl Settings {
         };
         let given = driver.client().set_token(token);
         given.map_err(|error| errors::configuration(py, error.to_string()))
+    }
+
+    /// The Python objects among them.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        let token = match &self.token {
+            Token::Callable(callable) => Some(callable.held()),
+            Token::None | Token::Fixed(_) => None,
+        };
+        std::iter::once(&self.on_notice).chain(token)
     }
 
     /// The base URL without anything that could be a secret.

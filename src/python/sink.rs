@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::arguments::{json_object, scope, First};
-use super::awaitable::awaitable;
+use super::awaitable::Loop;
+use super::held::Held;
 use super::settings::Settings;
 use super::values::{Outcome, Stats};
 use super::wait::{wait_for, Timeout};
 use super::{errors, process};
-use crate::driver::Driver;
+use crate::driver::{AsyncWait, Driver};
 use crate::engine::{Embed, Fqn, Payload, Record, Scope, Sequence};
 
 /// Smaller bodies fit into what TCP sends before the first acknowledgement, or nearly: compressing them saves no round trip.
@@ -43,6 +46,25 @@ enum Taken {
     Done,
     /// Writing is synchronous, and this much has been sealed.
     WaitFor(Scope),
+}
+
+/// A record that is submitted from an event loop.
+enum Turn {
+    Taken(Sequence),
+    /// There is no room for it yet. None: there is by now.
+    InLine(Box<Record>, Option<AsyncWait>),
+}
+
+impl Turn {
+    fn of(record: Record, driver: &Driver) -> Self {
+        match driver.submit(record) {
+            Ok(sequence) => Self::Taken(sequence),
+            Err(record) => {
+                let wait = driver.wait_for_async(&room_for(&record));
+                Self::InLine(record, wait)
+            }
+        }
+    }
 }
 
 #[pymethods]
@@ -109,7 +131,7 @@ impl BulkSink {
             },
             synchronous,
             dead_letters,
-            on_notice,
+            on_notice: Held::new(on_notice),
         };
         let live = Mutex::new(Live::new(py, &settings)?);
         Ok(Self { settings, live })
@@ -188,25 +210,21 @@ impl BulkSink {
         let timeout = Timeout::starting_now(timeout)?;
         let driver = self.driver(py)?;
         driver.begin_close();
-        let drained = match self.block(py, &Scope::FinalDrain, timeout) {
-            Ok(_) => Ok(()),
+        match self.block(py, &Scope::FinalDrain, timeout) {
+            Ok(_) => {}
             Err(error)
-                if timeout.end().is_some_and(|end| Instant::now() >= end) && errors::is_drain_timeout(py, &error) =>
-            {
-                Ok(())
-            }
+                if timeout.end().is_some_and(|end| Instant::now() >= end) && errors::is_drain_timeout(py, &error) => {}
             // A signal: the sink stays usable, so that close can be called again.
             Err(error) => return Err(error),
-        };
+        }
         py.detach(|| driver.end("not delivered before the time-out of close"));
         self.lock(py)?.closed = true;
-        self.tell(py, &driver);
-        drained
+        self.tell(py, &driver)
     }
 
     fn take_outcomes(&self, py: Python<'_>) -> PyResult<Vec<Outcome>> {
         let driver = self.driver(py)?;
-        self.tell(py, &driver);
+        self.tell(py, &driver)?;
         Ok(driver.take_outcomes().into_iter().map(Outcome).collect())
     }
 
@@ -229,7 +247,9 @@ impl BulkSink {
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
-        let counts = self.driver(py)?.stats();
+        let driver = self.driver(py)?;
+        // Whoever holds the engine may hold it for a while: other Python threads go on meanwhile.
+        let counts = driver.stats_now().unwrap_or_else(|| py.detach(|| driver.stats()));
         let blocked_seconds = self.lock(py)?.blocked.as_secs_f64();
         Ok(Stats {
             counts,
@@ -275,18 +295,21 @@ impl BulkSink {
     ) -> PyResult<Bound<'py, PyAny>> {
         let body = json_object("body", body)?;
         let record = self.record(py, collection, fqn, Payload::Create(body), parent, needs, first_wins)?;
-        let mut record = self.with_first(py, record, once, first, label)?;
+        let record = self.with_first(py, record, once, first, label)?;
         let driver = self.start(py)?;
         let (synchronous, rows) = (self.settings.synchronous, self.settings.engine.batch_rows);
-        awaitable(py, async move {
+        let event_loop = Loop::current(py)?;
+        // By the call itself, so that the order of the calls is the order of the records.
+        let mut turn = Turn::of(record, &driver);
+        event_loop.awaitable(py, async move {
             let sequence = loop {
-                match driver.submit(record) {
-                    Ok(sequence) => break sequence,
-                    Err(back) => {
-                        record = *back;
-                        if let Some(mut wait) = driver.wait_for_async(&room_for(&record)) {
+                match turn {
+                    Turn::Taken(sequence) => break sequence,
+                    Turn::InLine(record, wait) => {
+                        if let Some(mut wait) = wait {
                             wait.ended().await;
                         }
+                        turn = Turn::of(*record, &driver);
                     }
                 }
             };
@@ -303,7 +326,7 @@ impl BulkSink {
     fn drain_async<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let timeout = Timeout::starting_now(timeout)?;
         let driver = self.driver(py)?;
-        awaitable(py, async move {
+        Loop::current(py)?.awaitable(py, async move {
             let start = Instant::now();
             if drained(&driver, timeout).await {
                 Ok(start.elapsed().as_secs_f64())
@@ -317,8 +340,9 @@ impl BulkSink {
     fn close_async<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let timeout = Timeout::starting_now(timeout)?;
         let driver = self.driver(py)?;
+        let event_loop = Loop::current(py)?;
         driver.begin_close();
-        awaitable(py, async move {
+        event_loop.awaitable(py, async move {
             drained(&driver, timeout).await;
             // It waits for threads, so it must not run on the thread that serves all awaitables.
             let ended = tokio::task::spawn_blocking(move || driver.end("not delivered before the time-out of close"));
@@ -326,6 +350,14 @@ impl BulkSink {
                 .await
                 .map_err(|error| Python::attach(|py| errors::error(py, error.to_string())))
         })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.settings.held().try_for_each(|held| held.traverse(&visit))
+    }
+
+    fn __clear__(&self) {
+        self.settings.held().for_each(Held::clear);
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -485,7 +517,7 @@ impl BulkSink {
                 }
             }
         };
-        self.tell(py, &driver);
+        self.tell(py, &driver)?;
         let rows = self.settings.engine.batch_rows;
         if let Taken::WaitFor(scope) = after_submit(&driver, self.settings.synchronous, rows, sequence) {
             self.block(py, &scope, Timeout::never())?;
@@ -495,21 +527,26 @@ impl BulkSink {
 
     fn block(&self, py: Python<'_>, scope: &Scope, timeout: Timeout) -> PyResult<f64> {
         let driver = self.driver(py)?;
-        let waited = wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver));
-        self.tell(py, &driver);
-        waited
+        let waited = wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver))?;
+        self.tell(py, &driver)?;
+        Ok(waited)
     }
 
-    /// Hands lines for people to the callback, on this thread. What the callback raises is its own affair.
-    fn tell(&self, py: Python<'_>, driver: &Driver) {
-        let Some(on_notice) = &self.settings.on_notice else {
-            return;
+    /// Hands lines for people to the callback, on this thread. An exception of the callback's is its own affair; what is meant to end
+    /// the program (a signal that came meanwhile, `SystemExit`) ends the call.
+    fn tell(&self, py: Python<'_>, driver: &Driver) -> PyResult<()> {
+        let Some(on_notice) = self.settings.on_notice.get(py) else {
+            return Ok(());
         };
-        for line in driver.take_notices() {
-            if let Err(error) = on_notice.bind(py).call1((line,)) {
-                error.write_unraisable(py, Some(on_notice.bind(py)));
+        while let Some(line) = driver.next_notice() {
+            if let Err(error) = on_notice.call1((line,)) {
+                if !error.is_instance_of::<PyException>(py) {
+                    return Err(error);
+                }
+                error.write_unraisable(py, Some(&on_notice));
             }
         }
+        Ok(())
     }
 }
 

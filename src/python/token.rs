@@ -6,21 +6,29 @@ use pyo3::prelude::*;
 use pyo3::types::PyCFunction;
 use secrecy::SecretString;
 
+use super::errors;
+use super::held::Held;
 use crate::driver::TokenSource;
 
 /// Called on a Python thread of its own (`renewal.py`): it may block, and no thread of the runtime may touch Python.
-pub(super) struct Callable(Arc<Py<PyAny>>);
+pub(super) struct Callable(Arc<Held>);
 
 type Done = Box<dyn FnOnce(Result<SecretString, String>) + Send>;
 
 impl Callable {
     pub fn new(callable: Py<PyAny>) -> Self {
-        Self(Arc::new(callable))
+        Self(Arc::new(Held::new(Some(callable))))
+    }
+
+    /// The callable, as the garbage collector sees it.
+    pub fn held(&self) -> &Held {
+        &self.0
     }
 
     /// Calls it on this thread.
     pub fn call(&self, py: Python<'_>) -> PyResult<SecretString> {
-        let token: String = self.0.bind(py).call0()?.extract()?;
+        let callable = self.0.get(py).ok_or_else(|| gone(py))?;
+        let token: String = callable.call0()?.extract()?;
         Ok(token.into())
     }
 }
@@ -43,7 +51,13 @@ impl TokenSource for Callable {
     }
 }
 
-fn start(py: Python<'_>, callable: &Py<PyAny>, answer: Arc<Once>) -> PyResult<()> {
+/// The collector takes the callable only of a sink that nobody can reach.
+fn gone(py: Python<'_>) -> PyErr {
+    errors::error(py, "the token callable is gone with its sink".to_owned())
+}
+
+fn start(py: Python<'_>, callable: &Held, answer: Arc<Once>) -> PyResult<()> {
+    let callable = callable.get(py).ok_or_else(|| gone(py))?;
     let done = PyCFunction::new_closure(py, None, None, move |arguments, _| {
         let told = arguments.extract::<(Option<String>, Option<String>)>();
         answer.tell(match told {
@@ -53,7 +67,7 @@ fn start(py: Python<'_>, callable: &Py<PyAny>, answer: Arc<Once>) -> PyResult<()
         });
     })?;
     py.import("openmetadata_bulksink.renewal")?
-        .call_method1("start", (callable.bind(py), done))?;
+        .call_method1("start", (callable, done))?;
     Ok(())
 }
 

@@ -53,13 +53,13 @@ impl Timeout {
     }
 }
 
-/// Blocks until the scope is settled. The seconds that took.
+/// Blocks until the scope is settled, or until `on_tick` fails. The seconds that took.
 pub(super) fn wait_for(
     py: Python<'_>,
     driver: &Driver,
     scope: &Scope,
     timeout: Timeout,
-    on_tick: &dyn Fn(Python<'_>),
+    on_tick: &dyn Fn(Python<'_>) -> PyResult<()>,
 ) -> PyResult<f64> {
     let Some(wait) = driver.wait_for(scope) else {
         return Ok(0.0);
@@ -71,7 +71,12 @@ pub(super) fn wait_for(
     result.map(|()| start.elapsed().as_secs_f64())
 }
 
-fn wait_on(py: Python<'_>, wait: &Wait, timeout: Timeout, on_tick: &dyn Fn(Python<'_>)) -> PyResult<()> {
+fn wait_on(
+    py: Python<'_>,
+    wait: &Wait,
+    timeout: Timeout,
+    on_tick: &dyn Fn(Python<'_>) -> PyResult<()>,
+) -> PyResult<()> {
     loop {
         let left = timeout
             .end
@@ -80,7 +85,7 @@ fn wait_on(py: Python<'_>, wait: &Wait, timeout: Timeout, on_tick: &dyn Fn(Pytho
             return Ok(());
         }
         py.check_signals()?;
-        on_tick(py);
+        on_tick(py)?;
         if timeout.end.is_some_and(|end| Instant::now() >= end) {
             return Err(timeout.error(py));
         }
