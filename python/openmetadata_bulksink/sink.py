@@ -358,7 +358,7 @@ class NativeSink(UpstreamSink):
             self._closed = True
             while self._undo:
                 self._undo.pop()()
-            log.info("openmetadata-bulksink: %s", writer.summary())
+            log.info("openmetadata-bulksink: %s", writer.summary(getattr(self._tuning, "read_ahead", None)))
         elif self._undecided:
             self._undecided = False
             self.config = self._users_config

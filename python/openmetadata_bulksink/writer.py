@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import tags
+from openmetadata_bulksink import source_time, tags
 from openmetadata_bulksink.fence import Fence, Scope
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.records import Record, without_lost_keys
@@ -52,6 +52,7 @@ class Writer:
         self.final_drain_seconds = 0.0
         self.closed = False
         self._finishing = False
+        self._source_time = source_time.SourceTime()
         self.fence.install()
         _living.add(self)
 
@@ -241,26 +242,32 @@ class Writer:
         self.collect()
         self.closed = True
         self.fence.remove()
+        self._source_time.end()
         _living.discard(self)
 
     # --- what it says ---
 
-    def summary(self) -> str:
-        """The line at the end."""
+    def summary(self, read_ahead: int | None = None) -> str:
+        """The line at the end. read_ahead: as the setting says; None where there is none."""
         stats = self.engine.stats()
-        blocked = f"budget {stats.blocked_seconds:.1f} s"
+        parts = f"budget {stats.blocked_seconds:.1f} s"
         fences = dict(self.fence.waited)
-        if sum(fences.values()) >= 0.05:
+        fenced = sum(fences.values())
+        if fenced >= 0.05:
             worst = max(fences, key=lambda route: fences[route])
-            blocked += f", fences {sum(fences.values()):.1f} s (most of it {worst}, {fences[worst]:.1f} s)"
+            parts += f", fences {fenced:.1f} s (most of it {worst}, {fences[worst]:.1f} s)"
         else:
-            blocked += ", fences 0.0 s"
-        blocked += f", final drain {self.final_drain_seconds:.1f} s"
+            parts += ", fences 0.0 s"
+        parts += f", final drain {self.final_drain_seconds:.1f} s"
+        blocked = stats.blocked_seconds + fenced + self.final_drain_seconds
+        spent = self._source_time.end()
+        advice = source_time.hint(spent, read_ahead)
         life_cycles = f", {self.life_cycles} life cycles" if self.life_cycles else ""
         tagged = f", {self.tagged} tag records" if self.tagged else ""
         return (
             f"{self.entities} entities written{life_cycles}{tagged}, {self.lost} failed, in {stats.requests} requests "
-            f"({stats.retries} retries, at most {stats.max_in_flight} at a time); the source was blocked by: {blocked}"
+            f"({stats.retries} retries, at most {stats.max_in_flight} at a time); "
+            f"{source_time.sentence(spent, blocked)}: {parts}{f'. {advice}' if advice else ''}"
         )
 
 

@@ -1,0 +1,108 @@
+"""Where the time of a run went, as seen from the source's thread: waiting for its database, computing, blocked by the
+sink.
+
+Statements are timed by SQLAlchemy's own events. They see what the source sends, on whatever engine; a source that does
+not use SQLAlchemy has none. Nothing here changes a statement.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, NamedTuple
+
+#: A wait that is worth a hint: so many seconds, so large a share of the run, so long a statement.
+_SECONDS, _SHARE, _STATEMENT = 5.0, 0.3, 0.002
+
+#: Where the start of a statement is kept until its end.
+_MARK = "_bulksink_started"
+
+
+class Spent(NamedTuple):
+    """Seconds of one run. computed: of the thread that made the sink; None where another one closed it.
+    statements, waited: of all threads, for the source's database.
+    """
+
+    wall: float
+    computed: float | None
+    statements: int
+    waited: float
+
+
+class SourceTime:
+    """Counts from now on, until `end`."""
+
+    def __init__(self) -> None:
+        self._started, self._computed = time.perf_counter(), time.thread_time()
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._statements, self._waited = 0, 0.0
+        self._spent: Spent | None = None
+        self._events = _events()
+        self._listen("listen")
+
+    def end(self) -> Spent:
+        """What was spent so far; nothing is counted from now on."""
+        if self._spent is None:
+            self._listen("remove")
+            same = threading.get_ident() == self._thread
+            computed = time.thread_time() - self._computed if same else None
+            wall = time.perf_counter() - self._started
+            self._spent = Spent(wall, computed, self._statements, self._waited)
+        return self._spent
+
+    def _listen(self, verb: str) -> None:
+        if self._events is not None:
+            event, engine = self._events
+            getattr(event, verb)(engine, "before_cursor_execute", self._before)
+            getattr(event, verb)(engine, "after_cursor_execute", self._after)
+
+    def _before(self, *arguments: Any) -> None:
+        """SQLAlchemy's arguments: connection, cursor, statement, parameters, context, executemany."""
+        context = arguments[4]
+        if context is not None:
+            setattr(context, _MARK, time.perf_counter())
+
+    def _after(self, *arguments: Any) -> None:
+        started = getattr(arguments[4], _MARK, None)
+        if started is not None:
+            took = time.perf_counter() - started
+            with self._lock:
+                self._statements += 1
+                self._waited += took
+
+
+def _events() -> tuple[Any, Any] | None:
+    """SQLAlchemy's module of events and the class of all engines; None where nobody has imported it."""
+    engine = sys.modules.get("sqlalchemy.engine")
+    event = sys.modules.get("sqlalchemy.event")
+    return None if engine is None or event is None else (event, engine.Engine)
+
+
+def sentence(spent: Spent, blocked: float) -> str:
+    """For the line at the end. blocked: seconds in which the sink held the source up."""
+    parts = []
+    if spent.statements:
+        mean = 1000 * spent.waited / spent.statements
+        parts.append(
+            f"waited {spent.waited:.1f} s for its database ({spent.statements:,} statements, {mean:.1f} ms each)"
+        )
+    if spent.computed is not None:
+        parts.append(f"computed {spent.computed:.1f} s")
+    parts.append(f"was blocked by the sink for {blocked:.1f} s")
+    *first, last = parts
+    return f"{spent.wall:.1f} s, in which the source {', '.join(first)}{' and ' if first else ''}{last}"
+
+
+def hint(spent: Spent, connections: int | None) -> str | None:
+    """The one thing to do where the source waited for most of the run; None where there is none. connections: how many
+    for statements ahead are granted, None where that cannot be set.
+    """
+    worth = spent.waited > max(_SECONDS, _SHARE * spent.wall) and spent.waited > _STATEMENT * spent.statements
+    if connections is None or connections > 0 or not worth:
+        return None
+    return (
+        f"the source waited {spent.waited:.0f} of {spent.wall:.0f} s in {spent.statements:,} statements: "
+        "OM_BULKSINK_READ_AHEAD=4 overlaps them"
+    )
