@@ -20,6 +20,7 @@ from openmetadata_bulksink.accelerators import (
     column_names,
     entity_table,
     foreign_keys,
+    frozen_imports,
     name_walk,
     proxies,
     put_in,
@@ -55,6 +56,7 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "statements": statements.install,
     "tracebacks": tracebacks.install,
     "stale_scope": stale_scope.install,
+    "frozen_imports": frozen_imports.install,
 }
 
 #: What an accelerator could stand in for; each of these imports the rest.

@@ -36,6 +36,7 @@ ACCELERATORS = (
     "statements",
     "tracebacks",
     "stale_scope",
+    "frozen_imports",
 )
 
 #: Requests in flight at the most, for the variable, the workflow's key and `BulkSink`'s argument alike.
