@@ -8,7 +8,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build test test-rust test-python test-versions lint fmt lock clean simulate \
+.PHONY: help demo build releases test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability memory differential \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-start-up bench-tags
@@ -31,8 +31,12 @@ test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
 	@$(TOOLS) pytest --upstream 2.0.7.0
 	@$(TOOLS) pytest --upstream 1.11.14.0 -- -m upstream
 
-test-versions: test-python ## the end to end tests with all five upstream versions
+test-versions: test-python ## the end to end tests with all five upstream versions; eight others are tried
 	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- -m upstream; done
+	@$(PYTHON) -m tests.releases try --spread --again
+
+releases: ## try every release of upstream, writes docs/releases.md (hours; RELEASES="..." for some; goes on where it was)
+	@$(PYTHON) -m tests.releases try $(RELEASES)
 
 bench: ## the whole picture, one page of figures and bounds (27 minutes; QUICK=1: 5)
 	@$(PYTHON) -m benchmarks picture $(if $(QUICK),--quick)

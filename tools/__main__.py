@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "build-environment", "print the path of the environment with maturin, ruff, mypy, pytest", _build_environment
     )
     upstream = command("upstream", "print the path of an environment with openmetadata-ingestion", _upstream)
-    upstream.add_argument("version", choices=environments.UPSTREAM_VERSIONS)
+    upstream.add_argument("version", choices=environments.releases(), metavar="VERSION")
     upstream.add_argument("--with-sink", action="store_true", help="with this tree's wheel installed into it")
     wheel = command("wheel", "build this tree's wheel and print its path", _wheel)
     wheel.add_argument("--copy-to", type=Path, help="a directory that gets a copy")
@@ -36,8 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command("lint", "all checks of style, types and stubs", lambda _: lint.run())
     command("fmt", "format Rust and Python", lambda _: lint.reformat())
     command("lock", "resolve the pinned requirements again", lambda _: locks.resolve())
+    release = command("add-release", "resolve the pinned requirements of releases of upstream", _add_release)
+    release.add_argument("versions", nargs="+", metavar="VERSION")
     test = command("pytest", "run pytest inside an upstream environment with this tree's wheel", _pytest)
-    test.add_argument("--upstream", default=environments.UPSTREAM_VERSIONS[-1], choices=environments.UPSTREAM_VERSIONS)
+    newest = environments.UPSTREAM_VERSIONS[-1]
+    test.add_argument("--upstream", default=newest, choices=environments.releases(), metavar="VERSION")
     test.add_argument("--plain", action="store_true", help="without our wheel: only what runs upstream alone")
     test.add_argument("rest", nargs=argparse.REMAINDER, help="arguments for pytest, after --")
 
@@ -92,6 +95,12 @@ def _server(_: argparse.Namespace) -> int:
 
 def _postgresql(_: argparse.Namespace) -> int:
     print(postgresql.programs())
+    return 0
+
+
+def _add_release(chosen: argparse.Namespace) -> int:
+    for version in chosen.versions:
+        print(locks.add_release(version))
     return 0
 
 

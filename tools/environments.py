@@ -13,6 +13,9 @@ from tools import cache, machine, steps
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
 
+#: Requirements of the releases that only `make releases` runs with.
+RELEASES = REQUIREMENTS / "releases"
+
 # What users run; the newest of each line that the sink supports, and the two newest of the last.
 UPSTREAM_VERSIONS = ("1.11.14.0", "1.12.14.2", "1.13.6.3", "2.0.6.0", "2.0.7.0")
 UPSTREAM_PYTHON = "3.11"
@@ -50,10 +53,19 @@ def uv() -> Path:
 
 def requirements_of(version: str) -> Path:
     """The pinned requirements of an upstream version; ValueError where we have none."""
-    path = REQUIREMENTS / f"upstream-{version}.txt"
-    if not path.exists():
-        raise ValueError(f"no requirements for upstream {version}; there are some for {', '.join(UPSTREAM_VERSIONS)}")
-    return path
+    for path in (REQUIREMENTS / f"upstream-{version}.txt", RELEASES / f"{version}.txt"):
+        if path.exists():
+            return path
+    raise ValueError(
+        f"no requirements for upstream {version}; there are some for {', '.join(releases())}; "
+        f"`python3 -m tools add-release {version}` resolves them"
+    )
+
+
+def releases() -> list[str]:
+    """Every release of upstream that we have requirements for, oldest first."""
+    pinned = {*UPSTREAM_VERSIONS, *(path.stem for path in RELEASES.glob("*.txt"))}
+    return sorted(pinned, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def upstream_environment(version: str) -> Path:

@@ -48,7 +48,7 @@ def check() -> list[str]:
     command = [machine.cargo(), "metadata", "--format-version", "1", "--locked", "--features", "python"]
     printed = subprocess.run(command, cwd=machine.REPOSITORY, capture_output=True, text=True, check=True).stdout
     found = crates(json.loads(printed)["packages"])
-    for path in sorted(environments.REQUIREMENTS.glob("*.txt")):
+    for path in sorted(environments.REQUIREMENTS.rglob("*.txt")):
         if not path.stem.endswith(("-constraints", "-overrides")):
             found += [f"{path.name}: {problem}" for problem in unpinned(path.read_text())]
     return found

@@ -2,35 +2,71 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from tools import environments, steps
 
-_QUIET = ("--quiet", "--no-annotate", "--no-header", "--no-emit-index-url", "--upgrade")
+_QUIET = ("--quiet", "--no-annotate", "--no-header", "--no-emit-index-url")
 
 
 def resolve() -> int:
-    """Writes build.txt and one upstream-VERSION.txt for each version."""
+    """Writes build.txt and one upstream-VERSION.txt for each version that the tests run with."""
     here = environments.REQUIREMENTS
-    compile_: steps.Command = [environments.uv(), "pip", "compile", *_QUIET]
     oldest = ["--python-version", "3.10", "--universal"]
-    steps.run("resolving build.txt", [*compile_, *oldest, here / "build.in", "--output-file", here / "build.txt"])
+    steps.run(
+        "resolving build.txt",
+        [*_compile(), "--upgrade", *oldest, here / "build.in", "--output-file", here / "build.txt"],
+    )
     for version in environments.UPSTREAM_VERSIONS:
-        wanted = here / f"upstream-{version}.in"
-        wanted.write_text(f"openmetadata-ingestion[postgres,redshift]=={version}\n")
-        inputs = [wanted, here / "upstream.in"]
-        if version.startswith(("1.11.", "1.12.")):
-            inputs.append(here / "upstream-1.x.in")
-        try:
-            steps.run(
-                f"resolving upstream-{version}.txt",
-                [
-                    *compile_,
-                    *("--python-version", environments.UPSTREAM_PYTHON),
-                    *("--constraints", here / "upstream-constraints.txt"),
-                    *("--overrides", here / "upstream-overrides.txt"),
-                    *inputs,
-                    *("--output-file", here / f"upstream-{version}.txt"),
-                ],
-            )
-        finally:
-            wanted.unlink()
+        _resolve_upstream(version, here / f"upstream-{version}.txt", "--upgrade")
     return 0
+
+
+def add_release(version: str) -> Path:
+    """The pinned requirements of a release; resolved now, if it has none yet. What its line has pinned is preferred, so
+    that releases differ in upstream alone where they can.
+    """
+    path = environments.RELEASES / f"{version}.txt"
+    if version in environments.UPSTREAM_VERSIONS or path.exists():
+        return environments.requirements_of(version)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        draft.write_text(environments.requirements_of(_of_its_line(version)).read_text())
+        _resolve_upstream(version, draft)
+        path.write_text(draft.read_text())
+    return path
+
+
+def _of_its_line(version: str) -> str:
+    """The newest version that the tests run with of a release's line, or of all."""
+    line = version.split(".")[:2]
+    same = [one for one in environments.UPSTREAM_VERSIONS if one.split(".")[:2] == line]
+    return (same or environments.UPSTREAM_VERSIONS)[-1]
+
+
+def _compile() -> steps.Command:
+    return [environments.uv(), "pip", "compile", *_QUIET]
+
+
+def _resolve_upstream(version: str, output: Path, *options: str) -> None:
+    here = environments.REQUIREMENTS
+    inputs = [here / "upstream.in"]
+    if version.startswith(("1.11.", "1.12.")):
+        inputs.append(here / "upstream-1.x.in")
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "wanted.in"
+        wanted.write_text(f"openmetadata-ingestion[postgres,redshift]=={version}\n")
+        steps.run(
+            f"resolving {output.name}",
+            [
+                *_compile(),
+                *options,
+                *("--python-version", environments.UPSTREAM_PYTHON),
+                *("--constraints", here / "upstream-constraints.txt"),
+                *("--overrides", here / "upstream-overrides.txt"),
+                wanted,
+                *inputs,
+                *("--output-file", output),
+            ],
+        )

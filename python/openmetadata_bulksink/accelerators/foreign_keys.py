@@ -28,8 +28,9 @@ from openmetadata_bulksink.fence import Fence
 SOURCE = "metadata.ingestion.source.database.common_db_source"
 _CONSTRAINTS = "metadata.utils.constraints"
 
-#: `_prepare_foreign_constraints` and what it reads the referred columns with, as text: 1.11 and 1.12; 1.13; 2.0.
-_KNOWN = frozenset({"a33adc6d3a908c0f", "44a7b156ea38473e", "ef131cbbdf4c53dd"})
+#: `_prepare_foreign_constraints` and what it reads the referred columns with, as text: 1.11 and 1.12; 1.13; 2.0.0 to
+#: 2.0.5, which reads them for the kind of relationship only; 2.0.6 and later.
+_KNOWN = frozenset({"a33adc6d3a908c0f", "44a7b156ea38473e", "f0a7e502fc122fb3", "ef131cbbdf4c53dd"})
 
 #: `yield_table_constraints` of 1.11 to 1.13, as text.
 _LOSSY_LAST_PASS = frozenset({"a2ac3fde133a82c4"})

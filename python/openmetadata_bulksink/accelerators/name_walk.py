@@ -10,6 +10,7 @@ function does the work. Nothing was touched before that, so the result is upstre
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink.accelerators import StepsAside, Undo, known, loaded, put
@@ -27,8 +28,12 @@ _FUNCTIONS = (
     "revert_separators",
 )
 
-#: These functions, as text: 1.11; 1.12 and 1.13; 2.0.
-_KNOWN = frozenset({"2e55bd7733e61686", "8c0d577c8d2401b2", "b718baf2b7bf2f26"})
+#: 1.11.11.2 to 1.11.13 cut names that they encode, and no other release does.
+_CUTS = "_truncate_if_encoding"
+_LONGEST = "COLUMN_NAME_MAX_LENGTH"
+
+#: These functions, as text: 1.11; 1.11.11.2 to 1.11.13, with the one that cuts; 1.12 and 1.13; 2.0.
+_KNOWN = frozenset({"2e55bd7733e61686", "edb51986db86f03a", "8c0d577c8d2401b2", "b718baf2b7bf2f26"})
 
 _ASKED_FOR = frozenset({"name", "root", "columns", "children", "tableConstraints"})
 
@@ -69,6 +74,10 @@ class _Walk:
         self._encode = validation.TransformDirection.ENCODE
         self._decode = validation.TransformDirection.DECODE
         self._base = loaded("pydantic").BaseModel
+        self._encoding_changes: Callable[[str], Any] = _SPECIAL
+        if hasattr(validation, _CUTS):
+            longest = getattr(validation, _LONGEST)
+            self._encoding_changes = lambda text: len(text) > longest or _SPECIAL(text)
         self._shapes: dict[type, _Shape] = {}
 
     def transform_entity_names(self, entity: Any, model: Any) -> Any:
@@ -101,7 +110,7 @@ class _Walk:
             name = values.get("name")
             if name.__class__ is str:
                 # Decoding passes texts by. Encoding sets the field, which shows in what a dump leaves out.
-                if encode and (_SPECIAL(name) or "name" not in entity.__pydantic_fields_set__):
+                if encode and (self._encoding_changes(name) or "name" not in entity.__pydantic_fields_set__):
                     return False
             elif name is not None and not self._same_root(name, encode):
                 return False
@@ -133,7 +142,7 @@ class _Walk:
         root = holder.__dict__.get("root")
         if root.__class__ is not str or "root" not in holder.__pydantic_fields_set__:
             return False
-        return not (_SPECIAL(root) if encode else _RESERVED in root)
+        return not (self._encoding_changes(root) if encode else _RESERVED in root)
 
     def _same_constraints(self, constraints: Any, encode: bool, lists: list[Any]) -> bool:
         if constraints is None:
@@ -149,7 +158,7 @@ class _Walk:
             if columns.__class__ is not list:
                 return False
             for column in columns:
-                if column.__class__ is not str or (_SPECIAL(column) if encode else _RESERVED in column):
+                if column.__class__ is not str or (self._encoding_changes(column) if encode else _RESERVED in column):
                     return False
             lists.append(constraint)
         return True
@@ -202,7 +211,7 @@ def install() -> Undo:
     """Put the walk in. Raises StepsAside."""
     validation, caller = loaded(MODULE), loaded(CALLER)
     what = "upstream's transformation of names"
-    known(_KNOWN, what, validation, *_FUNCTIONS)
+    known(_KNOWN, what, validation, *_FUNCTIONS, *([_CUTS] if hasattr(validation, _CUTS) else []))
     words = [value for name, value in vars(validation).items() if name.startswith("RESERVED_")]
     if caller.transform_entity_names is not validation.transform_entity_names or not all(
         str(word).startswith(_RESERVED) for word in words
