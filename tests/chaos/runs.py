@@ -93,7 +93,7 @@ def run_one(worker: Worker, program: Path, wanted: Plan) -> Verdict:
         job = {**wanted.as_job(), "url": server.url, "token": server.token, "control": server.control}
         report = worker.live_through(job)
         # What the server still works on belongs to the run: a late commit may come after the sink has ended.
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 60.0
         while server.summary()["in_flight"] and time.monotonic() < deadline:
             time.sleep(0.1)
         return judge(wanted, report, server.state(), server.violations(), server.requests())

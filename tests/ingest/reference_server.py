@@ -22,7 +22,7 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJpbmdlc3Rpb24tYm90In0.c2lnbmF0dXJl"
 #: In milliseconds: longer than any test.
 AN_HOUR = 3_600_000
 #: Seconds after which something that never happens is given up; anything here takes a hundredth of it.
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 State = dict[str, dict[str, dict[str, Any]]]
 

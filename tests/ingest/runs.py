@@ -28,6 +28,10 @@ _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUA
 _SAME_IN_ALL_RUNS = {"PYTHONHASHSEED": "0"}
 
 
+#: Seconds after which a process that does not end is killed; an interpreter needs a hundredth of them.
+_PATIENCE = 120.0
+
+
 class RunFailed(Exception):
     """The child process died or did not answer; the text holds the end of its output."""
 
@@ -184,7 +188,7 @@ class Session:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         try:
-            return self._process.wait(30)
+            return self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -14,10 +14,12 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 SCHEMA = "lake.main.public"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Terminated(BaseException):
@@ -76,11 +78,45 @@ def told(sink: Any) -> dict[str, Any]:
     }
 
 
+def ask(job: dict[str, Any], method: str, path: str, body: Any = None) -> Any:
+    """One request to the server's control port."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(job["control"] + path, data=data, method=method)
+    with _DIRECT.open(request, timeout=120) as answer:
+        return json.loads(answer.read())
+
+
+def until_it_stands_still(thread: int) -> None:
+    """Returns when a thread has stood at one place of its program for some time: it waits."""
+    seen: object = None
+    looks = 0
+    while looks < 6:
+        frame = sys._current_frames()[thread]
+        place = (id(frame), frame.f_lasti)
+        looks = looks + 1 if place == seen else 0
+        seen = place
+        time.sleep(0.05)
+
+
+def signal_when_it_waits(*numbers: int) -> threading.Thread:
+    """A thread that sends signals to this process, each when the calling thread stands in a wait (again)."""
+    waiting = threading.get_ident()
+
+    def send() -> None:
+        for number in numbers:
+            until_it_stands_still(waiting)
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
 # --- interrupted ---
 
 
 def interrupted(job: dict[str, Any]) -> dict[str, Any]:
-    """For each kind of wait: how long after the signal it was left, by what, and what close made of the rest."""
+    """For each kind of wait: what ended it while the server held all requests, and what close made of the rest."""
     number = {"KeyboardInterrupt": signal.SIGINT, "Terminated": signal.SIGTERM, "TerminatedAsError": signal.SIGUSR1}
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGUSR1, terminate_as_error)
@@ -103,26 +139,20 @@ def _interrupted(job: dict[str, Any], wait: str, number: int) -> dict[str, Any]:
         "status": sink.get_status,
         "close": sink.close,
     }
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        time.sleep(0.3)
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), number)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    thread = signal_when_it_waits(number)
     by = None
     try:
         waits[wait]()
     except BaseException as error:  # noqa: BLE001 - it is what we want to know
         by = type(error).__name__
-    left = time.monotonic()
     thread.join()
     before = sink._writer.engine.stats().as_dict()
+    ask(job, "PUT", "/latency", {})
+    ask(job, "POST", "/release")
     sink.close()
     metadata.close()
-    return {"left_after": left - sent[0], "by": by, "pending": before["pending"], **told(sink)}
+    ask(job, "PUT", "/latency", job["latency"])
+    return {"by": by, "pending": before["pending"], **told(sink)}
 
 
 # --- leaving early ---
@@ -143,8 +173,7 @@ def leave(job: dict[str, Any]) -> dict[str, Any]:
         sys.exit(3)
     if how == "twice":
         # As upstream's workflow: the finally block closes the sink, and is interrupted, too.
-        for at in (0.3, 0.9):
-            threading.Timer(at, os.kill, (os.getpid(), signal.SIGINT)).start()
+        signal_when_it_waits(signal.SIGINT, signal.SIGINT)
         try:
             sink.get_status()
         finally:
@@ -163,27 +192,29 @@ def tasks(job: dict[str, Any]) -> dict[str, Any]:
     give(sink, "parent", 15)
     ends = []
     for task in range(job["tasks"]):
+        told_by_child, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = _task(job, task)
+                code = _task(job, task, tell)
             finally:
                 os._exit(code)
+        os.close(tell)
         if task % 2:
-            time.sleep(0.5)
+            os.read(told_by_child, 1)
             os.kill(pid, signal.SIGTERM)
-        started = time.monotonic()
+        os.close(told_by_child)
         _, status = os.waitpid(pid, 0)
-        ends.append((os.waitstatus_to_exitcode(status), time.monotonic() - started))
+        ends.append(os.waitstatus_to_exitcode(status))
     give(sink, "parent", 15, 15)
     sink.close()
     metadata.close()
     return {"ends": ends, **told(sink)}
 
 
-def _task(job: dict[str, Any], task: int) -> int:
-    """In the child: a sink of its own; odd tasks are terminated while they wait."""
+def _task(job: dict[str, Any], task: int, tell: int) -> int:
+    """In the child: a sink of its own; odd tasks say that they wait, and would for ever if nobody terminated them."""
     signal.signal(signal.SIGTERM, terminate)
     metadata, sink = made(job)
     terminated = False
@@ -191,7 +222,8 @@ def _task(job: dict[str, Any], task: int) -> int:
         give(sink, f"task{task}x", 15)
         if task % 2:
             metadata.client.get("/tables?limit=1")
-            time.sleep(30)
+            os.write(tell, b".")
+            time.sleep(3_600)
         sink.get_status()
     except Terminated:
         terminated = True

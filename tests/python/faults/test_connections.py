@@ -38,7 +38,7 @@ def lonely(sink_environment: Path) -> Iterator[Feeder]:
 
 def feed(feeder: Feeder, server: ReferenceServer, deadline: float = 60.0, **job: Any) -> Fed:
     variables = {"OM_BULKSINK_DELIVERY_TIMEOUT": str(deadline), "OM_BULKSINK_ACCELERATE": "0"}
-    job = {"client": CLIENT, "stream": STREAM, **job}
+    job = {"stream": STREAM, **job}
     return feeder.feed(server, job.pop("stream"), variables=variables, **job)
 
 
@@ -198,7 +198,7 @@ def test_a_client_certificate(lonely: Feeder, secured: Secured) -> None:
     ours = secured.other.issue("us", hosts=("client",))
     connection = validate(secured.authority.file)
     pair = [str(ours.certificate), str(ours.key)]
-    fed = feed(lonely, server, stream=lake_stream(), connection=connection, client={**CLIENT, "cert": pair})
+    fed = feed(lonely, server, stream=lake_stream(), connection=connection, client={"cert": pair})
     assert fed.native, fed.log
     fed.require_written_names(60)
     # Without one, the server ends the handshake with an alert.
@@ -216,7 +216,7 @@ def test_handshakes_that_fail_for_a_while(lonely: Feeder, secured: Secured, way:
     feed(lonely, server, stream=[["parents"], ["close"]], connection=connection)
     with Gateway(address_of(server), [way] * (2 if way == "silence" else 6)) as gateway:
         url = f"https://127.0.0.1:{gateway.port}/api"
-        feed(lonely, server, url=url, connection=connection).require_all_written(60)
+        feed(lonely, server, url=url, connection=connection, client=CLIENT).require_all_written(60)
         assert gateway.connections > 1
 
 
@@ -226,7 +226,8 @@ def test_handshakes_that_fail_for_a_while(lonely: Feeder, secured: Secured, way:
 @pytest.mark.parametrize("way", ["close", "reset", "silence"])
 def test_connections_that_lead_nowhere_for_a_while(lonely: Feeder, lake: ReferenceServer, way: str) -> None:
     with Gateway(address_of(lake), ["forward", *[way] * 4]) as gateway:
-        fed = feed(lonely, lake, url=f"http://127.0.0.1:{gateway.port}/api").require_all_written(60)
+        url = f"http://127.0.0.1:{gateway.port}/api"
+        fed = feed(lonely, lake, url=url, client=CLIENT).require_all_written(60)
         assert fed.stats["retries"] <= 12
 
 

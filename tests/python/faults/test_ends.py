@@ -1,4 +1,8 @@
-"""Signals, early ends and forks with the real sink class: out at once, nothing lost that was given, nothing twice."""
+"""Signals, early ends and forks with the real sink class: out of each wait, nothing lost that was given, nothing twice.
+
+What a program is to leave would last an hour, so that leaving it at all is leaving it because of the signal. How soon
+after it, `make bench-native` measures.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.ingest import ReferenceServer, Session, workflow
+from tests.ingest.reference_server import AN_HOUR
 from tests.ingest.sources import sqlite_file, sqlite_source
 from tests.python.faults.streams import own_server, prepare
 
@@ -23,9 +29,6 @@ pytestmark = [pytest.mark.wheel]
 
 PROGRAM = Path(__file__).resolve().parent / "ending.py"
 WAITS = ["budget", "fence", "barrier", "status", "close"]
-
-#: A tenth of a second, and what a busy machine adds.
-AT_ONCE = 0.1 + 0.25
 
 NO_ANSWER = [{"match": {"class": "bulk"}, "do": {"kind": "stall"}}]
 
@@ -61,7 +64,7 @@ class Ended:
 
 JOBS = {
     **{
-        by: Job({"do": "interrupted", "by": by, "waits": WAITS}, bulk_ms=800)
+        by: Job({"do": "interrupted", "by": by, "waits": WAITS}, bulk_ms=AN_HOUR)
         for by in ("KeyboardInterrupt", "Terminated", "TerminatedAsError")
     },
     **{how: Job({"do": "leave", "how": how}, faults=NO_ANSWER) for how in ("twice", "forgotten", "exception", "exit")},
@@ -77,8 +80,9 @@ def ended(sink_environment: Path, server_program: Path, server_profile: str) -> 
     def play(job: Job) -> Ended:
         with own_server(server_program, profile=server_profile) as server:
             prepare(server, job.faults)
-            server.set_latency({"bulk": {"request_ms": job.bulk_ms}})
-            done = run(sink_environment, server, job)
+            latency = {"bulk": {"request_ms": job.bulk_ms}}
+            server.set_latency(latency)
+            done = run(sink_environment, server, job, latency)
             bulk = [request for request in server.requests() if request["path"].endswith("/bulk")]
             return Ended(done, server.state().get("tables", {}), sum(request["rows"] for request in bulk))
 
@@ -86,15 +90,17 @@ def ended(sink_environment: Path, server_program: Path, server_profile: str) -> 
         yield {name: pool.submit(play, job) for name, job in JOBS.items()}
 
 
-def run(environment: Path, server: ReferenceServer, job: Job) -> subprocess.CompletedProcess[str]:
-    told = {"url": server.url, "token": server.token, **job.do}
+def run(
+    environment: Path, server: ReferenceServer, job: Job, latency: dict[str, Any]
+) -> subprocess.CompletedProcess[str]:
+    told = {"url": server.url, "control": server.control, "token": server.token, "latency": latency, **job.do}
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("OM_BULKSINK", "PYTHON"))}
     return subprocess.run(
         [environment / "bin" / "python", "-P", PROGRAM, json.dumps(told)],
         env=variables,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -102,7 +108,6 @@ def run(environment: Path, server: ReferenceServer, job: Job) -> subprocess.Comp
 def test_a_signal_ends_any_wait_and_costs_nothing(ended: dict[str, Future[Ended]], by: str) -> None:
     program = ended[by].result()
     for wait, found in program.told.items():
-        assert found["left_after"] < AT_ONCE, f"{wait}: {found}"
         # Upstream's step takes an ordinary exception at a Barrier for a failure of the record.
         swallowed = by == "TerminatedAsError" and wait == "barrier"
         assert found["by"] == (None if swallowed else by), f"{wait}: {found}"
@@ -143,12 +148,21 @@ def test_the_client_may_be_closed_before_the_sink(ended: dict[str, Future[Ended]
 def test_a_runner_that_forks_for_each_task(ended: dict[str, Future[Ended]]) -> None:
     program = ended["tasks"].result()
     told = program.told
-    assert [code for code, _ in told["ends"]] == [0, 7, 0, 7]
-    assert all(seconds < 5 for _, seconds in told["ends"]), told["ends"]
+    assert told["ends"] == [0, 7, 0, 7]
     assert told["failures"] == []
     assert told["records"] == 30
     assert len(program.stored) == 30 + 4 * 15
     assert program.rows_sent == 30 + 4 * 15, "something was sent twice"
+
+
+def until_it_waits(pid: int, *, unless: Callable[[], bool] = bool) -> None:
+    """Returns when a process has computed next to nothing for a while, has ended, or something else has come true."""
+    used, idle = 0, 0
+    while idle < 8 and not unless():
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        before, used = used, int(fields[11]) + int(fields[12])
+        idle = idle + 1 if used - before <= 1 or fields[0] == "Z" else 0
+        time.sleep(0.1)
 
 
 def interrupt(session: Session, output: Path) -> None:
@@ -157,10 +171,14 @@ def interrupt(session: Session, output: Path) -> None:
     It ignores what a handler raises while the garbage collector runs a finaliser, and the first full collection after
     upstream's imports, a third of a second, has some.
     """
+
+    def was_ignored(times: int) -> bool:
+        return output.read_text().count("Exception ignored in: <finalize object") > times
+
     for ignored in range(5):
         os.kill(session.pid, signal.SIGINT)
-        time.sleep(0.7)
-        if output.read_text().count("Exception ignored in: <finalize object") == ignored:
+        until_it_waits(session.pid, unless=partial(was_ignored, ignored))
+        if not was_ignored(ignored):
             return
 
 
@@ -170,25 +188,22 @@ def test_ctrl_c_during_a_real_ingestion(
     sink_environment: Path, server_program: Path, server_profile: str, tmp_path: Path, twice: bool
 ) -> None:
     source = sqlite_source(sqlite_file(tmp_path / "shop.db", tables=1_500, columns=3), service="ctrlc")
-    latency = {"bulk": {"request_ms": 60_000 if twice else 500}}
+    latency = {"bulk": {"request_ms": AN_HOUR if twice else 500}}
     with (
         ReferenceServer(server_program, profile=server_profile, latency=latency) as server,
         Session(sink_environment) as session,
     ):
         output = session.start(workflow(source=source, server_url=server.url, token=server.token))
-        deadline = time.monotonic() + 90
-        while not server.summary()["max_in_flight_by_class"].get("bulk") and time.monotonic() < deadline:
-            time.sleep(0.05)
+        server.until_waiting()
         time.sleep(0.3)
         interrupt(session, output)
-        started = time.monotonic()
         if twice:
-            time.sleep(1)
+            # The close behind the first one waits for what the server holds.
+            until_it_waits(session.pid)
             os.kill(session.pid, signal.SIGINT)
-        run_ended = session.finish(60)
+        run_ended = session.finish(120)
         assert run_ended.exit_code == 130, run_ended.output[-2_000:]
         if twice:
-            assert time.monotonic() - started < 6
             lost = [failure for failure in run_ended.sink.failures if "not delivered" in failure["error"]]
             assert lost
             assert len(lost) == len(run_ended.sink.failures)

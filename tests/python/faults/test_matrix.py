@@ -6,14 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.python.faults.conftest import TIMEOUTS, Results
+from tests.python.faults.conftest import Results
 from tests.python.faults.matrix import Case, cases, other_cases
 from tests.python.faults.streams import Fed
 
 pytestmark = [pytest.mark.wheel]
-
-#: What a busy machine adds to a bound.
-SLACK = 6.0
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -27,7 +24,9 @@ def test_fault_of_another_request(case: Case, results: Results) -> None:
 
 
 def check(case: Case, fed: Fed) -> None:
-    """What must hold of a case."""
+    """What must hold of a case that has ended, also where the fault never does. How soon it ends is asked of the engine
+    in its own time (`a_server_that_is_gone_for_ever_ends_the_run_in_time` and others in tests/engine/scenarios.rs).
+    """
     if case.expected == "written":
         fed.require_all_written(case.tables, life_cycles=case.life_cycles)
         return
@@ -36,8 +35,3 @@ def check(case: Case, fed: Fed) -> None:
     replace(fed, steps=steps).require_accounted_for(case.tables, life_cycles=case.life_cycles)
     starts = ("The Table lake.main.public.t", "The life cycle of Table lake.main.public.t")
     assert all(failure["error"].startswith(starts) for failure in fed.failures)
-    # A token that is not accepted gets thirty seconds, whatever the deadline.
-    if case.often == "ever" and case.fault.name != "status_401":
-        connect, read = TIMEOUTS
-        bound = case.delivery_timeout + connect + read + SLACK
-        assert fed.seconds < bound, f"{fed.seconds:.1f} s: {fed.steps}"

@@ -1,13 +1,15 @@
-"""A server with few places: as fast as the best fixed number of workers, without a storm, and back to speed when it
-is over.
+"""A server with few places: its places are used, without a storm, and all workers are at work again when it is over.
 
-`BulkSink` by itself, so that the time of extraction plays no part.
+`BulkSink` by itself, so that extraction plays no part. What is counted here on real sockets is asked in seconds of the
+engine in its own time (tests/engine/scenarios.rs: `work_goes_on_soon_after_an_overload`, and with rows that find no
+place `an_overloaded_server_is_used_as_well_as_by_the_best_fixed_number_of_workers`), and of all of it by `make
+bench-native`.
 """
 
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ pytestmark = [pytest.mark.wheel]
 
 PLACES = 3
 ROWS = 20
+WORKERS = 8
 
 
 @pytest.fixture
@@ -34,56 +37,51 @@ def bodies(count: int) -> list[tuple[str, str]]:
     return [(f"{SCHEMA}.{body['name']}", json.dumps(body)) for body in made]
 
 
-def write(server: ReferenceServer, tables: int, **settings: Any) -> tuple[float, Any, list[Any]]:
-    """Seconds, stats and losses of one sink."""
+def write(server: ReferenceServer, tables: int, **settings: Any) -> Any:
+    """The stats of one sink that writes all of them."""
     from openmetadata_bulksink import BulkSink
 
-    chosen = {"token": server.token, "batch_size": ROWS, "read_timeout": 5.0, **settings}
     records = bodies(tables)
-    with BulkSink(f"{server.url}/v1", **chosen) as sink:
-        started = time.monotonic()
+    # Requests are full whatever the pace of this thread.
+    settings = {"batch_size": ROWS, "workers": WORKERS, "linger": 3_600.0, **settings}
+    with BulkSink(f"{server.url}/v1", token=server.token, **settings) as sink:
         for fqn, body in records:
             sink.submit("tables", fqn, body, parent=SCHEMA)
         sink.drain()
-        seconds = time.monotonic() - started
-        lost = [outcome for outcome in sink.take_outcomes() if outcome.status != "written"]
-        return seconds, sink.stats(), lost
+        assert {outcome.status for outcome in sink.take_outcomes()} == {"written"}
+        return sink.stats()
 
 
-def refuse_beyond(places: int, **more: Any) -> list[dict[str, Any]]:
-    action = {"kind": "status", "status": 429, **more}
-    return [{"match": {"class": "bulk", "in_work_over": places}, "do": action}]
+def bulks(server: ReferenceServer) -> list[dict[str, Any]]:
+    """The bulk requests, in the order in which they came."""
+    return [request for request in server.requests() if request["path"].endswith("/bulk")]
 
 
-def rate_of_second_half(server: ReferenceServer) -> float:
-    """Requests a second that were served, once the sink has found out how many the server takes."""
-    ends = sorted(r["t_end_ms"] for r in server.requests() if r["path"].endswith("/bulk") and r["status"] == 200)
-    late = ends[len(ends) // 2 :]
-    return (len(late) - 1) / (late[-1] - late[0]) * 1_000
+def most_at_once(requests: Sequence[dict[str, Any]]) -> int:
+    """How many of them were in work at the same time, at the most; or more, where others came while the log still wrote
+    that an answer had gone.
+    """
+    edges = sorted([(one["t_start_ms"], 1) for one in requests] + [(one["t_end_ms"], -1) for one in requests])
+    busy = most = 0
+    for _, step in edges:
+        busy += step
+        most = max(most, busy)
+    return most
 
 
 @pytest.mark.parametrize("retry_after", [None, 1], ids=str)
-def test_throughput_with_few_places(lake: ReferenceServer, retry_after: Any) -> None:
-    """Finding the level costs a pause for each level that is refused; from then on nothing is given away."""
-    rules = refuse_beyond(PLACES, **({} if retry_after is None else {"retry_after": retry_after}))
-    prepare(lake, rules)
-    lake.set_latency({"bulk": {"request_ms": 60}})
-    _, stats, lost = write(lake, 3_000, workers=PLACES)
-    assert not lost
-    best = rate_of_second_half(lake)
-
-    prepare(lake, rules)
-    lake.set_latency({"bulk": {"request_ms": 60}})
-    # A refused level is tried again after 8 s, then after 16 and 30: where each of these costs a second, the run must
-    # be longer than from one to the next.
-    tables = 20_000 if retry_after == 1 else 6_000
-    _, stats, lost = write(lake, tables, workers=8)
-    assert not lost
+def test_few_places_are_used_and_what_is_refused_is_rare(lake: ReferenceServer, retry_after: Any) -> None:
+    """Finding the level costs a pause for each level that is refused; from then on all places are in use."""
+    more = {} if retry_after is None else {"retry_after": retry_after}
+    action = {"kind": "status", "status": 429, **more}
+    lake.set_faults([{"match": {"class": "bulk", "in_work_over": PLACES}, "do": action}])
+    tables = 6_000
+    stats = write(lake, tables)
     refused = lake.summary()["statuses"].get("429", 0)
-    assert refused <= 30, f"{refused} requests were refused"
-    assert stats.requests <= tables // ROWS + refused + 8
-    rate = rate_of_second_half(lake)
-    assert rate >= best * 0.85, f"{rate:.1f} requests a second; as many workers as places: {best:.1f}"
+    assert 0 < refused <= 30, f"{refused} requests were refused"
+    assert stats.requests <= tables // ROWS + refused + WORKERS
+    served = [request for request in bulks(lake) if request["status"] == 200]
+    assert most_at_once(served[len(served) // 2 :]) >= PLACES
 
 
 def test_rows_that_find_no_place(server_program: Any) -> None:
@@ -91,29 +89,20 @@ def test_rows_that_find_no_place(server_program: Any) -> None:
     latency = {"bulk": {"row_ms": 40}, "rows_at_once": 10, "place_timeout_ms": 300}
     with ReferenceServer(server_program, profile="1.11", latency=latency) as server:
         prepare(server)
-        seconds, stats, lost = write(server, 1_500, workers=8)
-        assert not lost
-        # Ten rows at once, 40 ms each: six seconds of work that cannot be had for less.
-        assert seconds < 6 * 1.3, f"{seconds:.1f} s, {stats}"
+        stats = write(server, 1_500)
+        assert stats.rows > 1_500, "every row found a place"
         assert stats.rows <= 1_500 * 1.5, f"{stats.rows} rows were sent for 1,500"
 
 
-def test_no_storm_while_the_server_is_overloaded_and_full_speed_soon_after(lake: ReferenceServer) -> None:
+def test_no_storm_while_the_server_is_overloaded_and_all_workers_after(lake: ReferenceServer) -> None:
     lake.set_faults([{"match": {"class": "bulk"}, "when": {"to_s": 8}, "do": {"kind": "status", "status": 503}}])
-    _, stats, lost = write(lake, 4_000, workers=8, budget_bytes=1 << 30)
-    assert not lost
-    log = [request for request in lake.requests() if request["path"].endswith("/bulk")]
-    refused = [request for request in log if request["status"] == 503]
+    stats = write(lake, 4_000, budget_bytes=1 << 30)
+    refused = [request for request in bulks(lake) if request["status"] == 503]
     # Eight at the start, then single probes with pauses that double to five seconds.
     assert len(refused) <= 8 + 30, f"{len(refused)} requests while nothing could be had"
-    end = max(request["t_end_ms"] for request in refused)
-    first = min(request["t_end_ms"] for request in log if request["status"] == 200)
-    assert first - end < 10_000
-    busy = [request for request in log if request["status"] == 200]
-    last_quarter = busy[-len(busy) // 4 :]
-    rate = len(last_quarter) / (last_quarter[-1]["t_end_ms"] - last_quarter[0]["t_end_ms"]) * 1_000
-    assert rate > 0.5 * 8 / 0.060, f"{rate:.0f} requests a second at the end, {8 / 0.060:.0f} are possible"
-    assert stats.limit == 8
+    served = [request for request in bulks(lake) if request["status"] == 200]
+    assert most_at_once(served[-len(served) // 4 :]) >= WORKERS
+    assert stats.limit == WORKERS
 
 
 def test_a_pause_that_the_server_asks_for_is_kept_by_all_workers(lake: ReferenceServer) -> None:
@@ -123,12 +112,10 @@ def test_a_pause_that_the_server_asks_for_is_kept_by_all_workers(lake: Reference
         "do": {"kind": "status", "status": 429, "retry_after": 3},
     }
     lake.set_faults([rule])
-    _, stats, lost = write(lake, 1_000, workers=8)
-    assert not lost
-    log = sorted((r for r in lake.requests() if r["path"].endswith("/bulk")), key=lambda r: r["t_start_ms"])
+    stats = write(lake, 1_000)
+    log = bulks(lake)
     refused = next(request for request in log if request["status"] == 429)
-    during = [
-        request for request in log if refused["t_end_ms"] + 200 < request["t_start_ms"] < refused["t_end_ms"] + 2_900
-    ]
-    assert during == [], "requests in the pause that was asked for"
+    during = [request for request in log if 0 < request["t_start_ms"] - refused["t_end_ms"] < 2_900]
+    # What the others had sent before the answer was read.
+    assert len(during) < WORKERS, f"{len(during)} requests in the pause that was asked for"
     assert stats.retries <= 2

