@@ -30,6 +30,7 @@ __all__ = [
     "TransportError",
     "__version__",
     "canonical_fqn",
+    "hash_text",
     "quote_name",
 ]
 
@@ -290,6 +291,11 @@ class BulkSink:
 
 def canonical_fqn(fqn: str) -> str:
     """The canonical form: each part quoted only where it holds a dot. Raises ValueError for unbalanced quotes."""
+
+def hash_text(request: object, *, sorts_aliases: bool) -> str | None:
+    """The JSON text that upstream's source hash of a create request is made of, from the request's dump. None where
+    the dump holds something that is not known here: upstream's own functions have the answer then.
+    """
 
 def quote_name(name: str) -> str:
     """One name as a part of an FQN. Raises ValueError where the name holds a double quote or a line feed."""

@@ -7,6 +7,7 @@
 //! | `settings.rs` | constructor arguments -> settings of engine and HTTP client |
 //! | `values.rs` | `Outcome`, `Stats` |
 //! | `held.rs` | a Python object that a sink holds, as the garbage collector sees it |
+//! | `source_text.rs` | the text behind upstream's source hash |
 //! | `wait.rs` | the one place where a Python thread blocks |
 //! | `awaitable.rs` | the bridge to asyncio |
 //! | `token.rs` | a token from a Python callable |
@@ -20,6 +21,7 @@ mod held;
 mod process;
 mod settings;
 mod sink;
+mod source_text;
 mod token;
 mod values;
 mod wait;
@@ -32,7 +34,7 @@ use crate::engine::{quote_name as quoted, Fqn};
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::{canonical_fqn, quote_name, sink::BulkSink, values::Outcome, values::Stats};
+    use super::{canonical_fqn, hash_text, quote_name, sink::BulkSink, values::Outcome, values::Stats};
 
     use super::{errors, process};
     use pyo3::prelude::*;
@@ -51,6 +53,13 @@ fn canonical_fqn(fqn: &str) -> PyResult<String> {
     Fqn::parse(fqn)
         .map(|fqn| fqn.to_string())
         .map_err(|error| errors::value(format!("fqn: {error}")))
+}
+
+/// The text that upstream's source hash of a create request is made of.
+#[pyfunction]
+#[pyo3(signature = (request, *, sorts_aliases))]
+fn hash_text(request: &Bound<'_, PyAny>, sorts_aliases: bool) -> Option<String> {
+    source_text::hash_text(request, sorts_aliases)
 }
 
 /// One name as a part of an FQN.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import urllib.request
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -22,7 +21,6 @@ from openmetadata_bulksink.accelerators import (
     name_walk,
     proxies,
     quoted_names,
-    source_hash,
     type_names,
     version_numbers,
 )
@@ -569,54 +567,3 @@ def test_a_table_s_name_is_joined_once(monkeypatch: pytest.MonkeyPatch) -> None:
         found = [fqn.build(None, entity_type=Column, **table, column_name=f"c{n}") for n in range(9)]
     assert found == [f'"s.1".d.p.t.c{n}' for n in range(9)]
     assert len(joined) == 1
-
-
-# --- the source hash ---
-
-leaves = st.none() | st.booleans() | st.integers() | names | st.sampled_from([("a", {"href": 1}), frozenset({1})])
-keys = st.sampled_from(["href", "deleted", "inherited", "name", "columns", "tags"]) | names
-trees = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(keys, inner, max_size=4)
-        | st.dictionaries(keys, inner, max_size=3).map(OrderedDict)
-    ),
-    max_leaves=12,
-)
-
-
-@thorough
-@given(tree=trees)
-def test_volatile_fields_go_the_same_way(tree: Any) -> None:
-    from metadata.utils import source_hash as theirs
-
-    untouched = copy.deepcopy(tree)
-    expected = outcome(theirs._remove_volatile_fields, tree)
-    with installed(source_hash.install):
-        kind, found = outcome(theirs._remove_volatile_fields, tree)
-    assert (kind, found) == expected
-    assert repr(found) == repr(expected[1])  # the order of keys, and types
-    assert tree == untouched
-    if isinstance(tree, (dict, list)):
-        assert found is not tree
-
-
-@thorough
-@given(names_of_columns=st.lists(plain_names, max_size=5), definition=st.none() | st.text(max_size=20))
-def test_the_hash_is_the_same(names_of_columns: list[str], definition: str | None) -> None:
-    from metadata.generated.schema.api.data.createTable import CreateTableRequest
-    from metadata.utils.source_hash import generate_source_hash
-
-    owners = [{"id": "0d8a1f0e-6c2b-4d55-9f0b-0a1b2c3d4e5f", "type": "user", "href": "http://h/1", "deleted": False}]
-    request = CreateTableRequest(
-        name="t",
-        databaseSchema="s.d.p",
-        columns=[{"name": name, "dataType": "INT", "ordinalPosition": n} for n, name in enumerate(names_of_columns)],
-        owners=owners,
-        schemaDefinition=definition,
-    )
-    expected = generate_source_hash(request)
-    assert expected
-    with installed(source_hash.install):
-        assert generate_source_hash(request) == expected

@@ -44,7 +44,7 @@ PLACES: list[tuple[ModuleType, str, str]] = [
     (column_names, column_names.MODULE, "build"),
     (quoted_names, quoted_names.MODULE, "quote_name"),
     (seen_tables, seen_tables.MODULE, "TopologyRunnerMixin.sink_request"),
-    (source_hash, source_hash.MODULE, "_remove_volatile_fields"),
+    (source_hash, source_hash.CALLER, "generate_source_hash"),
     (schema_caches, schema_caches._LIFE_CYCLE, "LifeCycleQueryMixin.life_cycle_query_dict"),
     (schema_caches, schema_caches._DIALECT, "RedshiftDialect.get_table_comment"),
     (schema_caches, schema_caches._DIALECT, "RedshiftDialectMixin._get_schema_column_info"),
