@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -112,35 +112,34 @@ def install() -> Undo:
 
 def _watched(source: Any, stage: Any, request: Any, handed_over: Any, fence: Fence) -> Iterator[Any]:
     """Passes on what upstream yields for one table, and remembers the table, unless it became something else."""
-    fqn = _canonical(request)
     seen = _of_sinks.setdefault(fence, Seen())
-    if fqn is not None:
-        seen.forget(fqn)
-    comes_back = _is_deleted(source, stage, request)
+    fqn: str | None = None
+    # Whatever is odd about a source or a request, it is upstream's to stumble over.
+    with suppress(Exception):
+        found = _canonical(request)
+        seen.forget(found)
+        if not _is_deleted(source, stage, request):
+            fqn = found
     written = unchanged = True
     with closing(handed_over):
         for either in handed_over:
             unchanged = False
             written = written and getattr(either, "right", None) is request
             yield either
-    if unchanged:
-        written = _is_unchanged(source, stage, request)
-    if fqn is not None and written and not comes_back:
+    if fqn is None or not written:
+        return
+    with suppress(Exception):
         columns = _columns(request)
-        if columns is not None:
+        if columns is not None and (not unchanged or _is_unchanged(source, stage, request)):
             seen.remember(fqn, columns)
 
 
-def _canonical(request: Any) -> str | None:
+def _canonical(request: Any) -> str:
+    """Raises ValueError for a name that cannot be one."""
     from openmetadata_bulksink import _native
 
     schema, name = records.text_of(request.databaseSchema), records.text_of(request.name)
-    if schema is None or name is None:
-        return None
-    try:
-        return _native.canonical_fqn(f"{schema}.{records.quote_name(name)}")
-    except ValueError:
-        return None
+    return _native.canonical_fqn(f"{schema or ''}.{records.quote_name(name or '')}")
 
 
 def _name_in_caches(source: Any, stage: Any, request: Any) -> Any:

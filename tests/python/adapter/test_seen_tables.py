@@ -193,6 +193,27 @@ def test_what_a_turn_that_fails_says_is_not_believed(
     sink.close()
 
 
+def test_an_odd_source_runs_as_without_us(
+    make_sink: Make, server: RecordingServer, source_class: Any, source: Any, stage: Any, turn: Any
+) -> None:
+    sink = make_sink()
+    turn(sink, table("first"))
+    source.deleted = source.cache = {stage.type_: Unreadable()}
+    assert [found.name.root for found in turn(sink, table("u"))] == ["u"]
+    engine(sink).drain()
+    before = asked(server, "u")
+    assert lookup(source_class, source, "u") is not None
+    assert asked(server, "u") == before + 1
+    sink.close()
+
+
+class Unreadable(dict[str, str]):
+    """What a source of somebody's own may keep in the place of a dictionary."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("not now")
+
+
 def test_switched_off(
     make_sink: Make, server: RecordingServer, source_class: Any, source: Any, turn: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
