@@ -27,9 +27,9 @@ _FUNCTIONS = (
     "generate_source_hash",
 )
 
-#: These, as text, where aliases stay in the order in which they come: 1.11 from 1.11.9 on, and 1.12; 2.0.0 and later.
-_ALIASES_AS_THEY_COME = frozenset({"28aeb924b60f7bf0", "37096d400af5a618"})
-#: And where they are sorted: 1.13; 2.0.5 and later.
+#: These, as text, where aliases stay in the order in which they come: 1.11 from 1.11.9 on, and 1.12; 2.0.0 to 2.0.3.
+_ALIASES_AS_THEY_COME = frozenset({"28aeb924b60f7bf0", "37096d400af5a618", "806c04b59e675ff9"})
+#: And where they are sorted: 1.13; 2.0.4 and later.
 _KNOWN = _ALIASES_AS_THEY_COME | {"3e8d4130c9959238", "c1211237eac9b8bc"}
 
 #: What the native function leaves out.
