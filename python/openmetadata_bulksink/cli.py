@@ -15,6 +15,7 @@ from pathlib import Path
 from openmetadata_bulksink import activate, doctor, settings
 from openmetadata_bulksink.activate import NotInstalled
 from openmetadata_bulksink.settings import SettingError
+from openmetadata_bulksink.shard import arguments as shard_arguments
 from openmetadata_bulksink.workflow_file import Unreadable
 
 #: Exit statuses: all is well; the sink would not be used, or something was refused; it could not be found out or done.
@@ -123,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--yes", action="store_true", help="yes, this server may be written to")
     bench.set_defaults(run=_bench)
+
+    shard_arguments.add(words)
     return parser
 
 

@@ -39,9 +39,9 @@ def load(path: Path) -> Workflow:
         from metadata.ingestion.sink.metadata_rest import MetadataRestSinkConfig
     except ImportError as error:
         raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
-    content = _content(path)
-    mask = Mask([*secrets_of(content), *secrets_of_proxies(os.environ)])
-    workflow = content.get("workflowConfig")
+    found = content(path)
+    mask = Mask([*secrets_of(found), *secrets_of_proxies(os.environ)])
+    workflow = found.get("workflowConfig")
     server = workflow.get("openMetadataServerConfig") if isinstance(workflow, dict) else None
     if not isinstance(server, dict):
         raise Unreadable(f"{path} has no workflowConfig.openMetadataServerConfig")
@@ -51,7 +51,7 @@ def load(path: Path) -> Workflow:
         client = OpenMetadata(OpenMetadataConnection(**{**server, "enableVersionValidation": False}))
     except Exception as error:  # noqa: BLE001 - upstream raises whatever its models raise
         raise Unreadable(mask(f"{name} is refused by upstream: {_what(error)}")) from None
-    sink = content.get("sink")
+    sink = found.get("sink")
     if sink is not None and not isinstance(sink, dict):
         raise Unreadable(f"sink of {path} must be a mapping with the key type")
     sink = sink or {}
@@ -63,8 +63,8 @@ def load(path: Path) -> Workflow:
     return Workflow(client, sink_config, None if sink_type is None else mask(str(sink_type)), mask)
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """The file's mapping, by upstream's loader."""
+def content(path: Path) -> dict[str, Any]:
+    """The file's mapping, by upstream's loader. Raises Unreadable, and ImportError without upstream."""
     from metadata.config.common import load_config_file
 
     if not path.is_file():
@@ -72,15 +72,15 @@ def _content(path: Path) -> dict[str, Any]:
     if path.suffix not in (".yaml", ".yml", ".json"):
         raise Unreadable(f"{path} must end with .yaml, .yml or .json, or upstream does not read it")
     try:
-        content: Any = load_config_file(path)
+        found: Any = load_config_file(path)
     except UnicodeDecodeError:
         raise Unreadable(f"{path} is not a text in UTF-8") from None
     except Exception as error:  # noqa: BLE001 - upstream raises whatever its parsers raise
         raise Unreadable(f"{path} cannot be read: {_place(error)}") from None
-    if not isinstance(content, dict):
-        found = "empty" if content is None else f"a {type(content).__name__}, not a mapping"
-        raise Unreadable(f"{path} is {found}: it must have workflowConfig and the rest of a workflow")
-    return content
+    if not isinstance(found, dict):
+        what = "empty" if found is None else f"a {type(found).__name__}, not a mapping"
+        raise Unreadable(f"{path} is {what}: it must have workflowConfig and the rest of a workflow")
+    return found
 
 
 def _place(error: Exception) -> str:

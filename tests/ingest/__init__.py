@@ -9,6 +9,8 @@ Upstream is imported in child processes alone (`child.py`).
     workflow.py          the workflow file
     runs.py              one ingestion in a process of its own, or several in one process
     child.py             the program inside upstream's environment
+    commands.py          command lines of ours and upstream's, each in a fork of one process
+    commands_child.py    the program that forks for them
     catalogue.py         the differences between two states of a server
 """
 

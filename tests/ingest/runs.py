@@ -32,6 +32,12 @@ _SAME_IN_ALL_RUNS = {"PYTHONHASHSEED": "0"}
 _PATIENCE = 120.0
 
 
+def inherited_variables() -> dict[str, str]:
+    """The environment for a process that runs upstream: this one, without what would change the run."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    return {name: value for name, value in inherited.items() if not name.startswith("OM_BULKSINK")}
+
+
 class RunFailed(Exception):
     """The child process died or did not answer; the text holds the end of its output."""
 
@@ -108,8 +114,6 @@ class Session:
         self._number = 0
         reader, writer = os.pipe()
         self._answers = os.fdopen(reader, encoding="utf-8")
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        inherited = {name: value for name, value in inherited.items() if not name.startswith("OM_BULKSINK")}
         self._log = Path(self._folder.name) / "session.log"
         try:
             with self._log.open("wb") as log:
@@ -120,7 +124,7 @@ class Session:
                     stderr=log,
                     pass_fds=[writer],
                     cwd=self._folder.name,
-                    env={**inherited, **_SAME_IN_ALL_RUNS, **(variables or {})},
+                    env={**inherited_variables(), **_SAME_IN_ALL_RUNS, **(variables or {})},
                     text=True,
                 )
         finally:

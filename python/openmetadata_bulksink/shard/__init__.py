@@ -1,0 +1,26 @@
+"""One ingestion as many: `openmetadata-bulksink shard plan | open | run | close | all`.
+
+A plan says which schemas go into which shard; each shard runs the user's own workflow with filters put in; what one run
+would have deleted is set aside by the shards and deleted at the end, once all of them ended well. No coordinator: plain
+commands, one JSON document for the plan and one for each result.
+
+Without I/O, each with unit tests:
+    names.py        names that filters cannot tell apart; the pattern for a set of names
+    packing.py      schemas into shards, longest first
+    plan.py         the plan as a value and as JSON
+    fingerprint.py  what of a workflow file must not change between plan and close
+    filters.py      the user's workflow, as planned, opened, run by a shard, closed
+    results.py      what a shard reports, and which reports are acceptable
+    deletion.py     what may be deleted, and the limit
+
+With I/O:
+    workflow.py     one upstream workflow in this process, its deletions set aside
+    listing.py      databases, schemas and sizes, by upstream's own connector
+    catalogue.py    what close asks of the server, and deletes there
+    children.py     a function in a forked process, its progress and its end
+    display.py      one progress display for all shards
+    commands.py     plan, open, close; documents
+    running.py      shards on this machine, each database in a child
+    whole.py        all of it on this machine
+    arguments.py    the command line
+"""

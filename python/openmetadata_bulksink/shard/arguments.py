@@ -1,0 +1,175 @@
+"""The words behind `openmetadata-bulksink shard`, and what each of them starts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openmetadata_bulksink.shard.commands import Job
+
+#: Exit statuses, as the other commands have them.
+_FINE, _WRONG, _UNUSABLE = 0, 1, 2
+
+
+def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command `shard` with its own words."""
+    shard = words.add_parser(
+        "shard",
+        help="run one ingestion as several, on one machine or on many",
+        description="Plan, open, run each shard, close; or all of it here. docs/scaling.md says when it pays.",
+    )
+    parts = shard.add_subparsers(title="steps", required=True, metavar="STEP")
+
+    def step(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        made = parts.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.add_argument("-c", "--config", type=Path, metavar="FILE", required=True, help="a workflow's YAML or JSON")
+        made.set_defaults(run=_guarded(run))
+        return made
+
+    plan = step("plan", "list the source and say what goes into which shard; writes nothing to the server", _plan)
+    plan.add_argument("-n", "--shards", type=_at_least_one, metavar="N", required=True, help="how many shards")
+    plan.add_argument("-o", "--output", type=Path, metavar="FILE", help="the plan (default: standard output)")
+    plan.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
+
+    _with_plan(step("open", "write service, databases and schemas, once, before the shards", _open))
+
+    run = _with_plan(step("run", "run one shard", _run))
+    run.add_argument("--shard", type=int, metavar="I", required=True, help="which one, counted from 0")
+    run.add_argument(
+        "--result", type=Path, metavar="FILE", default=Path("-"), help="what came of it (default: -, standard output)"
+    )
+    run.add_argument(
+        "--end-with-stdin", action="store_true", help="end when standard input does: with the program that started it"
+    )
+
+    close = _with_plan(step("close", "complete keys and delete what one run would have deleted", _close))
+    close.add_argument("--result", type=Path, metavar="FILE", nargs="+", required=True, help="of each shard")
+    _with_limit(close)
+
+    whole = step("all", "plan, open, run all shards and close, on this machine", _all)
+    whole.add_argument("-n", "--shards", type=_at_least_one, metavar="N", help="how many shards (default: processes)")
+    whole.add_argument(
+        "--processes", type=_at_least_one, metavar="K", default=os.cpu_count() or 1, help="at once (default: cores)"
+    )
+    whole.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
+    whole.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file that gets the plan")
+    whole.add_argument("--logs", type=Path, metavar="DIR", help="a directory for the shards' output")
+    _with_limit(whole)
+
+
+def _with_plan(step: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    step.add_argument("--plan", type=Path, metavar="FILE", required=True, help="what `shard plan` wrote")
+    return step
+
+
+def _with_limit(step: argparse.ArgumentParser) -> None:
+    step.add_argument(
+        "--max-deleted",
+        type=_percent,
+        metavar="PERCENT",
+        default=20.0,
+        help="refuse to delete a greater share of the live tables (default: 20; fewer than 50 tables always may go)",
+    )
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to 10000, not {text}")
+    return value
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100, not {text}")
+    return value
+
+
+def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """What can go wrong with a workflow, a plan or a result is one line, not a traceback."""
+
+    def guarded(chosen: argparse.Namespace) -> int:
+        from openmetadata_bulksink.shard.children import ChildFailed
+        from openmetadata_bulksink.shard.listing import Refused
+        from openmetadata_bulksink.shard.plan import BadDocument
+        from openmetadata_bulksink.shard.results import Unacceptable
+
+        try:
+            return run(chosen)
+        except (BadDocument, Refused) as error:
+            status, text = _UNUSABLE, str(error)
+        except Unacceptable as error:
+            status, text = _WRONG, f"{error}; nothing was done"
+        except ChildFailed as error:
+            status, text = _WRONG, str(error)
+        print(f"openmetadata-bulksink: {text}", file=sys.stderr)
+        return status
+
+    return guarded
+
+
+def _job(chosen: argparse.Namespace) -> Job:
+    from openmetadata_bulksink.shard.commands import load_job
+
+    return load_job(chosen.config, chosen.plan)
+
+
+def _planned(chosen: argparse.Namespace, shards: int) -> Job:
+    from openmetadata_bulksink.shard import commands
+
+    began = time.monotonic()
+    config = commands.load_workflow(chosen.config)
+    kept = commands.load_plan(chosen.keep) if chosen.keep else None
+    job = commands.Job(config, commands.make_plan(config, shards, kept, began))
+    commands.say(commands.table_of(job.plan))
+    if chosen.output:
+        chosen.output.write_text(job.plan.to_json(), encoding="utf-8")
+    return job
+
+
+def _plan(chosen: argparse.Namespace) -> int:
+    job = _planned(chosen, chosen.shards)
+    if not chosen.output:
+        print(job.plan.to_json(), end="")
+    return _FINE
+
+
+def _open(chosen: argparse.Namespace) -> int:
+    from openmetadata_bulksink.shard.commands import open_all
+
+    return _FINE if open_all(_job(chosen)) else _WRONG
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from openmetadata_bulksink.shard.commands import say, write_result
+    from openmetadata_bulksink.shard.running import run_shards
+
+    path = None if str(chosen.result) == "-" else chosen.result
+    job = _job(chosen)
+    lifeline = sys.stdin.fileno() if chosen.end_with_stdin else None
+    (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=lifeline)
+    if result.ended != "well":
+        say(f"openmetadata-bulksink: shard {chosen.shard} did not end well: {result.why}")
+        return _WRONG
+    return _FINE
+
+
+def _close(chosen: argparse.Namespace) -> int:
+    from openmetadata_bulksink.shard.commands import close_all, read_results
+
+    job = _job(chosen)
+    return _FINE if close_all(job, read_results(chosen.result), chosen.max_deleted) else _WRONG
+
+
+def _all(chosen: argparse.Namespace) -> int:
+    from openmetadata_bulksink.shard.whole import run_whole
+
+    job = _planned(chosen, chosen.shards or chosen.processes)
+    return _FINE if run_whole(job, chosen.processes, chosen.max_deleted, chosen.logs) else _WRONG

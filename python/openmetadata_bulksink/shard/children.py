@@ -1,0 +1,266 @@
+"""A function in a forked process: its progress while it runs, its answer at its end, and how it ended.
+
+Forked, not started: upstream's imports take half a minute, and are there already. So the parent imports upstream and
+nothing else: no engine, no connection, no thread exists in it before a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from openmetadata_bulksink import settings
+from openmetadata_bulksink.shard.workflow import Progress
+
+#: Seconds between two reports of a child, and between two looks at children.
+_TICK = 0.5
+
+#: A child that was asked to end gets this long before it is killed, in seconds; it delivers what is pending.
+_GRACE = 330.0
+
+Watch = Callable[[Callable[[], Progress]], None]
+
+
+@dataclass
+class Child:
+    """One forked process. answer: what its function returned. error: why there is no answer."""
+
+    name: str
+    pid: int
+    reader: int
+    progress: Progress | None = None
+    answer: Any = None
+    error: str = ""
+    ended: bool = False
+    status: int | None = None
+    _bytes: bytearray = field(default_factory=bytearray)
+
+    def read(self) -> None:
+        """Takes what has come; sets `ended` at the end of it."""
+        part = os.read(self.reader, 1 << 20)
+        if part:
+            self._bytes += part
+            self._take_messages()
+            return
+        os.close(self.reader)
+        _, status = os.waitpid(self.pid, 0)
+        self.status = os.waitstatus_to_exitcode(status)
+        self.ended = True
+        if self.answer is None and not self.error:
+            how = f"signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
+            self.error = f"its process ended with {how}"
+
+    def _take_messages(self) -> None:
+        while len(self._bytes) >= 8:
+            size = int.from_bytes(self._bytes[:8], "big")
+            if len(self._bytes) < 8 + size:
+                return
+            # Written by our own child, over a pipe that nobody else has.
+            kind, value = pickle.loads(bytes(self._bytes[8 : 8 + size]))
+            del self._bytes[: 8 + size]
+            if kind == "progress":
+                self.progress = value
+            elif kind == "answer":
+                self.answer = value
+            else:
+                self.error = value
+
+
+def start(name: str, work: Callable[[Watch], Any], *, log: Path | None = None) -> Child:
+    """Fork and do the work there; its output goes to `log`, or to standard error.
+
+    The child leads a process group of its own: Ctrl-C reaches the parent alone, which passes it on once.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return Child(name, pid, reader)
+    status = 1
+    try:
+        os.close(reader)
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _output_to(log)
+        status = _work(work, writer)
+    except BaseException:  # noqa: BLE001 - a forked process never returns into its parent's code
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _output_to(log: Path | None) -> None:
+    if log is None:
+        os.dup2(2, 1)
+        return
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _work(work: Callable[[Watch], Any], writer: int) -> int:
+    logging.disable(logging.NOTSET)  # commands silence upstream; a shard's log is its own
+    lock = threading.Lock()
+    done = threading.Event()
+
+    def send(kind: str, value: Any) -> None:
+        content = pickle.dumps((kind, value))
+        with lock, os.fdopen(os.dup(writer), "wb") as file:
+            file.write(len(content).to_bytes(8, "big") + content)
+
+    def report(progress: Callable[[], Progress]) -> None:
+        while not done.wait(_TICK):
+            try:
+                send("progress", progress())
+            except BrokenPipeError:
+                # Nobody waits for this any more: the parent was killed.
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    reporter: list[threading.Thread] = []
+
+    def watch(progress: Callable[[], Progress]) -> None:
+        thread = threading.Thread(target=report, args=(progress,), name="bulksink-progress", daemon=True)
+        reporter.append(thread)
+        thread.start()
+
+    try:
+        answer = work(watch)
+    except KeyboardInterrupt:
+        return _end(send, "error", "interrupted")
+    except SystemExit as end:
+        return _end(send, "error", f"upstream ended the process with status {end.code}")
+    except Exception as error:  # noqa: BLE001 - the parent says it
+        traceback.print_exc()
+        return _end(send, "error", f"{type(error).__name__}: {error}")
+    finally:
+        done.set()
+        for thread in reporter:
+            thread.join()
+    return _end(send, "answer", answer)
+
+
+def _end(send: Callable[[str, Any], None], kind: str, value: Any) -> int:
+    with contextlib.suppress(BrokenPipeError):
+        send(kind, value)
+    return 0 if kind == "answer" else 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, or whoever started this process is gone."""
+
+
+class Family:
+    """Children that are looked after together."""
+
+    def __init__(self, lifeline: int | None = None) -> None:
+        """lifeline: a descriptor whose end means that nobody waits for the children any more."""
+        self.running: list[Child] = []
+        self._lifeline = lifeline
+        self._asked: float | None = None
+
+    def add(self, child: Child) -> Child:
+        """Watch one more."""
+        self.running.append(child)
+        return child
+
+    def look(self) -> Iterator[Child]:
+        """Waits for a tick at most; gives each child that has ended since. Raises Terminated at the lifeline's end."""
+        lifeline = [] if self._lifeline is None else [self._lifeline]
+        ready, _, _ = select.select([*(child.reader for child in self.running), *lifeline], [], [], _TICK)
+        if self._lifeline in ready and not os.read(self._lifeline, 1 << 16):
+            self._lifeline = None
+            raise Terminated
+        for child in [child for child in self.running if child.reader in ready]:
+            child.read()
+            if child.ended:
+                self.running.remove(child)
+                yield child
+        if self._asked is not None and time.monotonic() - self._asked > _GRACE:
+            self.kill()
+
+    def interrupt(self, how: KeyboardInterrupt) -> None:
+        """Ask all of them to end; the second time, kill them."""
+        if self._asked is not None:
+            self.kill()
+            return
+        self._asked = time.monotonic()
+        # A sink with a grace period answers SIGTERM itself; without one that signal would end it at once.
+        graceful = isinstance(how, Terminated) and settings.tuning().term_grace is not None
+        self._send(signal.SIGTERM if graceful else signal.SIGINT)
+
+    def kill(self) -> None:
+        """End all of them now."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        for child in self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, number)
+
+
+def run(name: str, work: Callable[[Watch], Any]) -> Any:
+    """One child alone, to its end; its answer. Raises ChildFailed, and KeyboardInterrupt where that came."""
+    family = Family()
+    child = family.add(start(name, work))
+    with signals_as_interrupts():
+        interrupted = wait_for_all(family)
+    if interrupted:
+        raise KeyboardInterrupt
+    if child.error:
+        raise ChildFailed(child.error)
+    return child.answer
+
+
+class ChildFailed(Exception):
+    """A child has no answer; the text says why."""
+
+
+def wait_for_all(family: Family, on_end: Callable[[Child], None] = lambda _: None) -> bool:
+    """Until nothing runs. Returns whether it was interrupted; children end orderly then."""
+    interrupted = False
+    while family.running:
+        try:
+            for child in family.look():
+                on_end(child)
+        except KeyboardInterrupt as how:
+            interrupted = True
+            family.interrupt(how)
+    return interrupted
+
+
+@contextlib.contextmanager
+def signals_as_interrupts() -> Iterator[None]:
+    """SIGTERM ends everything as Ctrl-C does: orderly. Only where nobody else handles it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,264 @@
+"""`shard plan`, `open` and `close`, and the documents that they read and write. Upstream runs in children alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from openmetadata_bulksink import workflow_file
+from openmetadata_bulksink.shard import catalogue, children, deletion, filters, listing, results, workflow
+from openmetadata_bulksink.shard import plan as plans
+from openmetadata_bulksink.shard.fingerprint import fingerprint
+from openmetadata_bulksink.shard.packing import Kept, Key, Moved, Unit, pack
+from openmetadata_bulksink.shard.plan import BadDocument, Plan
+from openmetadata_bulksink.shard.results import PartResult, Result
+from openmetadata_bulksink.workflow_file import Unreadable
+
+Workflow = dict[str, Any]
+
+
+def say(text: str) -> None:
+    """To standard error: standard output is for documents."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Job(NamedTuple):
+    """A workflow file with the plan that was made for it."""
+
+    config: Workflow
+    plan: Plan
+
+
+def load_workflow(path: Path) -> Workflow:
+    """The file, by upstream's own loader: variables in it are filled in as `metadata ingest` does. Raises
+    Unreadable.
+    """
+    if not hasattr(os, "fork"):
+        raise Unreadable("shards are forked processes, and this platform has none")
+    try:
+        content = workflow_file.content(path)
+    except ImportError as error:
+        raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
+    listing.require_shardable(content)
+    return content
+
+
+def load_plan(path: Path) -> Plan:
+    """Raises BadDocument, OSError."""
+    return plans.read(path.read_text(encoding="utf-8"), str(path))
+
+
+def load_job(config: Path, plan: Path) -> Job:
+    """Both, if they belong together. Raises BadDocument, Unreadable, Refused."""
+    job = Job(load_workflow(config), load_plan(plan))
+    if fingerprint(job.config) != job.plan.fingerprint:
+        raise BadDocument(f"{config} has changed since {plan} was made; make a new plan")
+    return job
+
+
+def make_plan(config: Workflow, shards: int, kept: Plan | None, started: float) -> Plan:
+    """List the source and pack. started: when this process did, by the monotonic clock. Raises Refused, ChildFailed."""
+    workflow.import_upstream()
+    start_up = time.monotonic() - started
+    found: listing.Listing | listing.Refused = children.run("listing", lambda _: _listed(config))
+    if isinstance(found, listing.Refused):
+        raise found
+    if len(found.units) < 2 and shards > 1:
+        raise listing.Refused(
+            f"sharding cannot pay: this workflow has {len(found.units)} schema, and a schema is never divided"
+        )
+    if found.earlier_shards and kept is None:
+        raise listing.Refused(
+            "this workflow has run incrementally in shards before: give the plan of then with --keep, so that no "
+            "schema moves to a shard whose last success is newer than its own"
+        )
+    places: dict[Key, Kept] = kept.places() if kept else {}
+    try:
+        packed = pack(found.units, shards, places)
+    except Moved as error:
+        raise listing.Refused(f"{error}; make a plan with at least as many shards as the one of --keep") from None
+    return Plan(
+        run=secrets.token_hex(8),
+        made=time.time(),
+        fingerprint=fingerprint(config),
+        service=found.service,
+        databases=found.databases,
+        shards=tuple(map(tuple, packed)),
+        start_up=round(start_up, 1),
+        incremental=filters.is_incremental(config),
+    )
+
+
+def _listed(config: Workflow) -> listing.Listing | listing.Refused:
+    try:
+        return listing.list_source(config)
+    except listing.Refused as refused:
+        return refused
+
+
+def table_of(plan: Plan) -> str:
+    """The plan for people: what goes where, what it is expected to bring, what will not pay."""
+    lines = ["shard  databases  schemas   tables"]
+    for number, shard in enumerate(plan.shards):
+        tables = sum(unit.tables for unit in shard)
+        lines.append(f"{number:5}  {len({unit.database for unit in shard}):9}  {len(shard):7}  {tables:7}")
+    share = plan.longest_share()
+    lines.append(
+        f"The longest shard is {100 * share:.0f} % of the whole: at best the work takes {share:.2f} of one run."
+    )
+    lines += [
+        f"{unit.database}.{unit.schema} ({unit.tables} tables) is larger than an even shard and stays whole."
+        for unit in plan.too_large()
+    ]
+    empty = sum(not shard for shard in plan.shards)
+    if empty:
+        lines.append(f"{empty} shards are empty: fewer would do.")
+    lines.append(
+        f"Start-up took {plan.start_up:.0f} s, and each shard that is started by itself pays it again; `shard all` "
+        f"pays it once. A run whose work takes less than that does not gain from shards on several machines."
+    )
+    return "\n".join(lines)
+
+
+def open_all(job: Job) -> bool:
+    """Service, databases, schemas, once, so that shards do not all write them at the same time."""
+    workflow.import_upstream()
+    return _ended_well(_opened(job), "opening")
+
+
+def _opened(job: Job) -> PartResult:
+    config = filters.opening(job.config)
+    return _in_child("opening", config, job.plan.databases)
+
+
+def _in_child(name: str, config: Workflow, databases: tuple[str, ...]) -> PartResult:
+    try:
+        found: PartResult = children.run(name, lambda watch: workflow.execute_for_report(config, databases, watch))
+    except children.ChildFailed as error:
+        return PartResult(databases, "badly", why=str(error))
+    return found
+
+
+def _ended_well(part: PartResult, what: str) -> bool:
+    for name, reason in part.failures[:20]:
+        say(f"{what}: {name}: {reason}")
+    if part.ended != "well":
+        say(f"{what} did not end well: {part.why}")
+    return part.ended == "well"
+
+
+def write_result(path: Path | None, result: Result) -> None:
+    """A file is replaced in one step; standard output gets the last report only."""
+    if path is None:
+        if result.ended != "running":
+            print(result.to_json(), end="", flush=True)
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(result.to_json(), encoding="utf-8")
+    beside.replace(path)
+
+
+def read_results(paths: Iterable[Path]) -> list[Result]:
+    """One result a line in each file; `-` is standard input. Raises BadDocument, OSError."""
+    found = []
+    for path in paths:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if line.strip()]
+        if not lines:
+            raise BadDocument(f"{path} is empty; the shard that should have written it was killed")
+        found += [results.read(line, str(path)) for line in lines]
+    return found
+
+
+class Closed(NamedTuple):
+    """What `close` did. refused: why it did not delete."""
+
+    part: PartResult
+    deleted: catalogue.Deleted
+    spared: list[deletion.Spared]
+    new: list[str]
+    gone: list[str]
+    refused: str | None
+
+
+def close_all(job: Job, reported: Iterable[Result], max_deleted: float) -> bool:
+    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. Raises
+    Unacceptable before anything is done.
+    """
+    chosen = results.acceptable(job.plan, reported)
+    workflow.import_upstream()
+    try:
+        closed: Closed = children.run("closing", lambda _: _close(job, chosen, max_deleted))
+    except children.ChildFailed as error:
+        say(f"closing did not end well: {error}; nothing was deleted")
+        return False
+    _tell_of_unwalked(job.plan, chosen)
+    return _tell(closed)
+
+
+def _tell_of_unwalked(plan: Plan, chosen: Iterable[Result]) -> None:
+    """Upstream logs a database that it cannot open, and goes on."""
+    for result in chosen:
+        for part in result.parts:
+            walked = part.seen.get("databases", {})
+            for database in part.databases:
+                if database not in walked and any(unit.database == database and unit.tables for unit in plan.units()):
+                    say(f"shard {result.shard} did not walk {database}: it went after the plan, or could not be opened")
+
+
+def _close(job: Job, chosen: list[Result], max_deleted: float) -> Closed:
+    allowed, spared = deletion.allowed(job.plan, chosen)
+    keys = [key for result in chosen for part in result.parts for key in part.keys]
+    finished = workflow.execute(filters.closing(job.config), job.plan.databases, keys=keys, whole_run=True)
+    part = finished.result
+    new, gone = _compare(job.plan, finished.source)
+    nothing = catalogue.Deleted([], [], [])
+    if part.ended != "well" or any(name.startswith("Producer ") for name, _ in part.failures):
+        why = part.why or "the source could not be listed"
+        return Closed(part, nothing, spared, new, gone, f"closing did not end well ({why}); nothing was deleted")
+    client = workflow.client_of(job.config)
+    tops = deletion.tops([*allowed, *part.stale])
+    live = catalogue.live_tables_of_service(client, job.plan.service)
+    refused = deletion.above_limit(catalogue.going(client, tops), live, max_deleted)
+    deleted = nothing if refused else catalogue.delete(client, tops)
+    return Closed(part, deleted, spared, new, gone, refused)
+
+
+def _compare(plan: Plan, source: Any) -> tuple[list[str], list[str]]:
+    """FQNs of schemas that came since the plan, and of those that went."""
+    from openmetadata_bulksink.records import quote_name
+
+    def fqn(unit: Unit) -> str:
+        return ".".join(map(quote_name, (plan.service, unit.database, unit.schema)))
+
+    now = set(getattr(source, "schema_entity_source_state", ()))
+    planned = {fqn(unit) for unit in plan.units()}
+    return sorted(now - planned), sorted(planned - now)
+
+
+def _tell(closed: Closed) -> bool:
+    for name in closed.new[:20]:
+        say(f"{name} came after the plan: the schema was created, its tables wait for the next plan")
+    for name in closed.gone[:20]:
+        say(f"{name} went after the plan")
+    for fqn, why in closed.spared[:20]:
+        say(f"{fqn} stays: {why}")
+    for fqn in closed.deleted.changed[:20]:
+        say(f"{fqn} stays: it was changed since its shard found it stale")
+    for fqn, why in closed.deleted.refused[:20]:
+        say(f"{fqn} could not be deleted: {why}")
+    if closed.refused:
+        say(closed.refused)
+        return False
+    well = _ended_well(closed.part, "closing") and not closed.deleted.refused
+    missing = len(closed.part.keys)
+    say(
+        f"closed: {len(closed.deleted.gone)} deleted, {len(closed.spared) + len(closed.deleted.changed)} left in doubt"
+        + (f", {missing} foreign keys name a table that is not there" if missing else "")
+    )
+    return well

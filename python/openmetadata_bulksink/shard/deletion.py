@@ -1,0 +1,80 @@
+"""What `close` may delete, and how much at once.
+
+The rule: exactly what one run of the workflow would have deleted. In doubt an entity stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from openmetadata_bulksink import records
+from openmetadata_bulksink.shard.plan import Plan
+from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Result, Stale
+
+#: Fewer live tables than this may always go.
+ALWAYS = 50
+
+
+class Spared(NamedTuple):
+    """An entity that stays although a shard found it stale."""
+
+    fqn: str
+    why: str
+
+
+def allowed(plan: Plan, results: Sequence[Result]) -> tuple[list[Stale], list[Spared]]:
+    """What the shards found stale, once each, without what one run would have left alone."""
+    parts = [part for result in results for part in result.parts]
+    failed = {name for part in parts for name, _ in part.failures}
+    found: dict[tuple[str, str], Stale] = {}
+    spared: list[Spared] = []
+    for part in parts:
+        for stale in part.stale:
+            why = _in_doubt(plan, parts, part, stale, failed)
+            if why is None:
+                found[stale.collection, stale.fqn] = stale
+            else:
+                spared.append(Spared(stale.fqn, why))
+    return list(found.values()), spared
+
+
+def _in_doubt(plan: Plan, parts: Iterable[PartResult], part: PartResult, stale: Stale, failed: set[str]) -> str | None:
+    name = records.split_fqn(stale.fqn)[-1]
+    if stale.only_if_seen and not _seen_by_then(plan, parts, stale):
+        return "one run deletes nothing before it has seen an entity of its kind"
+    if len(part.failures) >= MOST_FAILURES:
+        return "too much of its shard could not be read or written"
+    if failed.intersection((stale.fqn, name, name.strip('"'))):
+        return "this run could not read it"
+    return None
+
+
+def _seen_by_then(plan: Plan, parts: Iterable[PartResult], stale: Stale) -> bool:
+    """Whether one run, which asks for stale entities at the end of each database, had seen any of the kind by then."""
+    database = records.split_fqn(stale.fqn)[1].strip('"')
+    walked = plan.databases[: plan.databases.index(database) + 1] if database in plan.databases else plan.databases
+    return any(part.seen.get(stale.collection, {}).get(name) for part in parts for name in walked)
+
+
+def above_limit(going: int, live: int, percent: float) -> str | None:
+    """Why so many live tables must not go, out of those that were live before; None: they may."""
+    if going < ALWAYS or going <= live * percent / 100:
+        return None
+    share = 100 * going / live if live else 100.0
+    return (
+        f"{going} of {live} live tables would be deleted ({share:.0f} %), and the limit is {percent:g} %; nothing was "
+        f"deleted. If that is right, close again with --max-deleted 100"
+    )
+
+
+def tops(stale: Iterable[Stale]) -> list[Stale]:
+    """Without what goes with an entity above it; in the order of deletion."""
+    ordered = sorted(stale, key=lambda one: (len(records.split_fqn(one.fqn)), one.collection, one.fqn))
+    kept: list[Stale] = []
+    going: set[str] = set()
+    for one in ordered:
+        if not going.intersection(records.ancestors(one.fqn)):
+            kept.append(one)
+            going.add(one.fqn)
+    return kept

@@ -1,0 +1,118 @@
+"""Schemas into shards, names that filters cannot tell apart, the plan as a document."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openmetadata_bulksink.shard import plan as plans
+from openmetadata_bulksink.shard.names import NOTHING, alike, pattern
+from openmetadata_bulksink.shard.packing import Kept, Moved, Unit, key, load, pack
+from openmetadata_bulksink.shard.plan import BadDocument, Plan
+
+names = st.text(st.sampled_from("abAB.+*()[]|^$\\ \nİıſßKéÉ-"), min_size=1, max_size=6)
+units = st.lists(
+    st.builds(Unit, st.sampled_from(["db", "DB", "x.y"]), names, st.integers(0, 500), st.just(0)),
+    unique_by=lambda unit: unit[:2],
+    max_size=40,
+)
+
+
+def plan_of(shards: list[list[Unit]]) -> Plan:
+    databases = tuple(dict.fromkeys(unit.database for shard in shards for unit in shard))
+    return Plan("run", 1_000.0, "print", "svc", databases, tuple(map(tuple, shards)))
+
+
+@given(names, names)
+def test_names_whose_patterns_match_each_other_are_alike(one: str, other: str) -> None:
+    if re.match(pattern([one]), other, re.IGNORECASE):
+        assert alike(one) == alike(other)
+
+
+def test_every_letter_that_python_matches_with_another_is_alike() -> None:
+    letters = [chr(code) for code in range(0x20, 0x3000) if chr(code).lower() != chr(code).upper()]
+    pairs = 0
+    for letter in letters:
+        found = re.compile(re.escape(letter), re.IGNORECASE).findall("".join(letters))
+        pairs += len(found) > 1
+        assert {alike(other) for other in found} == {alike(letter)}, letter
+    assert pairs > 1_000
+
+
+@given(st.lists(names, min_size=1, max_size=20))
+def test_one_expression_matches_each_of_its_names(chosen: list[str]) -> None:
+    assert all(re.match(pattern(chosen), name, re.IGNORECASE) for name in chosen)
+
+
+def test_a_pattern_matches_the_whole_name_and_nothing_else() -> None:
+    expression = pattern(["a.b", "area_000", "x|y"])
+    assert re.match(expression, "AREA_000", re.IGNORECASE)
+    for other in ("aXb", "area_0000", "xarea_000", "x", "y", ""):
+        assert not re.match(expression, other, re.IGNORECASE), other
+    assert pattern([]) == NOTHING
+    assert not re.match(NOTHING, "anything")
+
+
+@given(units, st.integers(1, 8))
+def test_each_schema_is_in_one_shard_and_those_alike_are_together(found: list[Unit], shards: int) -> None:
+    packed = pack(found, shards)
+    assert len(packed) == shards
+    assert sorted(unit for shard in packed for unit in shard) == sorted(found)
+    places: dict[tuple[str, str], set[int]] = {}
+    for number, shard in enumerate(packed):
+        for unit in shard:
+            places.setdefault(key(unit), set()).add(number)
+    assert all(len(numbers) == 1 for numbers in places.values())
+
+
+def test_longest_first_is_within_four_thirds_of_even() -> None:
+    found = [Unit("db", f"s{number}", size) for number, size in enumerate([70, 60, 50, 40, 30, 20, 10, 10, 5, 5])]
+    loads = [load(shard) for shard in pack(found, 3)]
+    assert max(loads) <= load(found) / 3 * 4 / 3
+
+
+@given(units, st.integers(1, 5))
+def test_a_later_plan_keeps_what_an_earlier_one_had(found: list[Unit], shards: int) -> None:
+    half = found[: len(found) // 2]
+    first = plan_of(pack(half, shards))
+    later = plan_of(pack(found, shards, first.places()))
+    for at, kept in first.places().items():
+        assert later.places()[at] == kept
+    new = {key(unit) for unit in found} - set(first.places())
+    assert all(later.places()[at].since == (1 if first.places() else 0) for at in new)
+
+
+def test_a_schema_whose_shard_is_gone_is_refused() -> None:
+    with pytest.raises(Moved, match=r"db\.s was in shard 3 and there would be 2 shards"):
+        pack([Unit("db", "s", 1)], 2, {("db", "s"): Kept(3, 0)})
+
+
+@given(units, st.integers(1, 4))
+def test_a_plan_survives_its_document(found: list[Unit], shards: int) -> None:
+    plan = plan_of(pack(found, shards))
+    assert plans.read(plan.to_json(), "plan.json") == plan
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 2}', "null", "\x00"])
+def test_what_is_no_plan_is_refused_by_name(text: str) -> None:
+    with pytest.raises(BadDocument, match=r"plan\.json"):
+        plans.read(text, "plan.json")
+
+
+def test_a_schema_larger_than_an_even_shard_is_named() -> None:
+    large = Unit("db", "large", 900)
+    plan = plan_of(pack([large, *(Unit("db", f"s{number}", 10) for number in range(10))], 4))
+    assert plan.too_large() == [large]
+    assert plan.longest_share() > 0.85
+
+
+def test_databases_that_filters_cannot_tell_apart_are_one_workflow() -> None:
+    plan = plan_of([[Unit("Sales", "a", 1), Unit("sales", "b", 1), Unit("hr", "a", 1), Unit("hr", "new", 1, since=1)]])
+    assert [(part.databases, part.since) for part in plan.parts(0)] == [
+        (("Sales", "sales"), 0),
+        (("hr",), 0),
+        (("hr",), 1),
+    ]

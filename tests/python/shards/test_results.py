@@ -1,0 +1,145 @@
+"""Which results `close` may act on, what it may delete, and how much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openmetadata_bulksink.shard import deletion, results
+from openmetadata_bulksink.shard.packing import Unit
+from openmetadata_bulksink.shard.plan import BadDocument, Plan
+from openmetadata_bulksink.shard.results import PartResult, Result, Stale, Unacceptable
+
+PLAN = Plan(
+    "run",
+    1_000.0,
+    "print",
+    "svc",
+    ("first", "second"),
+    ((Unit("first", "a", 1), Unit("second", "b", 1)), (Unit("second", "c", 1),)),
+)
+
+
+def part(database: str, *, seen: int = 1, stale: tuple[Stale, ...] = (), failed: str = "") -> PartResult:
+    failures = ((failed, "unreadable"),) if failed else ()
+    return PartResult((database,), "well", seen={"tables": {database: seen}}, stale=stale, failures=failures)
+
+
+def result(shard: int, *parts: PartResult, started: float = 2_000.0) -> Result:
+    whole = parts or tuple(part(one.databases[0]) for one in PLAN.parts(shard))
+    return Result("run", "print", shard, started, "well", parts=whole)
+
+
+def stale(name: str, *, only_if_seen: bool = True, collection: str = "tables") -> Stale:
+    return Stale(collection, name, "id", 0.1, only_if_seen)
+
+
+def test_one_good_result_of_each_shard_is_acceptable_in_any_order() -> None:
+    assert [one.shard for one in results.acceptable(PLAN, [result(1), result(0)])] == [0, 1]
+
+
+def test_the_newest_attempt_counts() -> None:
+    bad = replace(result(0, started=1_500.0), ended="badly")
+    assert results.acceptable(PLAN, [result(0), bad, result(1)])[0].ended == "well"
+    with pytest.raises(Unacceptable, match="shard 0 did not end well"):
+        results.acceptable(PLAN, [result(0), replace(bad, started=2_500.0), result(1)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (replace(result(0), run="other"), "another plan"),
+        (replace(result(0), fingerprint="other"), "another workflow file"),
+        (replace(result(0), started=10.0), "older than the plan"),
+        (replace(result(0), shard=7), "the plan has 2"),
+        (replace(result(0), shard=-1), "the plan has 2"),
+        (replace(result(0), ended="running"), "running, or was killed"),
+        (replace(result(0), ended="badly", why="no space left"), "no space left"),
+        (replace(result(0), parts=result(0).parts[:1]), "does not hold all of its databases"),
+        (replace(result(0), started=2_000.0 + 13 * 3600), "shard 1 is half a day older"),
+    ],
+)
+def test_any_doubt_is_refused_with_its_reason(wrong: Result, said: str) -> None:
+    with pytest.raises(Unacceptable, match=said):
+        results.acceptable(PLAN, [wrong, result(1)])
+
+
+def test_a_missing_result_is_named() -> None:
+    with pytest.raises(Unacceptable, match="no result of shard 0, 1"):
+        results.acceptable(PLAN, [])
+
+
+def test_a_result_survives_its_document() -> None:
+    full = result(0, part("first", stale=(stale("svc.first.a.t"),), failed="x"), part("second"))
+    full = replace(full, parts=(replace(full.parts[0], keys=({"table_name": "t"},)), full.parts[1]))
+    assert results.read(full.to_json(), "r.json") == full
+    assert full.to_json().count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 1}', '{"format": 1, "run": "x"}', result(0).to_json()[:-30]])
+def test_what_is_no_result_is_refused_by_name(text: str) -> None:
+    with pytest.raises(BadDocument, match=r"r\.json"):
+        results.read(text, "r.json")
+
+
+def test_nothing_goes_before_a_run_would_have_seen_anything() -> None:
+    """Upstream asks at the end of each database with all that it has seen by then; an empty list deletes nothing."""
+    gone_first, gone_second = stale("svc.first.a.t"), stale("svc.second.b.t")
+    found = [result(0, part("first", seen=0, stale=(gone_first,)), part("second", stale=(gone_second,))), result(1)]
+    allowed, spared = deletion.allowed(PLAN, found)
+    assert allowed == [gone_second]
+    assert [one.fqn for one in spared] == ["svc.first.a.t"]
+
+
+def test_what_another_shard_has_seen_by_then_counts() -> None:
+    gone = stale("svc.second.b.t")
+    found = [result(0, part("first", seen=0), part("second", seen=0, stale=(gone,))), result(1, part("second"))]
+    assert deletion.allowed(PLAN, found)[0] == [gone]
+
+
+def test_the_older_way_of_deleting_does_not_ask_what_was_seen() -> None:
+    gone = stale("svc.first.a.t", only_if_seen=False)
+    found = [result(0, part("first", seen=0, stale=(gone,)), part("second", seen=0)), result(1, part("second", seen=0))]
+    assert deletion.allowed(PLAN, found)[0] == [gone]
+
+
+@pytest.mark.parametrize("failed", ["t", "svc.first.a.t"])
+def test_what_could_not_be_read_is_not_stale(failed: str) -> None:
+    found = [result(0, part("first", stale=(stale("svc.first.a.t"),), failed=failed), part("second")), result(1)]
+    allowed, spared = deletion.allowed(PLAN, found)
+    assert not allowed
+    assert "could not read" in spared[0].why
+
+
+def test_where_most_failed_nothing_is_called_stale() -> None:
+    failures = tuple((f"other_{number}", "lost") for number in range(results.MOST_FAILURES))
+    bad = replace(part("first", stale=(stale("svc.first.a.t"),)), failures=failures)
+    assert not deletion.allowed(PLAN, [result(0, bad, part("second")), result(1)])[0]
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.floats(0, 100))
+def test_the_limit(going: int, more: int, percent: float) -> None:
+    live = going + more
+    refused = deletion.above_limit(going, live, percent)
+    assert (refused is None) == (going < 50 or going <= live * percent / 100)
+    if refused:
+        assert "\n" not in refused
+        assert str(going) in refused
+
+
+def test_a_hundred_percent_lifts_the_limit() -> None:
+    assert deletion.above_limit(1_000, 1_000, 20) is not None
+    assert deletion.above_limit(1_000, 1_000, 100) is None
+
+
+def test_what_lies_below_something_that_goes_is_not_deleted_by_itself() -> None:
+    found = [
+        stale("svc.d.s.t"),
+        stale('svc.d."s.x".t'),
+        stale("svc.d.s", collection="databaseSchemas"),
+        stale("svc.other", collection="databases"),
+    ]
+    assert [one.fqn for one in deletion.tops(found)] == ["svc.other", "svc.d.s", 'svc.d."s.x".t']
