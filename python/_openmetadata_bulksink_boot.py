@@ -1,11 +1,12 @@
-"""Runs at the start of each Python of an environment that has openmetadata-bulksink: notes two module names, and
+"""Runs at the start of each Python of an environment that has openmetadata-bulksink: notes a few module names, and
 nothing else.
 
 When (and only if) a program imports `metadata.ingestion.sink.metadata_rest`, our sink takes the place of the class in
 it; `metadata.ingestion.sink.native_rest`, the sink type `native-rest`, is found here, since no file of ours lies in
-upstream's package. Imports only what every interpreter has loaded already, reads one environment variable, prints
-nothing, starts nothing, raises nothing. With `OM_BULKSINK=0` the class stays upstream's, under both names. The line
-that calls it is in `openmetadata-bulksink-init.pth`, and from CPython 3.15 on in `openmetadata-bulksink-init.start`.
+upstream's package. With `OM_BULKSINK_KEEP_ALARM=1` upstream's time limits leave a runner's alarm alone (`alarm.py`).
+Imports only what every interpreter has loaded already, reads two environment variables, prints nothing, starts
+nothing, raises nothing. With `OM_BULKSINK=0` the class stays upstream's, under both names. The line that calls it is in
+`openmetadata-bulksink-init.pth`, and from CPython 3.15 on in `openmetadata-bulksink-init.start`.
 """
 
 import os
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 _PACKAGE = "metadata"
 _SINK = "metadata.ingestion.sink.metadata_rest"
 _NATIVE = "metadata.ingestion.sink.native_rest"
+_TIMEOUT = "metadata.utils.timeout"
+_KEEP_ALARM = "OM_BULKSINK_KEEP_ALARM"
 
 
 class _Hook:
-    """A finder for the two modules. It stays: `importlib.reload` and a second import ask it again."""
+    """A finder for these modules. It stays: `importlib.reload` and a second import ask it again."""
 
     def __init__(self, replaces: bool) -> None:
         self.replaces = replaces
@@ -34,6 +37,8 @@ class _Hook:
 
             loader: Any = _NativeRest(self)
             return ModuleSpec(name, loader, origin="openmetadata-bulksink")
+        if name == _TIMEOUT and _KEEP_ALARM in os.environ:  # with either sink
+            return self._watched(name, path, target)
         if not self.replaces:
             return None
         if name == _SINK:
@@ -79,12 +84,15 @@ def _watch(loader: "Any") -> None:
     run: Any = getattr(loader, "exec_module", None)
 
     def exec_module(module: "Any") -> None:
-        if module.__name__ != _SINK:  # a loader of many modules: pytest's, and that of a zip file
+        if module.__name__ not in (_SINK, _TIMEOUT):  # a loader of many modules: pytest's, and that of a zip file
             run(module)
             return
         loader.__dict__.pop("exec_module", None)
         run(module)
-        _replace(module)
+        if module.__name__ == _SINK:
+            _replace(module)
+        else:
+            _keep_alarm(module)
 
     if run is None or not hasattr(loader, "__dict__"):
         _not_active(f"upstream's sink comes from a {type(loader).__name__}, which cannot be watched")
@@ -98,6 +106,15 @@ def _replace(module: "Any") -> None:
 
         replace(module)
     except Exception as error:  # noqa: BLE001 - somebody else's import must not fail because of us
+        _not_active(f"{type(error).__name__}: {error}")
+
+
+def _keep_alarm(module: "Any") -> None:
+    try:
+        from openmetadata_bulksink.alarm import keep
+
+        keep(module)
+    except Exception as error:  # noqa: BLE001 - as above
         _not_active(f"{type(error).__name__}: {error}")
 
 

@@ -70,6 +70,8 @@ class Tuning:
     embed_life_cycle: bool = False
     gzip: bool = False
     dead_letters: str | None = None
+    keep_alarm: bool = False
+    term_grace: float | None = None
     accelerate: frozenset[str] = field(default_factory=lambda: frozenset(ACCELERATORS))
 
 
@@ -198,6 +200,8 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "OM_BULKSINK_EMBED_LIFE_CYCLE": ("embed_life_cycle", _switch),
     "OM_BULKSINK_GZIP": ("gzip", _switch),
     "OM_BULKSINK_DEAD_LETTERS": ("dead_letters", _path),
+    "OM_BULKSINK_KEEP_ALARM": ("keep_alarm", _switch),
+    "OM_BULKSINK_TERM_GRACE": ("term_grace", _seconds(1, 3600)),
     "OM_BULKSINK_ACCELERATE": ("accelerate", _accelerators),
 }
 

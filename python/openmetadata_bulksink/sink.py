@@ -12,7 +12,7 @@ import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import accelerate, connection, eligibility, fence, records, settings, tags
+from openmetadata_bulksink import accelerate, connection, eligibility, fence, grace, records, settings, tags
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.writer import Writer
 
@@ -296,6 +296,8 @@ class NativeSink(UpstreamSink):
             engine = self._engine(adjusted, connected)
         writer = Writer(engine, self.metadata.client, self.status, self._upstream.StackTraceError)  # type: ignore[union-attr]
         self._undo, active, aside = accelerate.install(self._tuning.accelerate)
+        if self._tuning.term_grace is not None:
+            self._undo += grace.install(writer.deliver_within, self._tuning.term_grace)
         log.info(
             "openmetadata-bulksink %s writes to %s (server %s): %s; accelerators: %s%s",
             _native.__version__,

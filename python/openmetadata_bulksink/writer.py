@@ -233,6 +233,15 @@ class Writer:
         self.engine.close()
         self._end()
 
+    def deliver_within(self, seconds: float) -> int:
+        """Close, for at most so long. Returns how many records were lost in it, each by name."""
+        if self.closed:
+            return 0
+        lost = self.lost
+        self.engine.close(timeout=seconds)
+        self._end()
+        return self.lost - lost
+
     def give_up(self) -> None:
         """End at once: what is still pending is lost, each record by name."""
         self.engine.close(timeout=0)

@@ -1,0 +1,54 @@
+"""`OM_BULKSINK_TERM_GRACE=SECONDS`: what is pending is delivered after SIGTERM, for so long (Kubernetes, systemd).
+
+Without it a process that is ended by SIGTERM loses what it has not delivered, as upstream's does. Only in the main
+thread. Where the runner has a handler of its own, that one is called afterwards; else the process ends by the signal,
+as it would have.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from openmetadata_bulksink.accelerators import Undo
+from openmetadata_bulksink.log import log
+
+
+def install(deliver: Callable[[float], int], seconds: float) -> list[Undo]:
+    """Handle SIGTERM from now on, where that is possible; what takes it out again.
+
+    deliver: writes what is pending for at most so many seconds, and returns how many records were not delivered.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        log.warning("OM_BULKSINK_TERM_GRACE has no effect: the sink was not started on the main thread")
+        return []
+    before = signal.getsignal(signal.SIGTERM)
+    if before is None or before is signal.SIG_IGN:
+        return []
+    owner = os.getpid()
+
+    def handle(number: int, frame: Any) -> None:
+        take_out()
+        if os.getpid() == owner:
+            _say(deliver(seconds), seconds)
+        if callable(before):
+            before(number, frame)
+        else:
+            os.kill(os.getpid(), number)
+
+    def take_out() -> None:
+        if signal.getsignal(signal.SIGTERM) is handle:
+            signal.signal(signal.SIGTERM, before)
+
+    signal.signal(signal.SIGTERM, handle)
+    return [take_out]
+
+
+def _say(left: int, seconds: float) -> None:
+    if left:
+        log.warning("SIGTERM: %d records were not delivered within %g s (OM_BULKSINK_TERM_GRACE)", left, seconds)
+    else:
+        log.info("SIGTERM: everything that was pending has been delivered")
