@@ -9,9 +9,9 @@ TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build releases test test-rust test-python test-versions lint fmt lock clean simulate \
-	chaos reliability memory differential \
+	chaos reliability memory differential shards-seeds test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
-	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-start-up bench-tags
+	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-shards bench-start-up bench-tags
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench-link: ## does it pay to compress requests over a link of 50 Mbit/s and 40 
 bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue takes 200 ms a query?
 	@$(PYTHON) -m benchmarks redshift-threads
 
+bench-shards: ## one ingestion as 1, 2, 4 processes: PostgreSQL at 10 ms a statement, Redshift at 200 ms (QUICK=1: smaller)
+	@$(PYTHON) -m benchmarks shards $(if $(QUICK),--quick)
+
 bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all, with none (6 minutes; SOURCE=postgres, sqlite)
 	@$(PYTHON) -m benchmarks accelerators $(if $(SOURCE),--source $(SOURCE))
 
@@ -107,6 +110,16 @@ chaos: ## 200 seeded runs of the real sink in bad weather, then the deadline at 
 ifndef SEED
 	@BULKSINK_TEST_SCALE=1 $(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/test_deadline.py
 endif
+
+test-airflow: ## the example under a real Airflow 3 (3 minutes; the first time 2 more for installing)
+	@$(TOOLS) pytest --beside airflow -- tests/airflow
+
+test-ray: ## the example on a Ray of this machine (the first time 2 minutes for installing)
+	@$(TOOLS) pytest --beside ray -- tests/ray
+
+shards-seeds: ## 20 warehouses as 2 and 4 shards against one run, and 20 shards killed at random moments (SEEDS="1 2 ...")
+	@SEEDS_OF_SHARDS="$(or $(SEEDS),$(shell seq 1 20))" SEEDS_OF_KILLS="$(or $(SEEDS),$(shell seq 1 20))" $(TOOLS) pytest --upstream 2.0.7.0 -- \
+		tests/python/shards/test_same_catalogue.py tests/python/shards/test_hazards.py -k "one_run_leaves or killed"
 
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py

@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     newest = environments.UPSTREAM_VERSIONS[-1]
     test.add_argument("--upstream", default=newest, choices=environments.releases(), metavar="VERSION")
     test.add_argument("--plain", action="store_true", help="without our wheel: only what runs upstream alone")
+    test.add_argument(
+        "--beside", choices=sorted(environments.RUNNERS), help="with a runner and the newest upstream instead"
+    )
     test.add_argument("rest", nargs=argparse.REMAINDER, help="arguments for pytest, after --")
 
     chosen = parser.parse_args(arguments)
@@ -105,6 +108,8 @@ def _add_release(chosen: argparse.Namespace) -> int:
 
 
 def _pytest(chosen: argparse.Namespace) -> int:
+    if chosen.beside:
+        return test_runs.pytest_beside(chosen.beside, [word for word in chosen.rest if word != "--"])
     return test_runs.pytest(chosen.upstream, [word for word in chosen.rest if word != "--"], plain=chosen.plain)
 
 

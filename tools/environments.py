@@ -20,6 +20,9 @@ RELEASES = REQUIREMENTS / "releases"
 UPSTREAM_VERSIONS = ("1.11.14.0", "1.12.14.2", "1.13.6.3", "2.0.6.0", "2.0.7.0")
 UPSTREAM_PYTHON = "3.11"
 
+# What runs workflows beside the newest upstream, in environments of their own.
+RUNNERS = {"airflow": "apache-airflow==3.3.2", "ray": "ray==2.60.0"}
+
 
 def python_of(environment: Path) -> Path:
     """The interpreter of an environment."""
@@ -81,6 +84,20 @@ def upstream_environment(version: str) -> Path:
         steps.run(f"upstream {version}: installing (550 MB, shared with uv's cache)", sync)
 
     return cache.directory("environments", f"upstream-{version}", key, fill)
+
+
+def runner_environment(name: str) -> Path:
+    """An environment with the newest upstream and one of RUNNERS."""
+    requirements = REQUIREMENTS / f"{name}.txt"
+    interpreter = machine.python(UPSTREAM_PYTHON)
+    key = cache.fingerprint(requirements.read_bytes(), interpreter.version, str(interpreter.executable))
+
+    def fill(path: Path) -> None:
+        create_environment(path, interpreter)
+        sync: steps.Command = [uv(), "pip", "sync", "--compile-bytecode", "--python", python_of(path), requirements]
+        steps.run(f"{name} beside upstream: installing (shared with uv's cache)", sync)
+
+    return cache.directory("environments", name, key, fill)
 
 
 def create_environment(path: Path, interpreter: machine.Interpreter) -> None:

@@ -11,7 +11,7 @@ _QUIET = ("--quiet", "--no-annotate", "--no-header", "--no-emit-index-url")
 
 
 def resolve() -> int:
-    """Writes build.txt and one upstream-VERSION.txt for each version that the tests run with."""
+    """Writes build.txt, one upstream-VERSION.txt for each version that the tests run with, one file for each runner."""
     here = environments.REQUIREMENTS
     oldest = ["--python-version", "3.10", "--universal"]
     steps.run(
@@ -20,6 +20,8 @@ def resolve() -> int:
     )
     for version in environments.UPSTREAM_VERSIONS:
         _resolve_upstream(version, here / f"upstream-{version}.txt", "--upgrade")
+    for name, runner in environments.RUNNERS.items():
+        _resolve_upstream(environments.UPSTREAM_VERSIONS[-1], here / f"{name}.txt", "--upgrade", beside=runner)
     return 0
 
 
@@ -49,14 +51,14 @@ def _compile() -> steps.Command:
     return [environments.uv(), "pip", "compile", *_QUIET]
 
 
-def _resolve_upstream(version: str, output: Path, *options: str) -> None:
+def _resolve_upstream(version: str, output: Path, *options: str, beside: str = "") -> None:
     here = environments.REQUIREMENTS
     inputs = [here / "upstream.in"]
     if version.startswith(("1.11.", "1.12.")):
         inputs.append(here / "upstream-1.x.in")
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.in"
-        wanted.write_text(f"openmetadata-ingestion[postgres,redshift]=={version}\n")
+        wanted.write_text(f"openmetadata-ingestion[postgres,redshift]=={version}\n{beside}\n")
         steps.run(
             f"resolving {output.name}",
             [

@@ -11,6 +11,18 @@ from collections.abc import Sequence
 from tools import artifacts, environments, machine, postgresql, steps
 
 
+def pytest_beside(runner: str, arguments: Sequence[str]) -> int:
+    """Pytest in an environment with upstream, this tree's wheel and a runner; returns its exit status."""
+    environment = environments.with_wheel(environments.runner_environment(runner), artifacts.wheel())
+    variables = {
+        "BULKSINK_TEST_SERVER": str(artifacts.reference_server()),
+        "BULKSINK_TEST_POSTGRES": str(postgresql.programs()),
+    }
+    print(f"- pytest with {environments.RUNNERS[runner]}", flush=True)
+    command: steps.Command = [environments.python_of(environment), "-m", "pytest", *arguments]
+    return steps.replace_process(command, {**variables, "PYTHONDONTWRITEBYTECODE": "", "PWD": str(machine.REPOSITORY)})
+
+
 def pytest(version: str, arguments: Sequence[str], *, plain: bool = False) -> int:
     """Returns pytest's exit status. With `plain` the environment lacks our wheel."""
     upstream = environments.upstream_environment(version)

@@ -1,0 +1,1 @@
+"""Airflow 3 with LocalExecutor and SQLite, run for real (`make test-airflow`)."""

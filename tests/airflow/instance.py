@@ -1,0 +1,168 @@
+"""An Airflow of our own: a temporary home, a free port of the loopback address, gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.ingest.runs import inherited_variables
+
+
+class AirflowFailed(Exception):
+    """A command or a run did not end as it should; the text holds the end of what was printed."""
+
+
+class Airflow:
+    """Scheduler, API server and DAG processor; end with the block.
+
+    files: what it loads. names: the DAGs in them. variables: for its processes and so for tasks.
+    """
+
+    def __init__(self, files: Sequence[Path], names: Sequence[str], variables: Mapping[str, str]) -> None:
+        self._home = tempfile.TemporaryDirectory(prefix="bulksink-airflow-")
+        home = Path(self._home.name)
+        folder = home / "dags"
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).write_bytes(file.read_bytes())
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        self._variables = {
+            **inherited_variables(),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__API__BASE_URL": url,
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "for-this-test-only-and-long-enough-to-be-taken-0123456789abcdef",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "600",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            "NO_PROXY": "127.0.0.1",
+            **variables,
+        }
+        self._processes: list[subprocess.Popen[bytes]] = []
+        try:
+            self.command("db", "migrate")
+            for words in (["api-server", "--port", str(port), "--host", "127.0.0.1"], ["scheduler"], ["dag-processor"]):
+                self._start(words)
+            self._wait_for(names)
+        except BaseException:
+            self.stop()
+            raise
+
+    def command(self, *words: str, check: bool = True) -> str:
+        """`airflow WORDS`, to its end; what it prints."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "airflow", *words], env=self._variables, capture_output=True, text=True, timeout=400
+        )
+        if check and ran.returncode != 0:
+            raise AirflowFailed(f"airflow {' '.join(words)}: {ran.stdout[-2_000:]}{ran.stderr[-4_000:]}")
+        return ran.stdout
+
+    def _start(self, words: list[str]) -> None:
+        log = (Path(self._home.name) / f"{words[0]}.log").open("wb")
+        with log:
+            self._processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "airflow", *words],
+                    env=self._variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def _wait_for(self, names: Sequence[str]) -> None:
+        until = time.monotonic() + 400
+        while time.monotonic() < until:
+            listed = self.command("dags", "list", "-o", "json", check=False)
+            if all(name in listed for name in names):
+                return
+            time.sleep(2)
+        raise AirflowFailed(f"the DAGs were not loaded\n{self.logs()}")
+
+    def trigger(self, dag: str, run: str) -> None:
+        """Starts a run."""
+        self.command("dags", "unpause", dag, "--yes", check=False)
+        self.command("dags", "trigger", dag, "--run-id", run)
+
+    def wait(self, dag: str, run: str, seconds: float = 800) -> str:
+        """The state that a run ended in."""
+        until = time.monotonic() + seconds
+        state = ""
+        while time.monotonic() < until:
+            found = self._rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", (dag, run))
+            state = found[0][0] if found else ""
+            if state in ("success", "failed"):
+                return str(state)
+            time.sleep(0.5)
+        raise AirflowFailed(f"{dag} {run} is {state or 'not there'}\n{self.logs()}")
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """The task instances of a run: name, map index, state, attempts, pid."""
+        names = ("task_id", "map_index", "state", "try_number", "pid")
+        found = self._rows(f"SELECT {', '.join(names)} FROM task_instance WHERE dag_id = ? AND run_id = ?", (dag, run))
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def xcoms(self) -> str:
+        """Everything that tasks have handed on, as text."""
+        return json.dumps([str(row[0]) for row in self._rows("SELECT value FROM xcom", ())])
+
+    def _rows(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        import sqlite3
+
+        connection = sqlite3.connect(f"file:{self._home.name}/airflow.db?mode=ro", uri=True, timeout=30)
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    def logs(self) -> str:
+        """What Airflow and its tasks have printed."""
+        files = sorted(Path(self._home.name).rglob("*.log"))
+        return "\n".join(f"== {file.name}\n{file.read_text(errors='replace')[-6_000:]}" for file in files)
+
+    def stop(self) -> None:
+        """Ends its processes and removes its home."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._home.cleanup()
+
+    def __enter__(self) -> Airflow:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,82 @@
+"""The examples hold together: command lines that the command takes, files that fit each other."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmetadata_bulksink import cli, settings
+from openmetadata_bulksink.shard import filters, plan, results, running, workflow
+
+pytestmark = pytest.mark.upstream
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+
+
+def jobs() -> dict[str, dict[str, Any]]:
+    yaml: Any = importlib.import_module("yaml")
+    documents = list(yaml.safe_load_all((EXAMPLES / "kubernetes" / "shards.yaml").read_text()))
+    return {one["metadata"]["labels"]["step"]: one for one in documents if one["kind"] == "Job"}
+
+
+def containers(job: dict[str, Any]) -> list[dict[str, Any]]:
+    pod = job["spec"]["template"]["spec"]
+    found: list[dict[str, Any]] = [*pod.get("initContainers", []), *pod["containers"]]
+    return found
+
+
+def test_each_command_of_the_manifest_is_one_that_we_take() -> None:
+    words = []
+    for job in jobs().values():
+        for container in containers(job):
+            command = [word.replace("$(JOB_COMPLETION_INDEX)", "3") for word in container["command"]]
+            assert command[0] == "openmetadata-bulksink"
+            cli._parser().parse_args(command[1:])
+            words.append(command[2])
+            mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+            volumes = {volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]}
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert {"/workflow", "/shards"} == mounted
+    assert words == ["plan", "open", "run", "close"]
+
+
+def test_as_many_results_are_closed_as_shards_are_planned_and_run() -> None:
+    found = jobs()
+    planned = containers(found["open"])[0]["command"]
+    shards = int(planned[planned.index("-n") + 1])
+    spec = found["run"]["spec"]
+    assert (spec["completionMode"], spec["completions"]) == ("Indexed", shards)
+    written = containers(found["run"])[0]["command"][-1]
+    closing = containers(found["close"])[0]["command"]
+    read = closing[closing.index("--result") + 1 :]
+    assert read == [written.replace("$(JOB_COMPLETION_INDEX)", str(number)) for number in range(shards)]
+
+
+def test_the_pod_has_longer_than_the_sink_takes() -> None:
+    pod = jobs()["run"]["spec"]["template"]["spec"]
+    variables = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+    grace = settings.tuning(variables).term_grace
+    assert grace is not None
+    assert grace < pod["terminationGracePeriodSeconds"]
+
+
+def test_the_python_examples_use_steps_that_there_are() -> None:
+    for name in ("airflow_shards.py", "ray_shards.py"):
+        text = (EXAMPLES / name).read_text()
+        compile(text, name, "exec")
+        assert set(re.findall(r'shard_command\(\s*(?:workflow, )?"(\w+)"', text)) == {"plan", "open", "run", "close"}
+
+
+def test_an_empty_shard_ends_well_without_a_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Job has a fixed number of pods; a plan may need fewer shards."""
+    monkeypatch.setattr(workflow, "import_upstream", lambda: None)
+    empty = plan.Plan("run", 0.0, "print", "svc", (), ((), ()))
+    reported: list[results.Result] = []
+    assert filters.is_incremental({"source": {"sourceConfig": {"config": {}}}}) is False
+    (result,) = running.run_shards(running.Job({}, empty), [1], reported.append)
+    assert [one.ended for one in reported] == ["running", "well"]
+    assert result.parts == ()

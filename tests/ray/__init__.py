@@ -1,0 +1,1 @@
+"""Ray on this machine, run for real (`make test-ray`)."""
