@@ -26,6 +26,7 @@ RUNS = {
     "start-up": ("benchmarks.start_up", False),
     "native": ("benchmarks.native", False),
     "redshift-threads": ("benchmarks.redshift_threads", True),
+    "shards": ("benchmarks.shards", True),
     "accelerators": ("benchmarks.accelerators", True),
     "main-thread": ("benchmarks.cost.main_thread", False),
     "instructions": ("benchmarks.cost.instructions", False),
