@@ -6,19 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fleet import IMPORTS
 
 from tests.ingest import Postgres
 from tests.ingest.commands import Commands
-
-#: What a forked command would import otherwise, each time.
-IMPORTS = (
-    "metadata.cmd",
-    "metadata.workflow.metadata",
-    "metadata.cli.ingest",
-    "metadata.ingestion.sink.metadata_rest",
-    "metadata.ingestion.source.database.postgres.metadata",
-    "metadata.ingestion.source.database.sqlite.metadata",
-)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,16 @@ from typing import Any
 from tests.ingest.commands import Command, Commands, Ended
 from tests.ingest.workflow import write
 
+#: What a forked command would import otherwise, each time.
+IMPORTS = (
+    "metadata.cmd",
+    "metadata.workflow.metadata",
+    "metadata.cli.ingest",
+    "metadata.ingestion.sink.metadata_rest",
+    "metadata.ingestion.source.database.postgres.metadata",
+    "metadata.ingestion.source.database.sqlite.metadata",
+)
+
 
 class Fleet:
     """The commands for one workflow. Each shard sees the workflow file and the plan, and nothing of the others."""

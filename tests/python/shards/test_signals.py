@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fleet import IMPORTS
 
-from conftest import IMPORTS
 from tests.ingest import ReferenceServer
 from tests.ingest.commands import Commands
 from tests.ingest.sources import sqlite_file, sqlite_source
