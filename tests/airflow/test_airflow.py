@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "airflow_shards.py"
 #: The DAG of one task, with the sink switched off in it.
 WITHOUT_SINK = (
     EXAMPLE.read_text()
-    .replace("openmetadata_shards()", "")
+    .replace("\nopenmetadata_shards()\n", "\n")
     .replace("openmetadata_whole", "without_sink")
     .replace("    def ingest() -> None:\n", '    def ingest() -> None:\n        os.environ["OM_BULKSINK"] = "0"\n')
 )
