@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -150,6 +152,9 @@ class Airflow:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            # Each leads a session, and what it has started is in it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self._home.cleanup()
 
     def __enter__(self) -> Airflow:
