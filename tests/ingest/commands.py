@@ -43,7 +43,7 @@ class Command:
         self.pid = pid
         self._folder = folder
 
-    def wait(self, timeout: float = 280.0) -> Ended:
+    def wait(self, timeout: float = 600.0) -> Ended:
         """Until it ends."""
         until = time.monotonic() + timeout
         status = self._folder / "status"
@@ -134,7 +134,7 @@ class Commands:
         *,
         folder: Path | None = None,
         variables: Mapping[str, str] | None = None,
-        timeout: float = 280.0,
+        timeout: float = 600.0,
     ) -> Ended:
         """One command from start to end."""
         return self.start(arguments, folder=folder, variables=variables).wait(timeout)

@@ -22,7 +22,7 @@ from tests.ingest.commands import Commands
 from tests.ingest.sources import sqlite_file, sqlite_source
 from tests.ingest.workflow import workflow, write
 
-pytestmark = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(900)]
 
 DELETE_ALL = dict.fromkeys(
     ("markDeletedTables", "markDeletedStoredProcedures", "markDeletedSchemas", "markDeletedDatabases"), True

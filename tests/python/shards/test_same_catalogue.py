@@ -14,7 +14,7 @@ from tests.ingest import Postgres, ReferenceServer, compare, describe
 from tests.ingest.commands import Commands
 from tests.ingest.workflow import write
 
-pytestmark = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEEDS = [int(seed) for seed in os.environ.get("SEEDS_OF_SHARDS", "1 2 3").split()]
 

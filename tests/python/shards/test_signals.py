@@ -16,7 +16,7 @@ from tests.ingest.commands import Commands
 from tests.ingest.sources import sqlite_file, sqlite_source
 from tests.ingest.workflow import workflow, write
 
-pytestmark = [pytest.mark.wheel, pytest.mark.slow]
+pytestmark = [pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TABLES = 150
 
