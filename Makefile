@@ -111,7 +111,7 @@ ifndef SEED
 	@BULKSINK_TEST_SCALE=1 $(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/test_deadline.py
 endif
 
-test-airflow: ## the example under a real Airflow 3 (3 minutes; the first time 2 more for installing)
+test-airflow: ## the example under a real Airflow 3: a mapped run, a shard that is killed (installs it the first time)
 	@$(TOOLS) pytest --beside airflow -- tests/airflow
 
 test-ray: ## the example on a Ray of this machine (the first time 2 minutes for installing)

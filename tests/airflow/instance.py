@@ -52,7 +52,7 @@ class Airflow:
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__API_AUTH__JWT_SECRET": "for-this-test-only-and-long-enough-to-be-taken-0123456789abcdef",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "for-this-test-only-and-long-enough-0123456789abcdef0123456789abcdef",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "600",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
