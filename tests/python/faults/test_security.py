@@ -106,6 +106,8 @@ HOSTILE: dict[str, dict[str, Any]] = {
 }
 
 
+# A gigabyte and a million brackets, each several times: minutes where other processes take the cores.
+@pytest.mark.timeout(1_800)
 def test_hostile_answers_cost_neither_memory_nor_records(
     alone: Feeder, server_program: Path, server_profile: str
 ) -> None:
