@@ -119,7 +119,7 @@ test-ray: ## the example on a Ray of this machine (the first time 2 minutes for 
 
 shards-seeds: ## 20 warehouses as 2 and 4 shards against one run, and 20 shards killed at random moments (SEEDS="1 2 ...")
 	@SEEDS_OF_SHARDS="$(or $(SEEDS),$(shell seq 1 20))" SEEDS_OF_KILLS="$(or $(SEEDS),$(shell seq 1 20))" $(TOOLS) pytest --upstream 2.0.7.0 -- \
-		tests/python/shards/test_same_catalogue.py tests/python/shards/test_hazards.py -k "one_run_leaves or killed"
+		tests/python/shards/test_one_run_as_many.py tests/python/shards/test_hazards.py -k "one_run_leaves or killed"
 
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
