@@ -9,19 +9,23 @@ around a run.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 from openmetadata_bulksink.accelerators import (
     StepsAside,
     Undo,
     all_of,
     column_names,
+    coming,
     entity_table,
     foreign_keys,
     frozen_imports,
     name_walk,
+    postgres_bulk,
     proxies,
     put_in,
     query_log,
@@ -57,6 +61,7 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "tracebacks": tracebacks.install,
     "stale_scope": stale_scope.install,
     "frozen_imports": frozen_imports.install,
+    "postgres_bulk": postgres_bulk.install,
 }
 
 #: What an accelerator could stand in for; each of these imports the rest.
@@ -85,6 +90,9 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
         if "foreign_keys" in chosen:
             with suppress(StepsAside):
                 undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
+        if "postgres_bulk" in chosen:
+            with suppress(StepsAside):
+                undo.append(_hold("tables that come", coming.install))
         for name, put in _TABLE.items():
             if name not in chosen:
                 continue
@@ -100,6 +108,19 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
         all_of(undo)()
         raise
     return undo, active, aside
+
+
+def before_tables(names: Iterable[str], sink: Any, decide: Callable[[], object]) -> Undo:
+    """Let a sink decide before the first table of its source is read, so that what it installs is there for it; where
+    none of these accelerators needs that, do nothing. The source is known by the client that it shares with the sink,
+    which is not kept alive by this.
+    """
+    if "postgres_bulk" not in names:
+        return all_of([])
+    undo = [coming.decide_first(sink.metadata, weakref.WeakMethod(decide))]
+    with suppress(StepsAside):
+        undo.append(_hold("tables that come", coming.install))
+    return all_of(undo)
 
 
 def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:

@@ -37,6 +37,7 @@ ACCELERATORS = (
     "tracebacks",
     "stale_scope",
     "frozen_imports",
+    "postgres_bulk",
 )
 
 #: Requests in flight at the most, for the variable, the workflow's key and `BulkSink`'s argument alike.

@@ -78,6 +78,7 @@ class NativeSink(UpstreamSink):
         self._users_config = config
         self.config = config.model_copy(update={"bulk_sink_batch_size": 1})
         self._undecided = True
+        self._undo.append(accelerate.before_tables(self._tuning.accelerate, self, self._goes_native))
 
     # --- records ---
 
@@ -268,6 +269,7 @@ class NativeSink(UpstreamSink):
             _say_why_not(str(reason))
         self._undecided = False
         if self._writer is None:
+            self._take_out()
             # `_as_upstream_would` puts the config back when a buffer is involved; nothing else reads it before.
             self._restore_config_unless_buffered()
 
@@ -295,7 +297,8 @@ class NativeSink(UpstreamSink):
             engine.close()
             engine = self._engine(adjusted, connected)
         writer = Writer(engine, self.metadata.client, self.status, self._upstream.StackTraceError)  # type: ignore[union-attr]
-        self._undo, active, aside = accelerate.install(self._tuning.accelerate)
+        undo, active, aside = accelerate.install(self._tuning.accelerate)
+        self._undo += undo
         if self._tuning.term_grace is not None:
             self._undo += grace.install(writer.deliver_within, self._tuning.term_grace)
         log.info(
@@ -358,13 +361,17 @@ class NativeSink(UpstreamSink):
         if writer is not None and not self._closed:
             self._wait_to_the_end(writer.close)
             self._closed = True
-            while self._undo:
-                self._undo.pop()()
+            self._take_out()
             log.info("openmetadata-bulksink: %s", writer.summary(getattr(self._tuning, "read_ahead", None)))
         elif self._undecided:
             self._undecided = False
+            self._take_out()
             self.config = self._users_config
         super().close()
+
+    def _take_out(self) -> None:
+        while self._undo:
+            self._undo.pop()()
 
     def _wait_to_the_end(self, wait: Callable[[], None]) -> None:
         """Wait for what is pending, unless this is the second Ctrl-C: then what is left is lost by name. The first one

@@ -65,21 +65,24 @@ def names_used_by(function: object) -> tuple[str, ...]:
 
 
 def put(owner: Any, name: str, replacement: Any, *, calls_original: bool = False) -> Undo:
-    """Replace an attribute of a module or class. Raises StepsAside where somebody else has put something there that
-    the replacement does not call. The undo leaves alone what somebody else has put there since, and sees to it that
-    what they put back one day is upstream's, not ours.
+    """Replace an attribute of a module or class, or stand in front of one that a class inherits. Raises StepsAside
+    where somebody else has put something there that the replacement does not call. The undo leaves alone what somebody
+    else has put there since, and sees to it that what they put back one day is upstream's, not ours.
     """
-    original = vars(owner)[name]
+    inherited = name not in vars(owner)
+    original = getattr(owner, name) if inherited else vars(owner)[name]
     problem = own.why_not(original) if callable(original) and not calls_original else None
     if problem is not None:
         raise StepsAside(f"upstream's {name} {problem}")
     setattr(owner, name, replacement)
 
     def undo() -> None:
-        if vars(owner).get(name) is replacement:
-            setattr(owner, name, original)
-        else:
+        if vars(owner).get(name) is not replacement:
             _leave_behind(_Left(owner, name, replacement, original))
+        elif inherited:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, original)
 
     return undone_if_incomplete(undo)
 

@@ -17,6 +17,7 @@ from openmetadata_bulksink.accelerators import (
     entity_table,
     frozen_imports,
     name_walk,
+    postgres_bulk,
     proxies,
     put,
     query_log,
@@ -59,6 +60,8 @@ PLACES: list[tuple[ModuleType, str, str]] = [
     (statements, statements.SOURCE, "text"),
     (statements, statements._DIALECT, "PGDialect.get_table_oid"),
     (tracebacks, tracebacks.MODULE, "traceback"),
+    (postgres_bulk, postgres_bulk.SOURCE, "PostgresSource.get_table_partition_details"),
+    (postgres_bulk, postgres_bulk.SOURCE, "PostgresSource.get_columns_and_constraints"),
 ]
 
 #: By upstream's line, what it has not: nothing is put there.

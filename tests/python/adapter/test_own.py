@@ -162,7 +162,7 @@ def test_an_interruption_leaves_no_accelerator_behind(monkeypatch: pytest.Monkey
         put(owner, "value", 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(accelerate._TABLE, "tracebacks", interrupted)  # the last one
+    monkeypatch.setitem(accelerate._TABLE, settings.ACCELERATORS[-1], interrupted)
     with pytest.raises(KeyboardInterrupt):
         accelerate.install(settings.ACCELERATORS)
     assert accelerate._installed == {}
