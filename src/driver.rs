@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, Notify};
 
 use crate::dead_letters::DeadLetters;
 use crate::engine::{
-    Answer, Call, Config, Ending, Engine, Fault, Kind, Outcome, Payload, Record, Request, RequestId, Scope, Sequence,
+    Call, Config, Ending, Engine, Fault, Kind, Outcome, Payload, Reading, Record, Request, RequestId, Scope, Sequence,
     Stats, Time, WaitId,
 };
 use crate::http::Client;
@@ -53,6 +53,9 @@ struct Shared {
 struct State {
     engine: Engine,
     waiting: HashMap<WaitId, Waiter>,
+    /// Records whose submitters wait for room, and those that were admitted since.
+    in_line: HashMap<WaitId, Record>,
+    admitted: HashMap<WaitId, Sequence>,
     outcomes: Vec<Outcome>,
     /// Lost records on their way to the dead letters.
     lost: Vec<Outcome>,
@@ -93,6 +96,8 @@ impl Driver {
             state: Mutex::new(State {
                 engine: Engine::new(config),
                 waiting: HashMap::new(),
+                in_line: HashMap::new(),
+                admitted: HashMap::new(),
                 outcomes: Vec::new(),
                 lost: Vec::new(),
                 notices: VecDeque::new(),
@@ -137,38 +142,66 @@ impl Driver {
         &self.shared.client
     }
 
-    /// Takes a record, or gives it back where the budget has no room for it.
+    /// Takes a record, or puts it in line where the budget has no room for it: it is admitted in its turn.
     ///
     /// # Errors
-    /// The record itself, unchanged.
-    pub fn submit(&self, record: Record) -> Result<Sequence, Box<Record>> {
-        let place = record.payload.kind() == Kind::Create;
-        let bytes = record.size();
-        self.take_if(record, |engine| engine.has_room(bytes, place))
+    /// What to wait for, then [`Driver::admitted`] gives its number. Dropping it takes the record out of the line.
+    pub fn submit(&self, record: Record) -> Result<Sequence, Wait> {
+        let (sender, done) = crossbeam_channel::bounded(1);
+        self.take_or_line_up(record, Waiter::Thread(sender)).map_err(|id| Wait {
+            shared: self.shared.clone(),
+            id,
+            done,
+        })
     }
 
-    /// Takes a record whether there is room for it or not: its submitter was interrupted and will not come again.
-    pub fn submit_beyond_budget(&self, record: Record) {
-        drop(self.take_if(record, |_| true));
+    /// As [`Driver::submit`], for a task.
+    ///
+    /// # Errors
+    /// What to wait for.
+    pub fn submit_async(&self, record: Record) -> Result<Sequence, AsyncWait> {
+        let (sender, done) = oneshot::channel();
+        self.take_or_line_up(record, Waiter::Task(sender))
+            .map_err(|id| AsyncWait {
+                shared: self.shared.clone(),
+                id,
+                done,
+            })
     }
 
-    fn take_if(&self, record: Record, may: impl FnOnce(&Engine) -> bool) -> Result<Sequence, Box<Record>> {
+    fn take_or_line_up(&self, record: Record, waiter: Waiter) -> Result<Sequence, WaitId> {
         let copy = record.clone();
         let taken = self.shared.with(|state, now| {
-            if !may(&state.engine) {
-                return Err(Box::new(record));
-            }
-            Ok(match record.payload {
-                Payload::LifeCycle(life_cycle) => {
-                    state
-                        .engine
-                        .submit_life_cycle(record.collection, record.fqn, life_cycle, now)
+            let scope = Scope::Room {
+                bytes: record.size(),
+                place: record.payload.kind() == Kind::Create,
+            };
+            match state.engine.wait_for(&scope, now) {
+                None => Ok(take(&mut state.engine, record, now)),
+                Some(id) => {
+                    state.waiting.insert(id, waiter);
+                    state.in_line.insert(id, record);
+                    Err(id)
                 }
-                Payload::Create(_) => state.engine.submit(record, now),
-            })
+            }
         });
         // The engine panicked over this record, and has failed all others: this one is named here.
         taken.unwrap_or_else(|| Ok(self.shared.fail_unnamed(copy)))
+    }
+
+    /// The number of a record that was in line, once its wait has ended. None if it has not.
+    #[must_use]
+    pub fn admitted(&self, wait: WaitId) -> Option<Sequence> {
+        self.shared.lock_state().admitted.remove(&wait)
+    }
+
+    /// Takes a record that is in line whether there is room for it or not: its submitter was interrupted and will not come again.
+    pub fn insist(&self, wait: &Wait) {
+        self.shared.with(|state, now| {
+            if let Some(record) = state.in_line.remove(&wait.id) {
+                state.engine.submit_with_ticket(wait.id, record, now);
+            }
+        });
     }
 
     /// Somebody else may have written what records that say `once` have written.
@@ -279,7 +312,7 @@ impl Shared {
             #[cfg(feature = "panics")]
             crate::panics::pass(crate::panics::Place::Engine);
             let result = action(state, now);
-            state.collect();
+            state.collect(now);
             if state.wants_attention(self.now()) {
                 self.wake.notify_one();
             }
@@ -290,7 +323,7 @@ impl Shared {
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 state.engine.abandon(&text);
                 state.notices.push_back(text.clone());
-                state.collect();
+                state.collect(self.now());
             }));
             self.wake.notify_one();
         });
@@ -349,6 +382,8 @@ impl Shared {
 
     fn cancel(&self, id: WaitId) {
         self.with(|state, _| {
+            state.in_line.remove(&id);
+            state.admitted.remove(&id);
             if state.waiting.remove(&id).is_some() {
                 state.engine.cancel(id);
             }
@@ -358,20 +393,24 @@ impl Shared {
 
 impl State {
     /// Takes out of the engine what callers wait for.
-    fn collect(&mut self) {
-        while let Some(outcome) = self.engine.poll_outcome() {
-            if matches!(outcome.ending, Ending::Failed(_)) {
-                self.lost.push(outcome.clone());
-            }
-            self.outcomes.push(Outcome { body: None, ..outcome });
-        }
+    fn collect(&mut self, now: Time) {
         while let Some(id) = self.engine.poll_wait() {
+            if let Some(record) = self.in_line.remove(&id) {
+                let sequence = self.engine.submit_with_ticket(id, record, now);
+                self.admitted.insert(id, sequence);
+            }
             match self.waiting.remove(&id) {
                 // Whoever waited may have gone: then nobody needs to know.
                 Some(Waiter::Thread(sender)) => drop(sender.try_send(())),
                 Some(Waiter::Task(sender)) => drop(sender.send(())),
                 None => {}
             }
+        }
+        while let Some(outcome) = self.engine.poll_outcome() {
+            if matches!(outcome.ending, Ending::Failed(_)) {
+                self.lost.push(outcome.clone());
+            }
+            self.outcomes.push(Outcome { body: None, ..outcome });
         }
         while let Some(notice) = self.engine.poll_notice() {
             self.notices.push_back(notice);
@@ -446,33 +485,41 @@ async fn attempt(shared: Arc<Shared>, request: Request) {
     let performed = tokio::spawn(async move {
         #[cfg(feature = "panics")]
         crate::panics::pass(crate::panics::Place::Attempt);
-        performer.client.perform(&request.call).await
+        let answer = performer.client.perform(&request.call).await;
+        // A large answer takes long to read: before anybody has to wait for it.
+        request.read(&answer)
     })
     .await;
-    let answer = performed.unwrap_or_else(|error| {
+    let reading = performed.unwrap_or_else(|error| {
         let text = if error.is_panic() {
             internal_error(error.into_panic().as_ref())
         } else {
             "the sink was ended".to_owned()
         };
-        Answer::Fault(Fault::NotSent(text))
+        Reading::fault(Fault::NotSent(text))
     });
-    shared.with(|state, now| state.engine.handle_answer(id, answer, now));
+    shared.with(|state, now| state.engine.handle_answer(id, reading, now));
 }
 
 fn renew_token(shared: Arc<Shared>, id: RequestId) {
     let Some(source) = shared.token.clone() else {
-        let answer = Answer::Token(Err("there is no other token".to_owned()));
-        shared.with(|state, now| state.engine.handle_answer(id, answer, now));
+        let reading = Reading::token(Err("there is no other token".to_owned()));
+        shared.with(|state, now| state.engine.handle_answer(id, reading, now));
         return;
     };
     source.renew(Box::new(move |token| {
         let result = token.and_then(|token| shared.client.set_token(token).map_err(|error| error.to_string()));
-        shared.with(|state, now| state.engine.handle_answer(id, Answer::Token(result), now));
+        shared.with(|state, now| state.engine.handle_answer(id, Reading::token(result), now));
     }));
 }
 
 impl Wait {
+    /// Which wait it is.
+    #[must_use]
+    pub fn id(&self) -> WaitId {
+        self.id
+    }
+
     /// Waits for so long. Whether the wait ended.
     #[must_use]
     pub fn ended_within(&self, time: Duration) -> bool {
@@ -491,6 +538,12 @@ impl Drop for Wait {
 }
 
 impl AsyncWait {
+    /// Which wait it is.
+    #[must_use]
+    pub fn id(&self) -> WaitId {
+        self.id
+    }
+
     /// Waits to the end.
     pub async fn ended(&mut self) {
         let _ = (&mut self.done).await;
@@ -500,6 +553,13 @@ impl AsyncWait {
 impl Drop for AsyncWait {
     fn drop(&mut self) {
         self.shared.cancel(self.id);
+    }
+}
+
+fn take(engine: &mut Engine, record: Record, now: Time) -> Sequence {
+    match record.payload {
+        Payload::LifeCycle(life_cycle) => engine.submit_life_cycle(record.collection, record.fqn, life_cycle, now),
+        Payload::Create(_) => engine.submit(record, now),
     }
 }
 

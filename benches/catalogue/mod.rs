@@ -94,7 +94,7 @@ fn success(request: &Request) -> Answer {
 /// Sends whatever may be sent and answers it, until there is nothing; the outcomes that came of it.
 pub fn serve(engine: &mut Engine, now: Duration) -> usize {
     while let Some(request) = engine.poll_request(now) {
-        engine.handle_answer(request.id, success(&request), now);
+        engine.handle_answer(request.id, request.read(&success(&request)), now);
     }
     while engine.poll_wait().is_some() {}
     std::iter::from_fn(|| engine.poll_outcome()).count()

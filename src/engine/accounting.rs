@@ -1,23 +1,30 @@
 //! Rule E11: each record has exactly one outcome, and the counts say so.
 
-use super::defects::broken;
-use super::giving_up::with_doubt;
-use super::order::{Entry, Sharer};
-use super::record::{Ending, Kind, Outcome, Sequence};
-use super::Engine;
+use std::collections::VecDeque;
 
-impl Engine {
+use super::config::Stats;
+use super::order::{Entry, Sharer};
+use super::record::{Ending, Kind, Outcome, Record, Sequence};
+
+/// Outcomes and counts.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub counts: Stats,
+    outcomes: VecDeque<Outcome>,
+}
+
+impl Books {
     /// One more record was submitted.
-    pub(super) fn one_more(&mut self) {
+    pub fn one_submitted(&mut self) {
         self.counts.submitted += 1;
         self.counts.pending += 1;
     }
 
-    /// Rule E11, whenever nothing is left: each record has had one outcome. It cannot be otherwise; if it is, that is said rather than
-    /// hidden, and nobody waits for what does not exist.
-    pub(super) fn check_the_books(&mut self) {
+    /// Whenever nothing is left, each record has had one outcome. It cannot be otherwise; if it is, that is said rather than hidden,
+    /// and nobody waits for what does not exist.
+    pub fn check(&mut self, left: usize, last: Sequence) {
         let missing = self.counts.pending;
-        if missing == 0 || self.order.len() > 0 {
+        if missing == 0 || left > 0 {
             return;
         }
         self.counts.failed += missing;
@@ -26,7 +33,7 @@ impl Engine {
             "internal error, please report it: {missing} records have no outcome, and their names are not known"
         );
         self.outcomes.push_back(Outcome {
-            sequence: self.order.last(),
+            sequence: last,
             kind: Kind::Create,
             collection: "records".into(),
             fqn: "(unknown)".into(),
@@ -37,33 +44,43 @@ impl Engine {
         });
     }
 
-    /// The failure of a record, with the doubt that its attempts leave.
-    pub(super) fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
-        let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
-        Ending::Failed(with_doubt(reason, unknown).into())
-    }
-
     /// Counts a record that ended, and those that share its outcome.
-    pub(super) fn conclude(&mut self, entry: Entry, ending: &Ending) {
+    pub fn conclude(&mut self, entry: Entry, ending: &Ending, forgets_sharers: bool) {
         let lost = matches!(ending, Ending::Failed(_));
         let own = Sharer::of(entry.sequence, &entry.record);
-        let keeps = usize::from(!broken!(self.config.defect, ForgetsSharers)) * entry.sharers.len();
-        for record in std::iter::once(own).chain(entry.sharers.into_iter().take(keeps)) {
+        let attempts = entry.attempts;
+        let (Record { collection, .. }, sharers) = entry.into_sharers();
+        let keeps = usize::from(!forgets_sharers) * sharers.len();
+        for record in std::iter::once(own).chain(sharers.into_iter().take(keeps)) {
             self.tell(Outcome {
                 sequence: record.sequence,
                 kind: record.kind,
-                collection: entry.record.collection.clone(),
+                collection: collection.clone(),
                 fqn: record.fqn,
                 ending: ending.clone(),
-                attempts: entry.attempts,
+                attempts,
                 body: lost.then_some(record.body),
                 label: record.label,
             });
         }
     }
 
+    /// The outcome of a record of which nothing was sent.
+    pub fn end_unsent(&mut self, sequence: Sequence, record: Record, ending: Ending) {
+        self.tell(Outcome {
+            sequence,
+            kind: record.payload.kind(),
+            collection: record.collection,
+            fqn: record.fqn,
+            body: matches!(ending, Ending::Failed(_)).then(|| record.payload.bytes().clone()),
+            ending,
+            attempts: 0,
+            label: record.label,
+        });
+    }
+
     /// Queues an outcome.
-    pub(super) fn tell(&mut self, outcome: Outcome) {
+    fn tell(&mut self, outcome: Outcome) {
         let count = match outcome.ending {
             Ending::Written => &mut self.counts.written,
             Ending::Failed(_) => &mut self.counts.failed,
@@ -72,5 +89,19 @@ impl Engine {
         *count += 1;
         self.counts.pending = self.counts.pending.saturating_sub(1);
         self.outcomes.push_back(outcome);
+    }
+
+    /// The next record that ended.
+    pub fn next_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.pop_front()
+    }
+}
+
+/// A reason, and what it leaves open.
+pub(super) fn with_doubt(reason: &str, may_be_written: bool) -> String {
+    if may_be_written {
+        format!("{reason}; the server may have written it")
+    } else {
+        reason.to_owned()
     }
 }

@@ -1,22 +1,30 @@
-//! Whether the server accepts the token (E7, 401): again for a while, with a new one if there is one, then everything is given up.
+//! What a server does that turns requests away whatever they hold: 401, a proxy that wants credentials, a redirection (E7). One
+//! request a second for thirty seconds, first with a new token if there is one; then it is final.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::request::Answer;
-use super::{Engine, Time, Work};
+use rustc_hash::FxHashMap;
 
-/// A rejected token gets so long to be accepted again.
-const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
-const UNAUTHORIZED_PAUSE: Duration = Duration::from_secs(1);
+use super::queues::Lane;
+use super::Time;
 
-/// Whether the server accepts the token.
+/// Requests that are turned away get so long to be taken again: a token is renewed, a balancer is being deployed.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether requests are let in.
 #[derive(Debug, Default)]
 pub(super) struct Authorization {
-    refused_since: Option<Time>,
+    turned_away_since: Option<Time>,
     hold_until: Time,
     renewal: Renewal,
+    /// When the last renewal ended, and how many there were since requests are turned away.
     renewed_at: Time,
+    renewals: u32,
+    /// Lanes that are turned away while others are let in: when that began, and when it was seen last.
+    of_lanes: FxHashMap<Lane, (Time, Time)>,
+    /// When the last request was sent that was let in.
+    let_in: Option<Time>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,6 +35,17 @@ enum Renewal {
     Running {
         since: Time,
     },
+}
+
+/// What becomes of work that was turned away.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum TurnedAway {
+    /// It goes again then.
+    Again(Time),
+    /// Others are let in: it alone is given up.
+    Final,
+    /// Everything is given up.
+    FinalForAll,
 }
 
 impl Authorization {
@@ -50,16 +69,34 @@ impl Authorization {
         }
     }
 
-    /// A request leaves. While the token is refused, one each pause tells whether it is accepted again.
-    pub fn one_more(&mut self, now: Time) {
-        if self.refused_since.is_some() {
-            self.hold_until = now + UNAUTHORIZED_PAUSE;
+    /// A renewal has ended, with a new token or without one. The first new token is tried at once.
+    pub fn renewed(&mut self, with_success: bool, now: Time) {
+        self.renewal = Renewal::None;
+        self.renewed_at = now;
+        self.renewals += 1;
+        self.hold_until = if with_success && self.renewals == 1 {
+            now
+        } else {
+            now + PAUSE
+        };
+    }
+
+    /// A request leaves. While requests are turned away, one each pause tells whether they are let in again.
+    pub fn departs(&mut self, now: Time) {
+        if self.turned_away_since.is_some() {
+            self.hold_until = now + PAUSE;
         }
     }
 
-    pub fn accepted(&mut self) {
-        if self.refused_since.take().is_some() {
+    /// A request that was sent at `sent` was let in.
+    pub fn let_in(&mut self, lane: Option<Lane>, sent: Time) {
+        self.let_in = self.let_in.max(Some(sent));
+        if let Some(lane) = lane {
+            self.of_lanes.remove(&lane);
+        }
+        if self.turned_away_since.take().is_some() {
             self.hold_until = Time::ZERO;
+            self.renewals = 0;
         }
     }
 
@@ -67,73 +104,42 @@ impl Authorization {
         self.hold_until
     }
 
-    /// A request sent at `sent` was refused for its token. Whether it has been refused for too long.
-    fn refused(&mut self, sent: Time, now: Time, renewable: bool) -> bool {
-        let since = *self.refused_since.get_or_insert(now);
+    /// A request of `lane` that was sent at `sent` was turned away; `renewable`: for a token of which there may be another.
+    pub fn turned_away(&mut self, lane: Option<Lane>, sent: Time, renewable: bool, now: Time) -> TurnedAway {
+        if let Some(lane) = lane {
+            let (since, last) = *self.of_lanes.get(&lane).unwrap_or(&(now, now));
+            self.of_lanes.insert(lane, (since, now));
+            if self.let_in.is_some_and(|let_in| let_in >= last && last < now) {
+                return if now.saturating_sub(since) >= PATIENCE {
+                    TurnedAway::Final
+                } else {
+                    TurnedAway::Again(now + PAUSE)
+                };
+            }
+        }
+        let since = *self.turned_away_since.get_or_insert(now);
         if renewable && sent >= self.renewed_at && self.renewal == Renewal::None {
             self.renewal = Renewal::Wanted;
         }
-        self.hold_until = now + UNAUTHORIZED_PAUSE;
-        now.saturating_sub(since) >= UNAUTHORIZED_FOR
-    }
-}
-
-impl Engine {
-    /// The server does not accept the token: again for a while, then everything is given up.
-    pub(super) fn unauthorized(&mut self, work: Work, text: String, sent: Time, now: Time) {
-        if self.authorization.refused(sent, now, self.config.renewable_token) {
-            self.fail_in_doubt(&work, &text);
-            self.health.open(text);
-            self.give_everything_up(now);
-        } else if let Some(why) = self.health.is_open().map(str::to_owned) {
-            self.fail_in_doubt(&work, &why);
+        self.hold_until = now + PAUSE;
+        if now.saturating_sub(since) >= PATIENCE {
+            TurnedAway::FinalForAll
         } else {
-            let text: Arc<str> = text.into();
-            for sequence in work.sequences() {
-                if let Some(entry) = self.order.get_mut(sequence) {
-                    entry.last_fault = Some(text.clone());
-                }
-            }
-            self.put_off(work, now + UNAUTHORIZED_PAUSE);
-        }
-    }
-
-    /// A callable that does not answer counts as one without another token. Should it answer later, its token is used all the same.
-    pub(super) fn expire_renewal(&mut self, now: Time) {
-        let patience = self.config.delivery_timeout;
-        if self
-            .authorization
-            .renewal_until(patience)
-            .is_some_and(|until| until <= now)
-        {
-            self.flights
-                .retain(|_, flight| !matches!(flight.work, Work::RenewToken));
-            let text = format!("the token callable has not answered for {} s", patience.as_secs());
-            self.token_answered(Answer::Token(Err(text)), now);
-        }
-    }
-
-    pub(super) fn token_answered(&mut self, answer: Answer, now: Time) {
-        self.authorization.renewal = Renewal::None;
-        self.authorization.renewed_at = now;
-        match answer {
-            Answer::Token(Ok(())) => self.authorization.hold_until = now,
-            Answer::Token(Err(text)) => {
-                self.health.fault(now, &format!("no new token: {text}"), None);
-                self.authorization.hold_until = now + UNAUTHORIZED_PAUSE;
-            }
-            Answer::Response(_) | Answer::Fault(_) => {}
+            TurnedAway::Again(now + PAUSE)
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::Order;
+    use super::super::record::Kind;
     use super::super::testing::{
         all_written, endings, next_request, outcomes, request, requests, respond, s, submit_tables,
     };
+    use super::super::Engine;
     use super::*;
-    use crate::engine::request::Call;
+    use crate::engine::request::{Answer, Call};
     use crate::engine::Config;
 
     fn engine(renewable_token: bool) -> Engine {
@@ -146,26 +152,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_turned_away_while_others_are_let_in_is_final_alone() {
+        let mut order = Order::default();
+        let queries = Some((order.collection(&"queries".into()), Kind::Create));
+        let tables = Some((order.collection(&"tables".into()), Kind::Create));
+        let mut gate = Authorization::default();
+        assert_eq!(gate.turned_away(queries, s(0), false, s(0)), TurnedAway::Again(s(1)));
+        for second in 1..30 {
+            gate.let_in(tables, s(second));
+            assert_eq!(
+                gate.turned_away(queries, s(second), false, s(second)),
+                TurnedAway::Again(s(second + 1))
+            );
+            assert!(gate.hold_until() <= s(second), "the others go on");
+        }
+        gate.let_in(tables, s(30));
+        assert_eq!(gate.turned_away(queries, s(30), false, s(30)), TurnedAway::Final);
+    }
+
+    #[test]
     fn a_new_token_is_asked_for_once_and_tried_at_once() {
         let mut engine = engine(true);
         submit_tables(&mut engine, 4, s(0));
         let sent = requests(&mut engine, s(0));
         assert_eq!(sent.len(), 4);
-        respond(&mut engine, sent[0].id, 401, "", s(1));
+        respond(&mut engine, &sent[0], 401, "", s(1));
         let renewal = request(&mut engine, s(1));
         assert!(matches!(renewal.call, Call::RenewToken));
         for late in &sent[1..] {
-            respond(&mut engine, late.id, 401, "", s(1));
+            respond(&mut engine, late, 401, "", s(1));
         }
         assert_eq!(
             requests(&mut engine, s(1)).len(),
             0,
             "nothing is sent with a token that is refused"
         );
-        engine.handle_answer(renewal.id, Answer::Token(Ok(())), s(3));
+        engine.handle_answer(renewal.id, renewal.read(&Answer::Token(Ok(()))), s(3));
         let mut now = s(3);
         let again = next_request(&mut engine, &mut now);
         assert_eq!(now, s(3));
+        assert_eq!(requests(&mut engine, s(3)).len(), 0, "one goes first");
         all_written(&mut engine, &again, s(3));
         assert_eq!(
             requests(&mut engine, s(3)).len(),
@@ -176,24 +202,30 @@ mod tests {
 
     #[test]
     fn a_refused_token_meets_one_request_a_second_and_is_final_after_thirty() {
-        let mut engine = engine(false);
-        submit_tables(&mut engine, 16, s(0));
-        let mut asked = 0;
-        let mut now = s(0);
-        for sent in requests(&mut engine, now) {
-            respond(&mut engine, sent.id, 401, "", now);
+        for renewable in [false, true] {
+            let mut engine = engine(renewable);
+            submit_tables(&mut engine, 16, s(0));
+            let mut asked = 0;
+            let mut now = s(0);
+            for sent in requests(&mut engine, now) {
+                respond(&mut engine, &sent, 401, "", now);
+            }
+            while engine.stats(now).failed < 16 {
+                let sent = next_request(&mut engine, &mut now);
+                if matches!(sent.call, Call::RenewToken) {
+                    // The callable gives the same token each time.
+                    engine.handle_answer(sent.id, sent.read(&Answer::Token(Ok(()))), now);
+                } else {
+                    asked += 1;
+                    respond(&mut engine, &sent, 401, "", now);
+                }
+            }
+            assert!(asked <= 31 && now <= s(31), "{asked} {now:?}");
+            let lost = outcomes(&mut engine);
+            assert!(lost
+                .iter()
+                .all(|lost| format!("{:?}", lost.ending).contains("renew it (jwtToken)")));
         }
-        while engine.stats(now).failed == 0 {
-            let sent = next_request(&mut engine, &mut now);
-            asked += 1;
-            respond(&mut engine, sent.id, 401, "", now);
-        }
-        assert_eq!((asked, now), (30, s(30)));
-        let lost = outcomes(&mut engine);
-        assert_eq!(lost.len(), 16);
-        assert!(lost
-            .iter()
-            .all(|lost| format!("{:?}", lost.ending).contains("renew it (jwtToken)")));
     }
 
     #[test]
@@ -203,7 +235,7 @@ mod tests {
         let sent = requests(&mut engine, s(0));
         all_written(&mut engine, &sent[0], s(1));
         for refused in &sent[1..] {
-            respond(&mut engine, refused.id, 401, "", s(2));
+            respond(&mut engine, refused, 401, "", s(2));
         }
         let mut now = s(2);
         assert!(matches!(request(&mut engine, now).call, Call::RenewToken));
@@ -213,23 +245,27 @@ mod tests {
                 engine.handle_timeout(now);
                 continue;
             };
-            respond(&mut engine, sent.id, 401, "", now);
+            if !matches!(sent.call, Call::RenewToken) {
+                respond(&mut engine, &sent, 401, "", now);
+            }
         }
         assert!(now <= s(304), "{now:?}");
         assert_eq!(outcomes(&mut engine).len(), 20);
     }
 
     #[test]
-    fn a_token_that_is_accepted_again_costs_nothing() {
-        let mut engine = engine(false);
-        submit_tables(&mut engine, 1, s(0));
-        let mut now = s(0);
-        for _ in 0..20 {
+    fn a_token_or_an_address_that_is_good_again_costs_nothing() {
+        for status in [401, 407, 302] {
+            let mut engine = engine(false);
+            submit_tables(&mut engine, 1, s(0));
+            let mut now = s(0);
+            for _ in 0..20 {
+                let sent = next_request(&mut engine, &mut now);
+                respond(&mut engine, &sent, status, "", now);
+            }
             let sent = next_request(&mut engine, &mut now);
-            respond(&mut engine, sent.id, 401, "", now);
+            all_written(&mut engine, &sent, now);
+            assert_eq!(endings(&mut engine), "w1", "{status}");
         }
-        let sent = next_request(&mut engine, &mut now);
-        all_written(&mut engine, &sent, now);
-        assert_eq!(endings(&mut engine), "w1");
     }
 }

@@ -1,15 +1,17 @@
 //! A batch: records of one collection in one request; when it is sealed, and how it is split (E2, E7).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::order::{CollectionId, Order, Ready};
+use super::decide::Streak;
+use super::order::{CollectionId, Entry, Order, Ready};
 use super::record::Sequence;
 use super::Time;
 
 /// At a drain the rest is shared among the workers, but not into batches smaller than this.
 const SMALLEST_SHARE: usize = 20;
+/// While its collection goes on growing and nobody waits for one of its records, a batch that is not half full may fill for so many
+/// lingers.
+const LINGERS: u32 = 5;
 
 /// Records that travel together until each has its outcome.
 #[derive(Debug)]
@@ -18,15 +20,17 @@ pub(super) struct Batch {
     pub members: Vec<Sequence>,
     /// Attempts with exactly these members.
     pub attempts: u32,
-    /// The same fault so many times in a row, and how many successes there were elsewhere when the first of them came.
-    pub faults: Option<Faults>,
-    /// It is half of a batch that met a fault; its twin tells whether the fault is the batch's own.
-    pub twins: Option<Twins>,
+    /// Equal faults in a row.
+    pub streak: Option<Streak>,
+    /// It holds what causes the faults: so many requests had been served when that was found out.
+    pub suspect_since: Option<u64>,
+    /// Rows that were tried alone in vain.
+    pub tried_alone: Vec<Sequence>,
     /// Past its deadline, for one last attempt.
     pub last_attempt: bool,
     /// It was last sent to the bulk endpoint.
     pub in_bulk: bool,
-    /// Sent alone while the server is given up.
+    /// It tells whether the server, or its collection, is there again.
     pub probe: bool,
     /// It was last sent compressed.
     pub compressed: bool,
@@ -36,39 +40,15 @@ pub(super) struct Batch {
     pub refused_compressed: Option<Box<str>>,
 }
 
-/// What the two halves of one split know of each other.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Twins(Arc<AtomicBool>);
-
-impl Twins {
-    pub fn one_passed(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub fn has_one_passed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One try to find out whether a collection refuses everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct InquestId(pub u64);
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Faults {
-    pub alike: u16,
-    pub count: u32,
-    pub successes_before: u64,
-}
-
 impl Batch {
     pub fn new(collection: CollectionId, members: Vec<Sequence>) -> Self {
         Self {
             collection,
             members,
             attempts: 0,
-            faults: None,
-            twins: None,
+            streak: None,
+            suspect_since: None,
+            tried_alone: Vec::new(),
             last_attempt: false,
             in_bulk: false,
             probe: false,
@@ -76,6 +56,11 @@ impl Batch {
             plain: false,
             refused_compressed: None,
         }
+    }
+
+    /// One record by itself.
+    pub fn of_one(collection: CollectionId, member: Sequence) -> Self {
+        Self::new(collection, vec![member])
     }
 
     /// Two halves, the first with the older records; None where there is nothing to split.
@@ -108,10 +93,17 @@ impl Sealing {
         ready.len() >= self.rows || ready.bytes() >= self.bytes
     }
 
-    /// When the oldest of the ready records has lingered long enough.
+    /// When the oldest of the ready records has lingered long enough. It may wait longer while others come to fill its batch.
     pub fn lingered_at(&self, ready: &Ready, order: &Order) -> Option<Time> {
         let oldest = order.get(ready.oldest()?)?;
-        Some(oldest.submitted + self.linger)
+        let soon = oldest.submitted + self.linger;
+        let is_worth_a_request = ready.len() * 2 >= self.rows;
+        if is_worth_a_request || ready.is_awaited() || oldest.attempts > 0 {
+            return Some(soon);
+        }
+        let newest = order.get(ready.newest()?)?;
+        let filling = newest.submitted + self.linger;
+        Some(soon.max(filling.min(oldest.submitted + self.linger * LINGERS)))
     }
 
     /// The records of the next batch: at most `rows` and about `bytes`, always at least one.
@@ -119,7 +111,7 @@ impl Sealing {
         let mut bytes = 0;
         let mut chosen = Vec::new();
         for sequence in ready.iter(urgent_only).take(rows.clamp(1, self.rows.max(1))) {
-            let size = order.get(sequence).map_or(0, super::order::Entry::size);
+            let size = order.get(sequence).map_or(0, Entry::size);
             if !chosen.is_empty() && bytes + size > self.bytes {
                 break;
             }
@@ -134,7 +126,7 @@ impl Sealing {
         let mut batches: Vec<Vec<Sequence>> = Vec::new();
         let mut bytes = 0;
         for &member in members {
-            let size = order.get(member).map_or(0, super::order::Entry::size);
+            let size = order.get(member).map_or(0, Entry::size);
             match batches.last_mut() {
                 Some(batch) if batch.len() < self.rows && bytes + size <= self.bytes => {
                     batch.push(member);

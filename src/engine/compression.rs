@@ -8,8 +8,7 @@
 
 use super::batch::Batch;
 use super::defects::broken;
-use super::retry::Meaning;
-use super::{Engine, Time, Work};
+use super::reading::{Meaning, TroubleKind};
 
 /// Errors of tries that may have other causes, before there are no more tries.
 const ERRORS: u8 = 3;
@@ -59,82 +58,68 @@ impl Compression {
         };
         *self == Self::Off
     }
-}
 
-impl Engine {
-    /// Whether a batch that leaves now goes compressed.
-    pub(super) fn begin_compression(&mut self, batch: &Batch) -> bool {
-        let Some(least) = self.config.gzip_from else {
-            return false;
-        };
-        if self.compression == Compression::Off || !batch.in_bulk || batch.plain || batch.attempts > 0 || batch.probe {
-            return false;
-        }
-        let bodies = batch.members.iter().filter_map(|member| self.order.get(*member));
-        let bytes: usize = bodies.map(|entry| entry.record.payload.bytes().len()).sum();
-        bytes >= least && self.compression.begin()
+    /// Whether a batch of so many bytes that leaves now goes compressed; `least`: the size from which on it is worth it.
+    pub fn wants(&mut self, batch: &Batch, bytes: usize, least: usize) -> bool {
+        let may = batch.in_bulk && !batch.plain && batch.attempts == 0 && !batch.probe;
+        *self != Self::Off && may && bytes >= least && self.begin()
     }
 
-    /// What an answer says about compression. Gives the batch back, unless it goes again for that alone.
-    pub(super) fn compression_answered(
+    /// What an answer to a batch says about it. `defect`: for testing the tests.
+    pub fn answered(
         &mut self,
-        mut batch: Batch,
+        batch: &mut Batch,
         meaning: &Meaning,
-        sent: Time,
-        now: Time,
-    ) -> Option<Batch> {
-        let served = matches!(meaning, Meaning::Rows(_));
+        #[cfg(feature = "defects")] defect: Option<super::defects::Defect>,
+    ) -> About {
         if let Some(text) = batch.refused_compressed.take() {
-            if served {
-                self.end_compression(&text);
-            } else {
-                self.compression.try_ended(false);
+            if matches!(meaning, Meaning::Rows(_)) {
+                *self = Self::Off;
+                return About::Ended(text.into());
             }
+            self.try_ended(false);
         } else if std::mem::take(&mut batch.compressed) {
             batch.plain = true;
-            match meaning {
+            let (may_be_the_cause, reason) = match meaning {
                 Meaning::Rows(_) => {
-                    if self.compression != Compression::Off {
-                        self.compression = Compression::Works;
+                    if *self != Self::Off {
+                        *self = Self::Works;
                     }
+                    return About::Nothing;
                 }
-                Meaning::Refused(text) if !broken!(self.config.defect, BlamesRecordsForCompression) => {
+                Meaning::Refused(text) if !broken!(defect, BlamesRecordsForCompression) => {
                     batch.refused_compressed = Some(text.as_str().into());
+                    return About::GoesPlain;
                 }
-                Meaning::NoSuchRoute => {
+                Meaning::NoRoute { .. } => {
                     batch.refused_compressed = Some("the server answered that there is no such endpoint".into());
+                    return About::GoesPlain;
                 }
-                Meaning::Again(again) => {
-                    if self.compression.try_ended(again.may_be_compression()) {
-                        self.end_compression(&again.reason);
-                    }
-                }
-                Meaning::TooSlow(text) => {
-                    if self.compression.try_ended(true) {
-                        self.end_compression(text);
-                    }
-                }
-                _ => {
-                    self.compression.try_ended(false);
-                }
-            }
-            if batch.refused_compressed.is_some() {
-                self.limiter.served(sent, now);
-                self.recovered(now);
-                self.at_once.push(Work::Batch(batch));
-                return None;
+                Meaning::Fault(trouble) => (may_be_compression(trouble.kind), trouble.reason.as_str()),
+                _ => (false, ""),
+            };
+            if self.try_ended(may_be_the_cause) {
+                return About::Ended(reason.to_owned());
             }
         }
-        Some(batch)
+        About::Nothing
     }
+}
 
-    fn end_compression(&mut self, reason: &str) {
-        self.compression = Compression::Off;
-        self.notices.push_back(format!(
-            "requests are not compressed any more: the server, or something in front of it, does not take compressed ones \
-             ({reason})"
-        ));
-    }
+/// What an answer says about compression.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum About {
+    Nothing,
+    /// The same batch goes again, plain: that tells whether the compression was refused or the records.
+    GoesPlain,
+    /// There is none from now on, for this reason.
+    Ended(String),
+}
+
+/// Whether a body that the other end cannot read may be the cause of a fault.
+fn may_be_compression(kind: TroubleKind) -> bool {
+    use TroubleKind::{Broken, NotSent, Silent, Status, Unreadable};
+    matches!(kind, Broken | NotSent | Silent | Status(_) | Unreadable)
 }
 
 #[cfg(test)]
@@ -182,7 +167,7 @@ mod tests {
         submit_tables(&mut engine, 1, s(0));
         let small = request(&mut engine, s(0));
         assert!(!is_compressed(&small));
-        respond(&mut engine, small.id, 405, "", s(0));
+        respond(&mut engine, &small, 405, r#"{"code":405,"message":"HTTP 405"}"#, s(0));
         let single = request(&mut engine, s(0));
         assert!(matches!(single.call, Call::PutOne { .. }));
     }
@@ -194,7 +179,7 @@ mod tests {
             submit_tables(&mut engine, 30, s(0));
             let tried = request(&mut engine, s(0));
             assert!(is_compressed(&tried));
-            respond(&mut engine, tried.id, status, r#"{"message":"no JSON"}"#, s(0));
+            respond(&mut engine, &tried, status, r#"{"message":"no JSON"}"#, s(0));
             let again = request(&mut engine, s(0));
             assert_eq!((is_compressed(&again), rows(&again)), (false, 10), "{status}");
             all_written(&mut engine, &again, s(0));
@@ -222,7 +207,7 @@ mod tests {
                 unreachable!()
             };
             if rows.iter().any(|row| row.windows(4).any(|part| part == b"s.t1")) {
-                respond(&mut engine, next.id, 400, r#"{"message":"a word in it"}"#, s(0));
+                respond(&mut engine, &next, 400, r#"{"message":"a word in it"}"#, s(0));
             } else {
                 all_written(&mut engine, &next, s(0));
             }
@@ -242,7 +227,7 @@ mod tests {
             let tried = next_request(&mut engine, &mut now);
             assert_eq!(is_compressed(&tried), number <= 3, "{number}");
             if number <= 3 {
-                respond(&mut engine, tried.id, 500, "", now);
+                respond(&mut engine, &tried, 500, "", now);
                 let again = next_request(&mut engine, &mut now);
                 assert!(!is_compressed(&again));
                 all_written(&mut engine, &again, now);
@@ -264,7 +249,7 @@ mod tests {
             submit_tables(&mut engine, 10, now);
             let sent = next_request(&mut engine, &mut now);
             assert!(is_compressed(&sent));
-            fault(&mut engine, sent.id, Fault::NotSent("reset".into()), now);
+            fault(&mut engine, &sent, Fault::NotSent("reset".into()), now);
             let again = next_request(&mut engine, &mut now);
             assert!(!is_compressed(&again));
             all_written(&mut engine, &again, now);
@@ -277,7 +262,7 @@ mod tests {
         let mut engine = engine(1, 10);
         submit_tables(&mut engine, 10, s(0));
         let first = request(&mut engine, s(0));
-        respond(&mut engine, first.id, 413, "", s(0));
+        respond(&mut engine, &first, 413, "", s(0));
         for _ in 0..2 {
             let half = request(&mut engine, s(0));
             assert_eq!((is_compressed(&half), rows(&half)), (false, 5));
@@ -295,12 +280,12 @@ mod tests {
         let mut engine = engine(1, 10);
         submit_tables(&mut engine, 10, s(0));
         while let Some(next) = engine.poll_request(s(0)) {
-            respond(&mut engine, next.id, 403, r#"{"message":"not you"}"#, s(0));
+            respond(&mut engine, &next, 403, r#"{"message":"not you"}"#, s(0));
         }
         assert_eq!(engine.stats(s(0)).failed, 10);
         submit_tables(&mut engine, 1, s(1));
         let last = request(&mut engine, s(1));
-        respond(&mut engine, last.id, 403, r#"{"message":"not you"}"#, s(1));
+        respond(&mut engine, &last, 403, r#"{"message":"not you"}"#, s(1));
         assert!(only_reason_of_all(&mut engine).contains("not you"));
     }
 

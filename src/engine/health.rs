@@ -1,100 +1,105 @@
-//! How the server does as a whole: whether it seems overloaded or dead, and whether it is given up (the breaker of E9).
+//! Whether something answers at all: the server as a whole, or one lane of it (the giving up of E9).
+//!
+//! What one request met says something about that request. Only faults of several, over a full deadline without one success, say
+//! something about who is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::record::Sequence;
 use super::Time;
 
-/// How the server does as a whole: since when nothing is written because of faults, and whether it is given up (the breaker).
+/// So many failed attempts are enough to give it up. One that got no answer at all counts for [`SILENCE`].
+const ENOUGH: u32 = 5;
+const SILENCE: u32 = 3;
+/// What tells one request from another: its first record, and how many it carries.
+pub(super) type Carried = (Sequence, usize);
+
+/// What is known of it since its last success.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    faulty_since: Option<Time>,
-    /// Since when no success came between faults that cannot be blamed on a few records.
-    dead_since: Option<Time>,
-    /// Records on which the server broke when they came alone: the fault may be theirs.
-    suspects: Vec<Sequence>,
-    /// There were more of them than can be suspected.
-    breaks_on_many: bool,
-    last_success: Time,
-    in_a_row: u32,
-    open: Option<String>,
-    last_reason: String,
-    successes: u64,
+    first_fault: Option<Time>,
+    attempts: u32,
+    /// What the request carried that failed first.
+    first: Option<Carried>,
+    /// Another request has failed as well.
+    several: bool,
+    last_begun: Time,
+    /// A request got no answer within its read time-out.
+    slow: bool,
+    last_success: Option<Time>,
+    given_up: Option<Arc<str>>,
 }
 
-/// So many records say nothing of the server: each may be one that it cannot digest. Its answer even shows that it is there.
-const SUSPECTS: usize = 3;
-
 impl Health {
-    /// An attempt that was sent at `sent` met a fault; `suspect` was alone in it, and may be the cause. Whether faults without one
-    /// success between them amount to overload.
-    pub fn fault(&mut self, sent: Time, reason: &str, suspect: Option<Sequence>) -> bool {
-        let sent = sent.max(self.last_success);
-        let earlier = |since: Option<Time>| since.map_or(sent, |since| since.min(sent));
-        self.faulty_since = Some(earlier(self.faulty_since));
-        let few = |suspect: Sequence| self.suspects.contains(&suspect) || self.suspects.len() < SUSPECTS;
-        // A server that has not done anything yet is not known to work at all.
-        let its_own = self.successes > 0 && suspect.is_some_and(few);
-        self.breaks_on_many |= suspect.is_some() && !its_own;
-        if its_own && !self.breaks_on_many {
-            self.suspects
-                .extend(suspect.filter(|suspect| !self.suspects.contains(suspect)));
-            self.dead_since = None;
-        } else {
-            self.dead_since = Some(earlier(self.dead_since));
+    /// An attempt failed that began at `begun`; `first`: what it carried, if anything; `silent`: it got no answer.
+    pub fn failed(&mut self, first: Option<Carried>, begun: Time, silent: bool, now: Time) {
+        if self.first_fault.is_none() {
+            self.first_fault = Some(now);
+            self.first = first;
         }
-        self.in_a_row += 1;
-        reason.clone_into(&mut self.last_reason);
-        self.in_a_row >= 3
+        self.several |= first != self.first;
+        self.attempts = self.attempts.saturating_add(if silent { SILENCE } else { 1 });
+        self.last_begun = self.last_begun.max(begun);
+        self.slow |= silent;
     }
 
-    /// Something was written, or refused for a reason of its own: the server works. Since when it had not, if so.
-    pub fn success(&mut self, now: Time) -> Option<Time> {
-        self.in_a_row = 0;
-        self.successes += 1;
-        self.open = None;
-        self.dead_since = None;
-        self.suspects.clear();
-        self.breaks_on_many = false;
-        self.last_success = now;
-        self.faulty_since.take()
+    /// Something was written, or refused for a reason of its own. Whether it had been given up.
+    pub fn served(&mut self, now: Time) -> bool {
+        let was_given_up = self.given_up.is_some();
+        *self = Self {
+            last_success: Some(now),
+            ..Self::default()
+        };
+        was_given_up
     }
 
-    /// Nothing is pending: what comes next is not to be blamed for what was. `told`: people know of a stall, and will want to know
-    /// of its end.
-    pub fn rest(&mut self, told: bool) {
-        self.dead_since = None;
-        self.suspects.clear();
-        self.breaks_on_many = false;
-        if !told {
-            self.faulty_since = None;
-        }
+    /// Nothing is pending: what comes next is not to be blamed for what was.
+    pub fn rest(&mut self) {
+        *self = Self {
+            last_success: self.last_success,
+            given_up: self.given_up.take(),
+            ..Self::default()
+        };
     }
 
-    /// Since when the server as a whole seems dead.
-    pub fn dead_since(&self) -> Option<Time> {
-        self.dead_since
+    /// From when on it can be given up, if nothing is served until then.
+    pub fn suspect_from(&self, deadline: Duration) -> Option<Time> {
+        self.first_fault.map(|first| first + deadline)
     }
 
-    /// Successes so far.
-    pub fn successes(&self) -> u64 {
-        self.successes
+    /// Whether enough has failed to give it up. `only_one`: there is no other request that could have been tried.
+    pub fn is_ripe(&self, deadline: Duration, only_one: bool, now: Time) -> bool {
+        self.first_fault.is_some_and(|first| {
+            now >= first + deadline
+                && self.attempts >= ENOUGH
+                && (self.several || only_one)
+                // What was under way together is one incident.
+                && self.last_begun >= first
+        })
     }
 
-    pub fn faulty_since(&self) -> Option<Time> {
-        self.faulty_since
+    /// Whether a request got no answer, and none was served since.
+    pub fn is_slow(&self) -> bool {
+        self.slow
     }
 
-    pub fn last_reason(&self) -> &str {
-        &self.last_reason
+    pub fn last_success(&self) -> Option<Time> {
+        self.last_success
     }
 
-    /// Gives the server up until something succeeds.
-    pub fn open(&mut self, reason: String) {
-        self.open = Some(reason);
+    pub fn first_fault(&self) -> Option<Time> {
+        self.first_fault
     }
 
-    /// Why the server is given up, if it is.
-    pub fn is_open(&self) -> Option<&str> {
-        self.open.as_deref()
+    /// Nothing more is sent but a probe now and then.
+    pub fn give_up(&mut self, why: Arc<str>) {
+        self.given_up = Some(why);
+    }
+
+    /// Why it is given up, if it is.
+    pub fn given_up(&self) -> Option<&Arc<str>> {
+        self.given_up.as_ref()
     }
 }
 
@@ -102,43 +107,55 @@ impl Health {
 mod tests {
     use super::*;
 
-    #[test]
-    fn three_faults_without_a_success_amount_to_overload() {
-        let mut health = Health::default();
-        assert!(!health.fault(Time::ZERO, "x", None));
-        assert!(!health.fault(Time::ZERO, "x", None));
-        assert!(health.fault(Time::ZERO, "x", None));
-        assert_eq!(health.success(Time::ZERO), Some(Time::ZERO));
-        assert!(!health.fault(Time::ZERO, "x", None));
+    const DEADLINE: Duration = Duration::from_secs(300);
+
+    fn s(seconds: u64) -> Time {
+        Time::from_secs(seconds)
     }
 
     #[test]
-    fn a_few_records_that_meet_faults_alone_do_not_make_the_server_dead() {
-        let s = Time::from_secs;
+    fn one_lost_answer_gives_nobody_up() {
         let mut health = Health::default();
-        health.success(s(0));
-        for second in 0..300 {
-            health.fault(s(second), "500", Some(second % 3));
-        }
-        assert_eq!(health.dead_since(), None);
-        health.fault(s(300), "refused", None);
-        health.fault(s(301), "500", Some(2));
-        assert_eq!(health.dead_since(), None, "the server is there");
-        for second in 302..310 {
-            health.fault(s(second), "500", Some(second % 4));
-        }
-        assert_eq!(health.dead_since(), Some(s(303)), "it breaks on whatever comes");
+        health.failed(Some((1, 1)), s(0), true, s(300));
+        assert!(!health.is_ripe(DEADLINE, false, s(300)));
+        assert!(!health.is_ripe(DEADLINE, false, s(9_000)));
     }
 
     #[test]
-    fn an_attempt_that_began_before_the_last_success_says_nothing_of_the_time_before() {
-        let s = Time::from_secs;
+    fn a_full_deadline_counts_from_the_first_fault_and_needs_several_requests() {
         let mut health = Health::default();
-        health.success(s(200));
-        health.fault(s(0), "no answer in time", None);
-        assert_eq!(
-            (health.dead_since(), health.faulty_since()),
-            (Some(s(200)), Some(s(200)))
-        );
+        health.failed(Some((1, 1)), s(0), false, s(100));
+        for second in 0..10 {
+            health.failed(Some((1, 1)), s(200 + second), false, s(201 + second));
+        }
+        assert!(!health.is_ripe(DEADLINE, false, s(400)), "all of one request");
+        assert!(health.is_ripe(DEADLINE, true, s(400)), "there is no other");
+        health.failed(Some((2, 1)), s(300), false, s(301));
+        assert!(!health.is_ripe(DEADLINE, false, s(399)));
+        assert!(health.is_ripe(DEADLINE, false, s(400)));
+        assert!(!health.served(s(400)));
+        assert!(!health.is_ripe(DEADLINE, false, s(900)));
+    }
+
+    #[test]
+    fn what_hung_in_one_moment_is_one_incident() {
+        let mut health = Health::default();
+        for record in 1..=4 {
+            health.failed(Some((record, 1)), s(0), true, s(300));
+        }
+        assert!(!health.is_ripe(DEADLINE, false, s(600)));
+        health.failed(Some((5, 1)), s(301), true, s(601));
+        assert!(health.is_ripe(DEADLINE, false, s(601)));
+    }
+
+    #[test]
+    fn a_rest_forgets_faults_but_not_that_it_is_given_up() {
+        let mut health = Health::default();
+        health.failed(Some((1, 1)), s(0), false, s(1));
+        health.give_up("gone".into());
+        health.rest();
+        assert_eq!(health.first_fault(), None);
+        assert_eq!(health.given_up().map(|why| &**why), Some("gone"));
+        assert!(health.served(s(2)));
     }
 }

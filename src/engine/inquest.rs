@@ -1,27 +1,86 @@
 //! Whether a collection refuses one record or everything (E7): a batch-wide refusal must not cost a request for each record.
 //!
-//! After many equal refusals without one success, six records are tried alone, one drawn from each sixth of the rest. All refused
-//! alike: the rest fails with that text, and the next batch tries one record first, then three.
+//! After many equal refusals without one success, some records are tried alone, one drawn from each part of all that waits. All
+//! refused alike: the rest is lost with that text, and the next batch tries one record first, then a few.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
-use super::batch::{Batch, InquestId};
-use super::defects::broken;
 use super::order::CollectionId;
-use super::record::{Ending, Sequence};
-use super::{Engine, Work};
+use super::record::Sequence;
+use super::Time;
 
-/// Records that are tried alone before the rest of a collection's batch is condemned, and where it was condemned just before.
-pub(super) const SCOUTS: usize = 6;
-const SCOUTS_WHEN_WARY: usize = 3;
+/// Records that are tried alone before the rest of a collection is condemned, and where it was condemned just before.
+pub(super) const SCOUTS: usize = 24;
+pub(super) const SCOUTS_WHEN_WARY: usize = 3;
 /// Fewer records than this are never condemned together.
-const LEAST_REST: usize = 40;
+pub(super) const LEAST_REST: usize = 40;
+
+/// Equal refusals without a success that look like a refusal of everything; twice as many each time it was none.
+const SUSPICIOUS: u32 = 12;
+
+/// Counts equal refusals in one collection, to tell one bad record from a setting that refuses them all.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    text: String,
+    count: u32,
+    suspicious: u32,
+    /// The last batch was refused whatever was in it: try one record before the next.
+    pub wary: bool,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            count: 0,
+            suspicious: SUSPICIOUS,
+            wary: false,
+        }
+    }
+}
+
+impl Refusals {
+    /// A request was refused with `text`. Whether that looks like a refusal of everything.
+    pub fn refused(&mut self, text: &str) -> bool {
+        if self.text == text {
+            self.count += 1;
+        } else {
+            text.clone_into(&mut self.text);
+            self.count = 1;
+        }
+        self.count >= self.suspicious
+    }
+
+    /// A record was accepted, or a record was refused in its own right.
+    pub fn accepted(&mut self) {
+        *self = Self {
+            suspicious: self.suspicious,
+            ..Self::default()
+        };
+    }
+
+    /// What looked like a refusal of everything was none.
+    pub fn differ(&mut self) {
+        self.suspicious = self.suspicious.saturating_mul(2);
+        self.accepted();
+    }
+
+    pub fn is_alike(&self, text: &str) -> bool {
+        self.text == text
+    }
+}
+
+/// Names one inquest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct InquestId(u64);
 
 /// Records that are held back until their scouts have an answer.
 #[derive(Debug)]
-pub(super) struct Inquest {
+struct Inquest {
     collection: CollectionId,
     rest: Vec<Sequence>,
+    since: Time,
+    scouts: usize,
     /// Scouts without an answer.
     open: usize,
     /// A scout got through, or ended in some other way than by the same refusal.
@@ -30,139 +89,145 @@ pub(super) struct Inquest {
     wary: bool,
 }
 
-impl Inquest {
-    pub fn wary(collection: CollectionId, rest: Vec<Sequence>) -> Self {
-        Self {
-            collection,
-            rest,
-            open: 0,
-            differs: false,
-            wary: true,
-        }
-    }
-
-    /// Whether its scouts speak for whatever a collection refuses.
-    fn is_of(&self, collection: CollectionId) -> bool {
-        self.collection == collection && !self.wary
-    }
+/// What the scouts found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The collection does not refuse everything: the rest goes again.
+    Differs,
+    /// The first one was refused as before: a few more are to be tried.
+    TryMore,
+    /// All scouts were refused alike, so many of them.
+    Condemned(usize),
 }
 
-impl Engine {
-    /// Holds the rest back until the scouts have an answer.
-    pub(super) fn open_inquest(&mut self, mut inquest: Inquest, scouts: &[Sequence]) {
-        let id = InquestId(self.number());
-        inquest.open = scouts.len();
+/// The end of an inquest.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub verdict: Verdict,
+    pub collection: CollectionId,
+    pub rest: Vec<Sequence>,
+    /// Since when the rest was held.
+    pub since: Time,
+}
+
+/// All that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Inquests {
+    open: FxHashMap<InquestId, Inquest>,
+    scouts: FxHashMap<Sequence, InquestId>,
+    next: u64,
+}
+
+impl Inquests {
+    /// Holds `rest` until the scouts have an answer.
+    pub fn begin(
+        &mut self,
+        collection: CollectionId,
+        rest: Vec<Sequence>,
+        scouts: &[Sequence],
+        wary: bool,
+        since: Time,
+    ) {
+        self.next += 1;
+        let id = InquestId(self.next);
         self.scouts.extend(scouts.iter().map(|scout| (*scout, id)));
-        self.inquests.insert(id, inquest);
+        let inquest = Inquest {
+            collection,
+            rest,
+            since,
+            scouts: scouts.len(),
+            open: scouts.len(),
+            differs: false,
+            wary,
+        };
+        self.open.insert(id, inquest);
     }
 
-    /// Whether so many records of a collection are still to be tried that a request for each would be a flood. Fewer are tried one by
-    /// one: that costs little, and condemns nobody unheard.
-    pub(super) fn is_worth_an_inquest(&self, collection: CollectionId, members: usize) -> bool {
-        let parts = self.at_once.iter().filter(|work| self.is_part(work, collection));
-        members + parts.map(|work| work.sequences().len()).sum::<usize>() >= LEAST_REST
+    pub fn is_scout(&self, sequence: Sequence) -> bool {
+        self.scouts.contains_key(&sequence)
     }
 
     /// Whether scouts are under way to tell what a collection refuses.
-    pub(super) fn is_under_inquest(&self, collection: CollectionId) -> bool {
-        self.inquests.values().any(|inquest| inquest.is_of(collection))
+    pub fn is_under_inquest(&self, collection: CollectionId) -> bool {
+        self.open.values().any(|one| one.collection == collection && !one.wary)
     }
 
     /// These have met the same refusal: they wait for the same scouts.
-    pub(super) fn join_inquest(&mut self, collection: CollectionId, members: Vec<Sequence>) {
-        let found = self.inquests.values_mut().find(|inquest| inquest.is_of(collection));
-        if let Some(inquest) = found {
+    pub fn join(&mut self, collection: CollectionId, members: Vec<Sequence>) {
+        let mut inquests = self.open.values_mut();
+        if let Some(inquest) = inquests.find(|one| one.collection == collection && !one.wary) {
             inquest.rest.extend(members);
         }
     }
 
-    /// The parts of split batches of a collection that have not been sent, oldest first.
-    pub(super) fn take_parts(&mut self, collection: CollectionId) -> Vec<Sequence> {
-        let (parts, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.at_once)
-            .into_iter()
-            .partition(|work| self.is_part(work, collection));
-        self.at_once = others;
-        parts.iter().rev().flat_map(Work::sequences).collect()
-    }
-
-    fn is_part(&self, work: &Work, collection: CollectionId) -> bool {
-        let Work::Batch(part) = work else { return false };
-        part.collection == collection && part.members.iter().all(|member| !self.scouts.contains_key(member))
-    }
-
-    /// Sends so many of these records alone and holds the others back. They are drawn at random, one from each part of the rest:
-    /// what is wrong with a source often comes in regular intervals.
-    pub(super) fn try_some(&mut self, collection: CollectionId, rest: Vec<Sequence>, scouts: usize) {
-        let parts = scouts.clamp(1, rest.len().max(1));
-        let chosen: FxHashSet<usize> = (0..parts)
-            .map(|part| (part * rest.len() / parts)..((part + 1) * rest.len() / parts))
-            .filter(|part| !part.is_empty())
-            .map(|part| self.random.usize(part))
-            .collect();
-        let (scouts, rest): (Vec<_>, Vec<_>) = rest.into_iter().enumerate().partition(|(at, _)| chosen.contains(at));
-        let scouts: Vec<Sequence> = scouts.into_iter().map(|(_, sequence)| sequence).collect();
-        let inquest = Inquest {
-            wary: false,
-            ..Inquest::wary(collection, rest.into_iter().map(|(_, sequence)| sequence).collect())
-        };
-        self.open_inquest(inquest, &scouts);
-        let alone = scouts.into_iter().rev();
-        self.at_once
-            .extend(alone.map(|scout| Work::Batch(Batch::new(collection, vec![scout]))));
-    }
-
-    /// A record has ended; if it was a scout, its inquest goes on.
-    pub(super) fn report_scout(&mut self, sequence: Sequence, ending: &Ending) {
-        let Some(id) = self.scouts.remove(&sequence) else {
-            return;
-        };
-        let Some(inquest) = self.inquests.get_mut(&id) else {
-            return;
-        };
-        let alike = match ending {
-            Ending::Failed(reason) => self
-                .routes
-                .get(&inquest.collection)
-                .is_some_and(|route| route.refusals.is_alike(reason)),
-            _ => false,
-        };
+    /// A scout has ended, or has been set aside. The inquest, if that ends it.
+    pub fn report(&mut self, sequence: Sequence, alike: bool) -> Option<Closed> {
+        let id = self.scouts.remove(&sequence)?;
+        let inquest = self.open.get_mut(&id)?;
         inquest.differs |= !alike;
         inquest.open = inquest.open.saturating_sub(1);
         if inquest.open > 0 {
-            return;
+            return None;
         }
-        let Some(inquest) = self.inquests.remove(&id) else {
-            return;
-        };
-        let refusals = &mut self.routes.entry(inquest.collection).or_default().refusals;
-        if inquest.differs {
-            refusals.differ();
-            if !broken!(self.config.defect, ForgetsTheInquest) {
-                // The rest of several batches may have come together.
-                let batches = self.sealing.cut(&inquest.rest, &self.order).into_iter().rev();
-                self.at_once
-                    .extend(batches.map(|members| Work::Batch(Batch::new(inquest.collection, members))));
-            }
-        } else if inquest.wary {
-            self.try_some(inquest.collection, inquest.rest, SCOUTS_WHEN_WARY);
-        } else if let Ending::Failed(reason) = ending {
-            refusals.wary = true;
-            for sequence in inquest.rest {
-                self.finish(sequence, Ending::Failed(reason.clone()));
-            }
-        }
+        let inquest = self.open.remove(&id)?;
+        Some(Closed {
+            verdict: if inquest.differs {
+                Verdict::Differs
+            } else if inquest.wary {
+                Verdict::TryMore
+            } else {
+                Verdict::Condemned(inquest.scouts)
+            },
+            collection: inquest.collection,
+            rest: inquest.rest,
+            since: inquest.since,
+        })
     }
 
-    /// A scout was set aside rather than ended: the collection does not refuse everything.
-    pub(super) fn report_parked_scout(&mut self, sequence: Sequence) {
-        self.report_scout(sequence, &Ending::Written);
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
+
+    /// The records that are held.
+    pub fn custody(&self) -> impl Iterator<Item = Sequence> + '_ {
+        self.open.values().flat_map(|inquest| inquest.rest.iter().copied())
+    }
+
+    /// The collection for which a record is a scout.
+    pub fn collection_of(&self, scout: Sequence) -> Option<CollectionId> {
+        Some(self.open.get(self.scouts.get(&scout)?)?.collection)
+    }
+
+    /// Ends those of a collection, or all of them. The records that were held.
+    pub fn take_all(&mut self, collection: Option<CollectionId>) -> Vec<Sequence> {
+        let mut held = Vec::new();
+        self.open.retain(|_, inquest| {
+            let ends = collection.is_none_or(|collection| inquest.collection == collection);
+            if ends {
+                held.append(&mut inquest.rest);
+            }
+            !ends
+        });
+        self.scouts.retain(|_, id| self.open.contains_key(id));
+        held
+    }
+}
+
+/// So many of `candidates`, at random, one from each part of them: what is wrong with a source often comes in regular intervals.
+pub(super) fn draw(candidates: &[Sequence], scouts: usize, random: &mut fastrand::Rng) -> Vec<Sequence> {
+    let count = candidates.len();
+    let parts = scouts.clamp(1, count.max(1));
+    (0..parts)
+        .map(|part| (part * count / parts)..((part + 1) * count / parts))
+        .filter(|part| !part.is_empty())
+        .filter_map(|part| candidates.get(random.usize(part)).copied())
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{all_written, eager, request, requests, respond, rows, s, submit_tables};
-    use super::*;
+    use super::super::Engine;
     use crate::engine::request::{Call, Request};
     use crate::engine::{Config, Time};
 
@@ -172,7 +237,7 @@ mod tests {
         while let Some(sent) = engine.poll_request(s(0)) {
             count += 1;
             if names(&sent).iter().any(|name| is_bad(name)) {
-                respond(engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+                respond(engine, &sent, 400, r#"{"message":"not here"}"#, s(0));
             } else {
                 all_written(engine, &sent, s(0));
             }
@@ -195,7 +260,8 @@ mod tests {
     fn a_collection_that_refuses_everything_costs_few_requests() {
         let mut engine = eager(1, 100);
         submit_tables(&mut engine, 100, s(0));
-        assert!(refuse(&mut engine, |_| true) <= 20);
+        let count = refuse(&mut engine, |_| true);
+        assert!(count <= 40, "{count}");
         assert_eq!(engine.stats(s(0)).failed, 100);
         submit_tables(&mut engine, 100, s(0));
         assert_eq!(
@@ -204,6 +270,20 @@ mod tests {
             "one, and three more before the rest is condemned"
         );
         assert_eq!(engine.stats(s(0)).failed, 200);
+    }
+
+    #[test]
+    fn what_is_condemned_unheard_says_so() {
+        let mut engine = eager(1, 100);
+        submit_tables(&mut engine, 100, s(0));
+        refuse(&mut engine, |_| true);
+        let reasons: Vec<String> = super::super::testing::outcomes(&mut engine)
+            .iter()
+            .map(|lost| format!("{:?}", lost.ending))
+            .collect();
+        assert!(reasons.iter().all(|reason| reason.contains("not here")));
+        let unheard = reasons.iter().filter(|reason| reason.contains("was not tried")).count();
+        assert!((40..90).contains(&unheard), "{unheard}");
     }
 
     #[test]
@@ -236,7 +316,7 @@ mod tests {
             while !sent.is_empty() {
                 for request in sent {
                     if names(&request).iter().any(|name| odd(name)) {
-                        respond(&mut engine, request.id, 400, r#"{"message":"not here"}"#, s(0));
+                        respond(&mut engine, &request, 400, r#"{"message":"not here"}"#, s(0));
                     } else {
                         all_written(&mut engine, &request, s(0));
                     }
@@ -267,7 +347,7 @@ mod tests {
         submit_tables(&mut engine, 40, s(0));
         let both = requests(&mut engine, s(0));
         for sent in &both {
-            respond(&mut engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+            respond(&mut engine, sent, 400, r#"{"message":"not here"}"#, s(0));
         }
         let mut largest = 0;
         let mut refused = 2;
@@ -275,7 +355,7 @@ mod tests {
             largest = largest.max(rows(&sent));
             if refused < 12 {
                 refused += 1;
-                respond(&mut engine, sent.id, 400, r#"{"message":"not here"}"#, s(0));
+                respond(&mut engine, &sent, 400, r#"{"message":"not here"}"#, s(0));
             } else {
                 all_written(&mut engine, &sent, s(0));
             }

@@ -58,6 +58,11 @@ impl Limiter {
         self.limit
     }
 
+    /// What the limit may be at the most.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Nothing may be sent before this.
     pub fn pause_until(&self) -> Time {
         self.pause_until

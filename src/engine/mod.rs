@@ -11,212 +11,104 @@
 //!   `handle_timeout`. After any command or handler the polls may have something new;
 //! - **getters**, which change nothing: [`Engine::stats`], [`Engine::pending_body`] and the like.
 //!
-//! Time must not run backwards. Each submitted record gets exactly one [`Outcome`].
+//! Time must not run backwards. Each submitted record gets exactly one [`Outcome`]. An answer is read by [`Request::read`], which
+//! needs nothing of the engine and may take long.
 //!
 //! | file | what it decides |
 //! |---|---|
+//! | `config.rs` | what the engine is told, and what it counts |
 //! | `record.rs` | what a record and its name are, and how it ends |
 //! | `request.rs` | the values exchanged with whoever does the I/O |
-//! | `accounting.rs` | one outcome for each record, and the counts (E11) |
-//! | `admission.rs` | what becomes of a record as it comes (E3) |
-//! | `order.rs` | which record waits for which (E1, E3), parking |
+//! | `reading.rs` | what an answer means for a request, and for each row (E5, E7, E8) |
+//! | `order.rs` | which record waits for which (E1, E3), where each is, parking |
+//! | `queues.rs` | work between its making and its answer |
 //! | `batch.rs` | when a batch is sealed and how it is split (E2) |
-//! | `scheduler.rs` | what is sent next (E2, E4, E6, E10) |
-//! | `delivery.rs` | what an answer does to a batch and its rows (E7, E8) |
-//! | `splitting.rs` | how a batch is sent again in parts (E7) |
-//! | `giving_up.rs` | the deadline, unknown results, the breaker (E9) |
-//! | `authorization.rs` | a token that the server refuses (E7) |
+//! | `scheduler.rs` | what is sent next (E2, E4, E10) |
+//! | `decide.rs` | what to do about a fault (E7), and the deadline (E9) |
+//! | `server.rs` | what is believed of the server; whether it, or a lane of it, is given up (E9) |
+//! | `health.rs` | whether something answers at all (E9) |
+//! | `limiter.rs` | how many requests may be in flight (E5) |
+//! | `retry.rs` | how long to wait before another attempt (E7) |
+//! | `authorization.rs` | requests that are turned away whatever they hold (E7) |
+//! | `routes.rs` | which endpoints a collection has (E7) |
+//! | `compression.rs` | which requests go compressed, and whether that works (E7) |
 //! | `inquest.rs` | whether a collection refuses everything (E7) |
+//! | `trials.rs` | one row alone, to tell whose fault it is (E7) |
+//! | `lookups.rs` | reading back what may have been written (E9) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
 //! | `repeats.rs` | which bodies need not be sent again (E3) |
-//! | `answer.rs` | a bulk answer -> one verdict for each row (E8) |
-//! | `reading.rs` | what an answer means, without the engine (E5, E7, E8) |
-//! | `retry.rs` | what a status means, back-off (E7) |
-//! | `health.rs` | whether the server seems overloaded or dead, the breaker (E9) |
 //! | `written_lately.rs` | what was written while requests are under way (E8) |
-//! | `limiter.rs` | how many requests may be in flight (E5) |
-//! | `compression.rs` | which requests go compressed, and whether that works (E7) |
+//! | `waits.rs`, `budget.rs` | who waits for what, and who has room (E6) |
+//! | `accounting.rs` | one outcome for each record, and the counts (E11) |
+//! | `effects.rs` | carries out what the others decide |
 //! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `testing.rs` | what the unit tests of these files share |
-//! | `waits.rs` | who waits for what |
 
 mod accounting;
-mod admission;
-mod answer;
 mod authorization;
 mod batch;
+mod budget;
 mod compression;
+mod config;
+mod decide;
 pub mod defects;
-mod delivery;
-mod giving_up;
+mod effects;
 mod health;
 mod inquest;
 mod lifecycle;
 mod limiter;
+mod lookups;
 mod order;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the engine takes answers that were read from its next step on")
-)]
+mod queues;
 mod reading;
 mod record;
 mod repeats;
 mod request;
 mod retry;
+mod routes;
 mod scheduler;
-mod splitting;
+mod server;
 #[cfg(test)]
 mod testing;
+mod trials;
 mod waits;
 mod written_lately;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
+pub use config::{Config, Embed, Stats};
+pub use order::Place;
+pub use reading::{Question, Reading};
 pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Record, Sequence};
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
 pub use waits::{Scope, WaitId};
 
-use admission::first_failed;
-use authorization::Authorization;
-use batch::{Batch, InquestId, Sealing};
-use compression::Compression;
+use accounting::Books;
+use batch::Sealing;
+use budget::{Free, Need};
 use defects::broken;
-use giving_up::{with_doubt, ReadBack};
-use health::Health;
-use inquest::Inquest;
-use lifecycle::Patch;
-use limiter::Limiter;
-use order::{CollectionId, Order};
+use effects::Sweep;
+use inquest::Inquests;
+use lookups::LookUps;
+use order::{CollectionId, Order, WITHOUT_PLACE};
+use queues::{Lane, Queues};
 use repeats::Repeats;
-use retry::Refusals;
+use scheduler::{Situation, Step};
+use server::Server;
+use trials::Trials;
 use waits::Waits;
 use written_lately::WrittenLately;
 
 /// Time since some fixed point, as the driver counts it.
 pub type Time = Duration;
 
-/// What the engine is told at the start.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Requests in flight at the most.
-    pub workers: usize,
-    /// Records in a batch at the most.
-    pub batch_rows: usize,
-    /// Bytes in a batch at the most (a larger record travels alone).
-    pub batch_bytes: usize,
-    /// How long a record may wait for its batch to fill while a worker is idle.
-    pub linger: Duration,
-    /// How long after its first attempt another attempt of a record may start.
-    pub delivery_timeout: Duration,
-    /// How long one attempt may take; only the end of `close` depends on it.
-    pub attempt_timeout: Duration,
-    /// Bytes of pending bodies beyond which there is no room.
-    pub budget_bytes: usize,
-    /// Put life cycles into create requests that were not sent yet.
-    pub embed: Embed,
-    /// Bulk requests of at least so many bytes go compressed, if the server takes them so.
-    pub gzip_from: Option<usize>,
-    /// Whether [`Call::RenewToken`] can give another token.
-    pub renewable_token: bool,
-    /// Seed of the jitter.
-    pub seed: u64,
-    /// What is broken on purpose.
-    #[cfg(feature = "defects")]
-    pub defect: Option<defects::Defect>,
-}
-
-/// Whether a life cycle rides in the create request of its entity while that is unsent, and what becomes of its `sourceHash`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Embed {
-    /// It is always a request of its own.
-    Never,
-    /// It does; the hash is made anew from both. For servers that skip rows whose hash they know (2.0): they would skip the life
-    /// cycle too.
-    WithNewHash,
-    /// It does; the hash stays. For clients that compare the hash with one of their own (up to 1.13).
-    WithOldHash,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            workers: 4,
-            batch_rows: 100,
-            batch_bytes: 4 << 20,
-            linger: Duration::from_secs(2),
-            delivery_timeout: Duration::from_secs(300),
-            attempt_timeout: Duration::from_secs(310),
-            budget_bytes: 64 << 20,
-            embed: Embed::Never,
-            gzip_from: None,
-            renewable_token: false,
-            seed: 0,
-            #[cfg(feature = "defects")]
-            defect: None,
-        }
-    }
-}
-
-/// Counts since the start. `submitted == written + failed + warned + pending`, always.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Records taken.
-    pub submitted: u64,
-    /// Records that the server has.
-    pub written: u64,
-    /// Records that are lost, each with an outcome that says why.
-    pub failed: u64,
-    /// Records that the server has in another form.
-    pub warned: u64,
-    /// Records without an outcome.
-    pub pending: u64,
-    /// Bytes of their bodies.
-    pub pending_bytes: usize,
-    /// Pending records that wait for something the server does not have.
-    pub parked: usize,
-    /// Requests sent.
-    pub requests: u64,
-    /// Requests that sent something again.
-    pub retries: u64,
-    /// Create rows sent.
-    pub rows: u64,
-    /// Requests in flight now.
-    pub in_flight: usize,
-    /// Requests in flight at the most so far.
-    pub max_in_flight: usize,
-    /// Requests that may be in flight now.
-    pub limit: usize,
-    /// Time since the last success, while faults keep everything from being written.
-    pub stalled: Duration,
-}
-
-/// What one request carries.
-#[derive(Debug)]
-enum Work {
-    Batch(Batch),
-    Patch(Patch),
-    ReadBack(Sequence),
-    RenewToken,
-}
-
-#[derive(Debug)]
-struct Flight {
-    work: Work,
-    sent: Time,
-}
-
-/// Work that waits for its back-off to end.
-#[derive(Debug)]
-struct Waiting {
-    work: Work,
-    /// When the first of its records is past its deadline.
-    deadline: Option<Time>,
-}
+/// After the last record that the server wrote or refused, `close` goes on for the deadline, one attempt and this.
+const CLOSING_MARGIN: Duration = Duration::from_secs(10);
 
 /// The state machine. See the module's documentation for how to drive it.
 #[derive(Debug)]
@@ -227,43 +119,36 @@ pub struct Engine {
     sealing: Sealing,
     /// The largest body that was accepted, for learning from a 413.
     largest_accepted: usize,
-    compression: Compression,
-    limiter: Limiter,
-    health: Health,
-    authorization: Authorization,
-    routes: FxHashMap<CollectionId, Route>,
-    patch_by_name: Option<bool>,
-    /// Work to be sent as soon as a worker is free, the next one last: parts of a split go depth first.
-    at_once: Vec<Work>,
-    /// Work to be sent again, by time; the number keeps entries of one time apart.
-    later: BTreeMap<(Time, u64), Waiting>,
-    inquests: FxHashMap<InquestId, Inquest>,
-    scouts: FxHashMap<Sequence, InquestId>,
-    flights: BTreeMap<RequestId, Flight>,
-    read_back: ReadBack,
+    server: Server,
+    queues: Queues,
+    inquests: Inquests,
+    trials: Trials,
+    look_ups: LookUps,
+    /// What was pending when the server, or a lane of it, was given up.
+    sweeps: VecDeque<Sweep>,
     failed: FxHashSet<(CollectionId, Fqn)>,
     written_lately: WrittenLately,
     repeats: Repeats,
-    outcomes: VecDeque<Outcome>,
+    books: Books,
     notices: VecDeque<String>,
-    /// Whether people were told that nothing is being written.
-    stall_told: bool,
-    counts: Stats,
-    /// When `close` stops waiting.
+    last_lane: Option<Lane>,
+    /// When `close` was called.
     closing: Option<Time>,
+    /// When the server last wrote or refused something.
+    last_verdict: Time,
     closed: bool,
     /// The time of the last event.
     now: Time,
     random: fastrand::Rng,
-    next_number: u64,
 }
 
-/// What is known of one collection's endpoints.
-#[derive(Debug, Default)]
-struct Route {
-    /// Whether it has a bulk endpoint, once that is known.
-    bulk: Option<bool>,
-    refusals: Refusals,
+/// What a record takes of the budget.
+fn need(bytes: usize, place: bool) -> Need {
+    let without_place = if place { 0 } else { WITHOUT_PLACE };
+    Need {
+        bytes: bytes + without_place,
+        place,
+    }
 }
 
 impl Engine {
@@ -280,36 +165,46 @@ impl Engine {
             order: Order::default(),
             #[cfg(feature = "defects")]
             order: Order::with(config.defect),
-            limiter: Limiter::new(config.workers),
+            server: Server::new(config.workers, config.gzip_from.is_some(), config.delivery_timeout),
             random: fastrand::Rng::with_seed(config.seed),
             waits: Waits::default(),
             largest_accepted: 0,
-            compression: Compression::new(config.gzip_from.is_some()),
-            health: Health::default(),
-            authorization: Authorization::default(),
-            routes: FxHashMap::default(),
-            patch_by_name: None,
-            at_once: Vec::new(),
-            later: BTreeMap::new(),
-            inquests: FxHashMap::default(),
-            scouts: FxHashMap::default(),
-            flights: BTreeMap::new(),
-            read_back: ReadBack::default(),
+            queues: Queues::default(),
+            inquests: Inquests::default(),
+            trials: Trials::default(),
+            look_ups: LookUps::default(),
+            sweeps: VecDeque::new(),
             failed: FxHashSet::default(),
             written_lately: WrittenLately::default(),
             #[cfg(not(feature = "defects"))]
             repeats: Repeats::default(),
             #[cfg(feature = "defects")]
             repeats: Repeats::with(config.defect),
-            outcomes: VecDeque::new(),
+            books: Books::default(),
             notices: VecDeque::new(),
-            stall_told: false,
-            counts: Stats::default(),
+            last_lane: None,
             closing: None,
+            last_verdict: Time::ZERO,
             closed: false,
             now: Time::ZERO,
-            next_number: 0,
             config,
+        }
+    }
+
+    /// Takes one create request, and the one that must come first, if there is one, which gets the number before. There should be
+    /// room for it ([`Engine::has_room`]); it is taken all the same.
+    pub fn submit(&mut self, record: Record, now: Time) -> Sequence {
+        let sequence = self.admit_with_first(record, now);
+        self.settle(now);
+        sequence
+    }
+
+    /// Takes one life cycle for an entity, pending or not.
+    pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
+        let record = Record::bare(collection, fqn, Payload::LifeCycle(life_cycle));
+        match self.embed(&record) {
+            Some(sequence) => sequence,
+            None => self.submit(record, now),
         }
     }
 
@@ -318,31 +213,65 @@ impl Engine {
         self.repeats.forget(self.order.last());
     }
 
-    /// Takes one life cycle for an entity, pending or not.
-    pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
-        if self.config.embed != Embed::Never {
-            if let Some(leader) = self.embed(&collection, &fqn, &life_cycle) {
-                self.one_more();
-                let payload = Payload::LifeCycle(life_cycle);
-                return self.share(leader, &Record::bare(collection, fqn, payload));
-            }
+    /// Takes a record for which a wait for [`Scope::Room`] has ended: what was given for it is used. To be called as soon as that
+    /// wait is polled.
+    pub fn submit_with_ticket(&mut self, ticket: WaitId, record: Record, now: Time) -> Sequence {
+        self.waits.tickets.redeem(ticket);
+        match record.payload {
+            Payload::LifeCycle(life_cycle) => self.submit_life_cycle(record.collection, record.fqn, life_cycle, now),
+            Payload::Create(_) => self.submit(record, now),
         }
-        self.submit(Record::bare(collection, fqn, Payload::LifeCycle(life_cycle)), now)
     }
 
-    /// Whether the budget has room for one more record of this size. One record is always admitted when nothing is pending.
+    /// Whether the budget has room for one more record of this size, and nobody has asked before. One record is always admitted when
+    /// nothing is pending.
     #[must_use]
     pub fn has_room(&self, bytes: usize, place: bool) -> bool {
-        let places = 4 * self.sealing.rows * self.config.workers.max(1);
-        let fits = self.order.bytes() + bytes <= self.config.budget_bytes && (!place || self.order.places() < places);
-        self.closed || fits || self.order.len() == 0
+        self.closed || self.waits.tickets.may_enter(need(bytes, place), self.free())
     }
 
-    /// Starts the end: a final drain that is bounded by the delivery time-out plus one attempt. Whoever closes waits for
-    /// [`Engine::is_closed`].
+    fn free(&self) -> Free {
+        let places = 4 * self.sealing.rows * self.config.workers.max(1);
+        Free {
+            bytes: self.config.budget_bytes.saturating_sub(self.order.bytes()),
+            places: places.saturating_sub(self.order.places()),
+            nothing_pending: self.order.len() == 0,
+        }
+    }
+
+    /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
+    pub fn wait_for(&mut self, scope: &Scope, now: Time) -> Option<WaitId> {
+        let id = match scope {
+            Scope::FinalDrain => (self.books.counts.pending > 0).then(|| self.waits.for_final_drain()),
+            Scope::Room { bytes, place } => {
+                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(need(*bytes, *place)))
+            }
+            _ => {
+                let wanted = self.order.in_scope(scope);
+                (!wanted.is_empty()).then(|| {
+                    let early = broken!(self.config.defect, WaitsEndEarly);
+                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
+                    for sequence in wanted {
+                        self.order.await_one(sequence, id);
+                    }
+                    id
+                })
+            }
+        };
+        self.settle(now);
+        id
+    }
+
+    /// Nobody waits for this any more.
+    pub fn cancel(&mut self, wait: WaitId) {
+        if !broken!(self.config.defect, CancelsNothing) {
+            self.waits.cancel(wait);
+        }
+    }
+
+    /// Starts the end: a final drain that goes on as long as the server works. Whoever closes waits for [`Engine::is_closed`].
     pub fn close(&mut self, now: Time) {
-        let end = now + self.config.delivery_timeout + self.config.attempt_timeout;
-        self.closing.get_or_insert(end);
+        self.closing.get_or_insert(now);
         self.settle(now);
     }
 
@@ -352,53 +281,113 @@ impl Engine {
         self.closed
     }
 
+    /// When `close` stops waiting, if nothing is written or refused until then.
+    fn closing_ends(&self) -> Option<Time> {
+        let patience = self.config.delivery_timeout + self.config.attempt_timeout + CLOSING_MARGIN;
+        self.closing.map(|called| called.max(self.last_verdict) + patience)
+    }
+
     /// Ends everything now: whatever is pending fails with `reason`, whatever is in flight is forgotten. Relies on nothing but the
     /// list of pending records, so that it works after a panic too.
     pub fn abandon(&mut self, reason: &str) {
-        let in_flight = self.sequences_in_flight();
-        self.drop_waiting_work();
-        self.flights.clear();
-        self.read_back = ReadBack::default();
-        for entry in self.order.take_all() {
-            let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
-            let reason = with_doubt(reason, may_be_written);
-            self.conclude(entry, &Ending::Failed(reason.into()));
-        }
-        self.check_the_books();
-        self.closed = true;
-        self.waits.end_all();
+        self.abandon_all(reason);
     }
 
-    /// The attempt `id` ended with `answer`. Answers to attempts that were forgotten are ignored.
-    pub fn handle_answer(&mut self, id: RequestId, answer: Answer, now: Time) {
+    /// The attempt `id` ended; `reading` is what came of it. Answers to attempts that were forgotten are ignored.
+    pub fn handle_answer(&mut self, id: RequestId, reading: Reading, now: Time) {
         self.now = now;
-        if let Some(oldest) = self.flights.values().map(|flight| flight.sent).min() {
+        if let Some(oldest) = self.queues.oldest_sent() {
             self.written_lately.forget_before(oldest);
         }
-        let Some(flight) = self.flights.remove(&id) else { return };
-        match flight.work {
-            Work::Batch(batch) => self.batch_answered(batch, answer, flight.sent, now),
-            Work::Patch(patch) => self.patch_answered(patch, answer, flight.sent, now),
-            Work::ReadBack(sequence) => self.read_back_answered(sequence, answer, flight.sent, now),
-            Work::RenewToken => self.token_answered(answer, now),
+        if let Some(flight) = self.queues.landed(id) {
+            self.answered(flight, reading.0, now);
+            self.sweep(now);
         }
         self.settle(now);
     }
 
     /// The time that [`Engine::poll_timeout`] gave has come.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.now = now;
+        self.sweep(now);
         self.expire(now);
-        self.expire_renewal(now);
-        self.tell_of_stall(now);
-        if self.closing.is_some_and(|end| now >= end) && !self.closed {
+        if let Some(notice) = self.server.tell_of_stall(self.books.counts.pending, now) {
+            self.notices.push_back(notice);
+        }
+        if self.closing_ends().is_some_and(|end| now >= end) && !self.closed {
             self.abandon("not delivered before the end of close");
         }
         self.settle(now);
     }
 
+    /// The next attempt to perform now, if any.
+    pub fn poll_request(&mut self, now: Time) -> Option<Request> {
+        if self.closed || !self.sweeps.is_empty() {
+            return None;
+        }
+        loop {
+            match self.situation(now).next_step() {
+                Step::Rest(_) => return None,
+                step => {
+                    if let Some(request) = self.take(step, now) {
+                        return Some(request);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When [`Engine::handle_timeout`] and [`Engine::poll_request`] have something to do next, if nothing else happens before. A
+    /// time that has passed means: now.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Time) -> Option<Time> {
+        if self.closed {
+            return None;
+        }
+        if !self.sweeps.is_empty() {
+            return Some(now);
+        }
+        let step = match self.situation(now).next_step() {
+            Step::Rest(until) => until,
+            _ => Some(now),
+        };
+        let pending = self.books.counts.pending > 0;
+        [
+            step,
+            self.queues.next_deadline(),
+            self.server.stall_notice_at().filter(|_| pending),
+            self.look_ups.until(),
+            self.server.authorization.renewal_until(self.config.delivery_timeout),
+            self.closing_ends(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn situation(&self, now: Time) -> Situation<'_> {
+        Situation {
+            order: &self.order,
+            server: &self.server,
+            queues: &self.queues,
+            look_ups: &self.look_ups,
+            sealing: self.sealing,
+            draining: self.is_draining(),
+            wants_room: self.waits.wants_room(),
+            last_lane: self.last_lane,
+            now,
+            #[cfg(feature = "defects")]
+            defect: self.config.defect,
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.waits.is_draining() || self.closing.is_some()
+    }
+
     /// The next record that ended.
     pub fn poll_outcome(&mut self) -> Option<Outcome> {
-        self.outcomes.pop_front()
+        self.books.next_outcome()
     }
 
     /// The next wait that ended.
@@ -444,101 +433,22 @@ impl Engine {
         Stats {
             pending_bytes: self.order.bytes(),
             parked: self.order.parked_len(),
-            in_flight: self.in_flight(),
-            limit: self.limiter.limit(),
+            in_flight: self.queues.in_flight(),
+            limit: self.server.limit(),
             stalled: self
-                .health
+                .server
                 .faulty_since()
                 .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
-            ..self.counts
+            ..self.books.counts
         }
     }
 
-    /// Requests at the server now.
-    fn in_flight(&self) -> usize {
-        self.flights
-            .values()
-            .filter(|flight| !matches!(flight.work, Work::RenewToken))
-            .count()
-    }
-
-    /// Brings everything that depends on other parts up to date: waits, room, the last chances of parked records, the end.
-    fn settle(&mut self, now: Time) {
-        loop {
-            for wait in self.order.take_settled() {
-                self.waits.one_settled(wait);
-            }
-            if !self.give_last_chances(now) {
-                break;
-            }
-        }
-        if self.waits.wants_room() && !broken!(self.config.defect, GivesNoRoom) {
-            let mut waits = std::mem::take(&mut self.waits);
-            waits.give_room(|bytes, place| self.has_room(bytes, place));
-            self.waits = waits;
-        }
-        self.check_the_books();
-        if self.counts.pending == 0 {
-            self.health.rest(self.stall_told);
-            self.waits.all_done();
-            if self.closing.is_some() {
-                self.closed = true;
-                self.waits.end_all();
-            }
-        }
-    }
-
-    /// Ends one record and does what follows from it for others.
-    fn finish(&mut self, sequence: Sequence, ending: Ending) {
-        let mut todo = vec![(sequence, ending)];
-        while let Some((sequence, ending)) = todo.pop() {
-            let Some(entry) = self.order.end(sequence) else {
-                continue;
-            };
-            self.read_back.forget(sequence);
-            self.report_scout(sequence, &ending);
-            if entry.kind() == Kind::Create {
-                let still_pending = self.order.last_create(&entry.record.collection, &entry.key).is_some();
-                match &ending {
-                    Ending::Failed(reason) => {
-                        if !still_pending {
-                            self.failed.insert((entry.collection, entry.key.clone()));
-                            for parked in self.order.parked_for(&entry) {
-                                let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
-                                todo.push((parked, self.failure(parked, &text)));
-                            }
-                        } else {
-                            // The server may have the entity all the same; its life cycles keep their order.
-                            for patch in self.order.parked_patches(&entry) {
-                                self.order.unpark(patch);
-                            }
-                        }
-                        self.tell_patch_of_failure(&entry, reason);
-                        for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
-                            todo.push((*second, first_failed(&entry.record.fqn, reason)));
-                        }
-                    }
-                    Ending::Written | Ending::Warned(_) => {
-                        if !self.failed.is_empty() {
-                            self.failed.remove(&(entry.collection, entry.key.clone()));
-                        }
-                        self.written_lately.note(entry.collection, &entry.key, self.now);
-                        if entry.record.once && ending == Ending::Written {
-                            let body = entry.record.payload.bytes();
-                            self.repeats.note(entry.sequence, entry.collection, &entry.key, body);
-                        }
-                        for parked in self.order.parked_for(&entry) {
-                            self.order.unpark(parked);
-                        }
-                    }
-                }
-            }
-            self.conclude(entry, &ending);
-        }
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
+    /// For tests: which place holds which record. Each pending record must be in exactly one.
+    #[must_use]
+    pub fn custody(&self) -> Vec<(Sequence, Place)> {
+        let held = self.inquests.custody().chain(self.trials.custody());
+        let held = held.map(|sequence| (sequence, Place::Held));
+        let look_ups = self.look_ups.custody().map(|sequence| (sequence, Place::LookUp));
+        self.order.custody(self.queues.custody().chain(held).chain(look_ups))
     }
 }

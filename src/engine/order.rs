@@ -3,6 +3,8 @@
 //! Edges always point to an earlier record, so there are no cycles. All writers of one entity (create requests and life cycle
 //! patches) form a chain in which each waits for the one before (`order/writers.rs`). Records that are set aside are in
 //! `order/parking.rs`, ready ones in `order/ready.rs`. Nothing here knows requests, answers or time-outs.
+//!
+//! Each record is in exactly one [`Place`], and [`Order::move_to`] is the only way from one to another.
 
 mod parking;
 mod ready;
@@ -11,15 +13,15 @@ mod writers;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use parking::forget_parked;
 use ready::ready_set;
 pub(super) use ready::Ready;
 
+use super::decide::Streak;
 use super::defects::broken;
 use super::record::{Fqn, Kind, Missing, Record, Sequence};
-use super::waits::WaitId;
+use super::waits::{Scope, WaitId};
 use super::Time;
 
 /// A collection, as a small number.
@@ -37,16 +39,32 @@ enum Edge {
     Writer,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+/// Where a pending record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
     /// Waits for its edges.
     Blocked,
     /// May be sent.
     Ready,
-    /// Part of a batch: in flight, or waiting for its back-off.
-    Taken,
     /// Refused because something that it names is not there; outside the queues.
     Parked,
+    /// In work that goes as soon as a worker is free.
+    AtOnce,
+    /// In work that waits for its back-off.
+    Later,
+    /// In a request.
+    Flying,
+    /// Held back until others of its collection were tried alone.
+    Held,
+    /// To be looked up at the server.
+    LookUp,
+}
+
+impl Place {
+    /// Whether no request has it and none is about to.
+    fn is_idle(self) -> bool {
+        matches!(self, Self::Blocked | Self::Ready)
+    }
 }
 
 /// A record that shares the outcome of another one.
@@ -57,6 +75,18 @@ pub(super) struct Sharer {
     pub fqn: Arc<str>,
     pub body: bytes::Bytes,
     pub label: Option<Arc<str>>,
+}
+
+/// What a record without a place takes of the budget beside its body (measured: a million life cycles).
+pub(super) const WITHOUT_PLACE: usize = 1_200;
+/// What a record that shares an outcome takes beside its body.
+const SHARED: usize = 250;
+
+impl Entry {
+    /// Those that share its outcome.
+    pub fn into_sharers(self) -> (Record, Vec<Sharer>) {
+        (self.record, self.sharers)
+    }
 }
 
 impl Sharer {
@@ -88,8 +118,12 @@ pub(super) struct Entry {
     pub exists: bool,
     /// An answer came that did not mention it.
     pub unanswered: bool,
-    /// Row answers of 5xx so far.
+    /// Row answers of 5xx so far, in answers that took others.
     pub server_errors: u8,
+    /// Equal faults that it met alone.
+    pub alone: Option<Streak>,
+    /// It has had the long pause that follows an unknown result.
+    pub paused: bool,
     /// Its next refusal is final.
     pub last_chance: bool,
     /// The last fault that a request with it met.
@@ -98,16 +132,18 @@ pub(super) struct Entry {
     pub entity_failed: Option<Arc<str>>,
     /// What it was refused for already.
     pub refused_for: Vec<Missing>,
-    pub sharers: Vec<Sharer>,
+    sharers: Vec<Sharer>,
+    /// What its sharers take of the budget.
+    shared: usize,
     /// Records that must not be sent before this one is written.
     pub seconds: Vec<Sequence>,
     /// The record of which this is a second.
     first: Option<Sequence>,
     pub waits: Vec<WaitId>,
-    state: State,
-    /// An earlier writer of this entity is parked, so this one is as good as parked.
-    behind: bool,
+    place: Place,
     urgent: bool,
+    /// It is counted among the ready records that others wait for.
+    awaited: bool,
     edges: Vec<(Sequence, Edge)>,
     dependants: Vec<(Sequence, Edge)>,
     parked_for: Option<Missing>,
@@ -122,13 +158,24 @@ impl Entry {
         self.record.payload.bytes().len()
     }
 
+    /// Bytes that it takes of the budget, with what shares its outcome.
+    pub fn charge(&self) -> usize {
+        let without_place = if self.kind() == Kind::Create { 0 } else { WITHOUT_PLACE };
+        self.size() + without_place + self.shared
+    }
+
     fn is_patch_of(&self, entity: &Self) -> bool {
         self.kind() == Kind::LifeCycle && self.collection == entity.collection && self.key == entity.key
     }
 
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
     /// Whether a wait goes past it.
     pub fn is_parked(&self) -> bool {
-        self.state == State::Parked || self.behind
+        self.place == Place::Parked
     }
 
     fn has_place(&self) -> bool {
@@ -137,21 +184,30 @@ impl Entry {
 
     /// Whether no request has carried it and none is about to.
     fn is_unsent(&self) -> bool {
-        self.attempts == 0 && matches!(self.state, State::Blocked | State::Ready)
+        self.attempts == 0 && self.place.is_idle()
+    }
+
+    fn slot(&self) -> Slot {
+        (self.key.clone(), self.collection)
     }
 }
+
+/// What names an entity here.
+type Slot = (Fqn, CollectionId);
 
 /// All pending records and what they wait for.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     entries: FxHashMap<Sequence, Entry>,
     /// The pending writers of each entity, in the order in which they write.
-    chains: BTreeMap<(Fqn, CollectionId), VecDeque<Sequence>>,
+    chains: BTreeMap<Slot, VecDeque<Sequence>>,
+    /// The parked records of each entity, which are in no chain.
+    aside: BTreeMap<Slot, BTreeSet<Sequence>>,
     collections: Vec<Arc<str>>,
     ready: Vec<Ready>,
     ready_patches: Ready,
     parked: BTreeSet<Sequence>,
-    parked_for: FxHashMap<Fqn, BTreeSet<Sequence>>,
+    parked_for: BTreeMap<Fqn, BTreeSet<Sequence>>,
     /// Waits for which one more record has settled.
     settled: Vec<WaitId>,
     last: Sequence,
@@ -230,7 +286,7 @@ impl Order {
         self.places
     }
 
-    /// Bytes of all pending bodies.
+    /// Bytes that everything pending takes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -270,11 +326,6 @@ impl Order {
         self.last = last;
         entries.sort_unstable_by_key(|entry| entry.sequence);
         entries
-    }
-
-    /// All pending records, in no order.
-    pub fn sequences(&self) -> Vec<Sequence> {
-        self.entries.keys().copied().collect()
     }
 
     /// Gives a record the next number without making it pending.
@@ -322,7 +373,6 @@ impl Order {
                 parents.push(first);
             }
         }
-        self.bytes += record.payload.bytes().len();
         let entry = Entry {
             sequence,
             record,
@@ -335,27 +385,35 @@ impl Order {
             exists: false,
             unanswered: false,
             server_errors: 0,
+            alone: None,
+            paused: false,
             last_chance: false,
             last_fault: None,
             entity_failed: None,
             refused_for: Vec::new(),
             sharers: Vec::new(),
+            shared: 0,
             seconds: Vec::new(),
             first,
             waits: Vec::new(),
-            state: State::Blocked,
-            behind: false,
+            place: Place::Blocked,
             urgent: false,
+            awaited: false,
             edges,
             dependants: Vec::new(),
             parked_for: None,
         };
         self.places += usize::from(entry.has_place());
+        self.bytes += entry.charge();
+        let blockers: Vec<Sequence> = entry.edges.iter().map(|(blocker, _)| *blocker).collect();
         self.entries.insert(sequence, entry);
+        for blocker in blockers {
+            self.see_whether_awaited(blocker);
+        }
         self.join_chain(sequence);
         self.make_ready_if_free(sequence);
-        if let Some(missing) = aside {
-            self.set_aside(sequence, missing);
+        if let Some(missing) = aside.or_else(|| self.waits_with_its_entity(sequence)) {
+            self.park(sequence, missing);
         }
         for parent in parents {
             self.hurry(parent);
@@ -368,17 +426,27 @@ impl Order {
         entry.first.filter(|first| self.entries.contains_key(first))
     }
 
+    /// A new record shares the outcome of a pending one.
+    pub fn share(&mut self, leader: Sequence, sharer: Sharer) {
+        if let Some(entry) = self.entries.get_mut(&leader) {
+            let charge = sharer.body.len() + SHARED;
+            entry.shared += charge;
+            entry.sharers.push(sharer);
+            self.bytes += charge;
+        }
+    }
+
     /// Replaces the payload of a record that was not sent yet.
     pub fn set_payload(&mut self, sequence: Sequence, payload: super::record::Payload) {
         if let Some(entry) = self.entries.get_mut(&sequence) {
             let (old, new) = (entry.size(), payload.bytes().len());
             entry.record.payload = payload;
-            let ready = entry.state == State::Ready && entry.kind() == Kind::Create;
+            let ready = entry.place == Place::Ready && entry.kind() == Kind::Create;
             let collection = entry.collection;
             self.bytes = (self.bytes + new).saturating_sub(old);
             if ready {
                 if let Some(set) = self.ready.get_mut(usize::from(collection.0)) {
-                    set.bytes = (set.bytes + new).saturating_sub(old);
+                    set.resize(old, new);
                 }
             }
         }
@@ -394,15 +462,17 @@ impl Order {
 
     /// Whether a create request for that is pending, other than `except` itself.
     pub fn is_pending(&self, missing: &Missing, except: Sequence) -> bool {
-        let is_meant = |entry: &Entry| missing.is_in(&entry.record.collection);
-        self.creates_of(&missing.fqn)
+        let is_meant = |entry: &Entry| entry.kind() == Kind::Create && missing.is_in(&entry.record.collection);
+        let mut all = self
+            .creates_of(&missing.fqn)
             .into_iter()
-            .any(|sequence| sequence != except && self.get(sequence).is_some_and(is_meant))
+            .chain(self.aside_of(&missing.fqn));
+        all.any(|sequence| sequence != except && self.get(sequence).is_some_and(is_meant))
     }
 
     /// Whether such a create request will end by itself: it is pending, and not parked.
     pub fn is_coming(&self, missing: &Missing, except: Sequence) -> bool {
-        let comes = |entry: &Entry| missing.is_in(&entry.record.collection) && !entry.is_parked();
+        let comes = |entry: &Entry| missing.is_in(&entry.record.collection);
         self.creates_of(&missing.fqn)
             .into_iter()
             .any(|sequence| sequence != except && self.get(sequence).is_some_and(comes))
@@ -446,13 +516,131 @@ impl Order {
         found
     }
 
-    /// Marks records as taken by a batch.
-    pub fn take(&mut self, sequences: &[Sequence]) {
-        for &sequence in sequences {
-            self.leave_ready(sequence);
-            if let Some(entry) = self.entries.get_mut(&sequence) {
-                entry.state = State::Taken;
+    /// Moves a record from the place where it is to another one.
+    pub fn move_to(&mut self, sequence: Sequence, to: Place) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        let had_place = entry.has_place();
+        let from = std::mem::replace(&mut entry.place, to);
+        let has_place = entry.has_place();
+        let (collection, kind, urgent, size) = (entry.collection, entry.kind(), entry.urgent, entry.size());
+        let slot = (from == Place::Parked || to == Place::Parked).then(|| entry.slot());
+        self.places = self.places + usize::from(has_place) - usize::from(had_place);
+        let was_awaited = std::mem::take(&mut entry.awaited);
+        let ready = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind);
+        if let Some(ready) = ready {
+            if from == Place::Ready {
+                ready.remove(sequence, size);
+                if was_awaited {
+                    ready.one_awaited_left();
+                }
             }
+            if to == Place::Ready {
+                ready.insert(sequence, size, urgent);
+            }
+        }
+        if to == Place::Ready {
+            self.see_whether_awaited(sequence);
+        }
+        if let Some(slot) = slot {
+            if from == Place::Parked {
+                self.parked.remove(&sequence);
+                remove_from(&mut self.aside, &slot, sequence);
+            }
+            if to == Place::Parked {
+                self.parked.insert(sequence);
+                self.aside.entry(slot).or_default().insert(sequence);
+            }
+        }
+    }
+
+    /// What was to be sent is in line again.
+    pub fn back_in_line(&mut self, sequence: Sequence) {
+        self.move_to(sequence, Place::Blocked);
+        self.make_ready_if_free(sequence);
+    }
+
+    /// A wait needs this record.
+    pub fn await_one(&mut self, sequence: Sequence, wait: WaitId) {
+        if let Some(entry) = self.entries.get_mut(&sequence) {
+            entry.waits.push(wait);
+        }
+        self.hurry(sequence);
+    }
+
+    /// The unsettled records of a scope, oldest first.
+    pub fn in_scope(&self, scope: &Scope) -> Vec<Sequence> {
+        let (mut found, limit) = match scope {
+            Scope::Name { fqn, subtree, up_to } => {
+                let mut found = self.named(fqn, *subtree);
+                let folded = fqn.to_lowercase();
+                if folded != *fqn {
+                    found.extend(self.named(&folded, *subtree));
+                }
+                (found, *up_to)
+            }
+            Scope::Collection {
+                collection,
+                under,
+                except,
+                up_to,
+            } => {
+                let Some(wanted) = self.known_collection(collection) else {
+                    return Vec::new();
+                };
+                let mut found = match under {
+                    Some(fqn) => self.named(fqn, true),
+                    None => self.entries.keys().copied().collect(),
+                };
+                found.retain(|sequence| {
+                    self.get(*sequence)
+                        .is_some_and(|entry| entry.collection == wanted && !except.contains(&entry.key))
+                });
+                (found, *up_to)
+            }
+            Scope::All { up_to } => (self.entries.keys().copied().collect(), *up_to),
+            Scope::FinalDrain | Scope::Room { .. } => return Vec::new(),
+        };
+        found.retain(|sequence| *sequence <= limit && self.get(*sequence).is_some_and(|entry| !entry.is_parked()));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Which place holds which record; `held`: what containers outside have. A record that says to be elsewhere is named there, too,
+    /// and one that is nowhere is named twice.
+    pub fn custody(&self, held: impl Iterator<Item = (Sequence, Place)>) -> Vec<(Sequence, Place)> {
+        let ready = self.ready.iter().chain([&self.ready_patches]);
+        let ready = ready.flat_map(|ready| ready.iter(false)).map(|one| (one, Place::Ready));
+        let parked = self.parked.iter().map(|one| (*one, Place::Parked));
+        let blocked = self.entries.values().filter(|entry| entry.place == Place::Blocked);
+        let blocked = blocked.map(|entry| (entry.sequence, Place::Blocked));
+        let mut all: Vec<_> = ready.chain(parked).chain(blocked).chain(held).collect();
+        let elsewhere = all.iter().filter_map(|(sequence, place)| {
+            let says = self.get(*sequence)?.place;
+            (says != *place).then_some((*sequence, says))
+        });
+        let elsewhere: Vec<_> = elsewhere.collect();
+        all.extend(elsewhere);
+        let found: FxHashSet<Sequence> = all.iter().map(|(sequence, _)| *sequence).collect();
+        let lost = self.entries.values().filter(|entry| !found.contains(&entry.sequence));
+        all.extend(lost.flat_map(|entry| [(entry.sequence, entry.place); 2]));
+        all
+    }
+
+    /// Counts a ready record that others wait for: its batch need not fill.
+    fn see_whether_awaited(&mut self, sequence: Sequence) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        if entry.place != Place::Ready || entry.awaited || entry.dependants.is_empty() {
+            return;
+        }
+        entry.awaited = true;
+        let (collection, kind) = (entry.collection, entry.kind());
+        if let Some(ready) = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind) {
+            ready.one_awaited();
         }
     }
 
@@ -471,12 +659,11 @@ impl Order {
             }
             entry.urgent = true;
             stack.extend(entry.edges.iter().map(|(blocker, _)| *blocker));
-            if entry.state == State::Ready {
+            if entry.place == Place::Ready {
                 let (collection, kind) = (entry.collection, entry.kind());
                 let ready = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind);
                 if let Some(ready) = ready {
-                    ready.plain.remove(&sequence);
-                    ready.urgent.insert(sequence);
+                    ready.hurry(sequence);
                 }
             }
         }
@@ -484,28 +671,31 @@ impl Order {
 
     /// Ends a record: whatever waits for it goes on. The entry, for its outcome.
     pub fn end(&mut self, sequence: Sequence) -> Option<Entry> {
-        self.leave_ready(sequence);
-        self.close_ranks(sequence);
-        self.release_dependants(sequence, |_| true);
+        self.step_aside(sequence);
+        // Out of whatever set its place has.
+        self.move_to(sequence, Place::Flying);
         let mut entry = self.entries.remove(&sequence)?;
         self.settled.append(&mut entry.waits);
         self.places -= usize::from(entry.has_place());
-        self.bytes = self.bytes.saturating_sub(entry.size());
+        self.bytes = self.bytes.saturating_sub(entry.charge());
         for (blocker, _) in entry.edges.drain(..) {
             if let Some(blocker) = self.entries.get_mut(&blocker) {
                 blocker.dependants.retain(|(dependant, _)| *dependant != sequence);
             }
         }
-        let slot = (entry.key.clone(), entry.collection);
-        self.leave_chain(&slot, sequence);
-        if entry.state == State::Parked {
-            self.parked.remove(&sequence);
-            if let Some(missing) = entry.parked_for.take() {
-                forget_parked(&mut self.parked_for, &missing.fqn, sequence);
-            }
-            self.see_who_is_behind(&slot);
+        if let Some(missing) = entry.parked_for.take() {
+            remove_from(&mut self.parked_for, &missing.fqn, sequence);
         }
         Some(entry)
+    }
+
+    /// Takes a record out of the chain of its entity's writers; nobody waits for it any more.
+    fn step_aside(&mut self, sequence: Sequence) {
+        self.close_ranks(sequence);
+        self.release_dependants(sequence, |_| true);
+        if let Some(slot) = self.get(sequence).map(Entry::slot) {
+            self.leave_chain(&slot, sequence);
+        }
     }
 
     /// Makes one record wait for another.
@@ -513,6 +703,7 @@ impl Order {
         if let Some(entry) = self.entries.get_mut(&blocker) {
             entry.dependants.push((dependant, edge));
         }
+        self.see_whether_awaited(blocker);
         if let Some(entry) = self.entries.get_mut(&dependant) {
             entry.edges.push((blocker, edge));
         }
@@ -539,28 +730,18 @@ impl Order {
         let Some(entry) = self.entries.get_mut(&sequence) else {
             return;
         };
-        if entry.state != State::Blocked || !entry.edges.is_empty() {
-            return;
-        }
-        entry.state = State::Ready;
-        let (collection, kind, urgent, size) = (entry.collection, entry.kind(), entry.urgent, entry.size());
-        if let Some(ready) = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind) {
-            let set = if urgent { &mut ready.urgent } else { &mut ready.plain };
-            if set.insert(sequence) {
-                ready.bytes += size;
-            }
+        if entry.place == Place::Blocked && entry.edges.is_empty() {
+            self.move_to(sequence, Place::Ready);
         }
     }
+}
 
-    fn leave_ready(&mut self, sequence: Sequence) {
-        let Some(entry) = self.entries.get(&sequence) else {
-            return;
-        };
-        let (collection, kind, size) = (entry.collection, entry.kind(), entry.size());
-        if let Some(ready) = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind) {
-            if ready.plain.remove(&sequence) || ready.urgent.remove(&sequence) {
-                ready.bytes = ready.bytes.saturating_sub(size);
-            }
+/// Takes a record out of a set of an index, and the set out of the index where it was the last one.
+fn remove_from<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Sequence>>, key: &K, sequence: Sequence) {
+    if let Some(set) = index.get_mut(key) {
+        set.remove(&sequence);
+        if set.is_empty() {
+            index.remove(key);
         }
     }
 }

@@ -133,6 +133,8 @@ pub(super) enum TroubleKind {
     Overload,
     /// 503 of anybody.
     Unavailable,
+    /// An endpoint that is not there, and may be again.
+    NoEndpoint,
     /// Another 5xx, 408, 425.
     Status(u16),
     /// A success that cannot be read.

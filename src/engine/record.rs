@@ -286,7 +286,7 @@ impl Record {
 }
 
 /// The two kinds of records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// A create request.
     Create,
@@ -324,6 +324,17 @@ pub struct Outcome {
     pub body: Option<Bytes>,
     /// The label that it was submitted with.
     pub label: Option<Arc<str>>,
+}
+
+/// The `sourceHash` of a body, whatever else is in it. None where there is none, or an empty one.
+pub(super) fn source_hash(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Hashed {
+        #[serde(rename = "sourceHash")]
+        hash: Option<String>,
+    }
+    let hashed: Hashed = serde_json::from_slice(body).ok()?;
+    hashed.hash.filter(|hash| !hash.is_empty())
 }
 
 #[cfg(test)]

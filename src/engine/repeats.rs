@@ -103,7 +103,7 @@ mod tests {
     use super::super::testing::{
         create, eager, endings, fault, next_request, only_reason, outcomes, request, requests, respond, rows, s,
     };
-    use super::super::{Call, Ending, Engine, Fault, Fqn, Payload, Record, RequestId, Scope, Time};
+    use super::super::{Call, Ending, Engine, Fault, Fqn, Payload, Record, Request, Scope, Time};
     use super::*;
 
     fn tag(name: &str, body: &str) -> Record {
@@ -141,13 +141,13 @@ mod tests {
         let mut sent = Vec::new();
         while let Some(request) = engine.poll_request(now) {
             sent.push(path(&request.call).to_owned());
-            respond(engine, request.id, 200, "{\"id\":\"1\"}", now);
+            respond(engine, &request, 200, "{\"id\":\"1\"}", now);
         }
         sent
     }
 
-    fn refuse(engine: &mut Engine, id: RequestId, now: Time) {
-        respond(engine, id, 400, r#"{"code":400,"message":"no"}"#, now);
+    fn refuse(engine: &mut Engine, sent: &Request, now: Time) {
+        respond(engine, sent, 400, r#"{"code":400,"message":"no"}"#, now);
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         engine.submit(tag("G.a", "{1}"), s(0));
         engine.submit(tag("G.a", "{2}"), s(0));
         engine.submit(tag("G.a", "{2}"), s(0));
-        respond(&mut engine, sent.id, 200, "{}", s(1));
+        respond(&mut engine, &sent, 200, "{}", s(1));
         assert_eq!(write(&mut engine, s(1)).len(), 1);
         assert_eq!(endings(&mut engine), "w1 w2 w3 w4");
     }
@@ -203,7 +203,7 @@ mod tests {
         for body in ["{2}", "{1}"] {
             engine.submit(tag("G.a", body), s(0));
             let sent = request(&mut engine, s(0));
-            refuse(&mut engine, sent.id, s(0));
+            refuse(&mut engine, &sent, s(0));
         }
         assert_eq!(endings(&mut engine), "w1 f2 f3", "{{2}} may have been written in part");
     }
@@ -214,7 +214,7 @@ mod tests {
         engine.submit(tag("G.a", "{1}"), s(0));
         let first = request(&mut engine, s(0));
         engine.submit(tag("G.a", "{1}"), s(0));
-        refuse(&mut engine, first.id, s(0));
+        refuse(&mut engine, &first, s(0));
         write(&mut engine, s(0));
         assert_eq!(endings(&mut engine), "f1 w2");
     }
@@ -229,7 +229,7 @@ mod tests {
         let in_flight = request(&mut engine, s(0));
         engine.submit(tag("G.a", "{1}"), s(0));
         engine.forget_written();
-        respond(&mut engine, in_flight.id, 200, "{}", s(1));
+        respond(&mut engine, &in_flight, 200, "{}", s(1));
         assert_eq!(write(&mut engine, s(1)).len(), 1, "the one in flight proves nothing");
         assert_eq!(endings(&mut engine), "w1 w2 w3");
     }
@@ -290,7 +290,7 @@ mod tests {
         engine.submit(changed, s(0));
         assert_eq!(endings(&mut engine), "w1 w2");
         let first = request(&mut engine, s(0));
-        refuse(&mut engine, first.id, s(0));
+        refuse(&mut engine, &first, s(0));
         assert_eq!(endings(&mut engine), "f3 f4");
     }
 
@@ -303,7 +303,7 @@ mod tests {
             sent.iter().map(|one| path(&one.call)).collect::<Vec<_>>(),
             ["classifications"]
         );
-        respond(&mut engine, sent[0].id, 200, "{}", s(0));
+        respond(&mut engine, &sent[0], 200, "{}", s(0));
         assert_eq!(path(&request(&mut engine, s(0)).call), "tags");
     }
 
@@ -312,7 +312,7 @@ mod tests {
         let mut engine = eager(4, 100);
         engine.submit(pair("G.a", "{1}"), s(0));
         let first = request(&mut engine, s(0));
-        refuse(&mut engine, first.id, s(0));
+        refuse(&mut engine, &first, s(0));
         assert_eq!(requests(&mut engine, s(0)).len(), 0);
         let found = outcomes(&mut engine);
         let Ending::Failed(reason) = &found[1].ending else {
@@ -330,9 +330,9 @@ mod tests {
         let busy = request(&mut engine, s(0));
         engine.submit(pair("G.a", "{1}"), s(0));
         engine.submit(pair("G.b", "{1}"), s(0));
-        respond(&mut engine, busy.id, 200, r#"{"numberOfRowsPassed":1}"#, s(0));
+        respond(&mut engine, &busy, 200, r#"{"numberOfRowsPassed":1}"#, s(0));
         let first = request(&mut engine, s(0));
-        refuse(&mut engine, first.id, s(0));
+        refuse(&mut engine, &first, s(0));
         assert_eq!(endings(&mut engine), "w1 f2 f4 f5 f3");
         assert_eq!(engine.stats(s(0)).pending, 0);
     }
@@ -351,7 +351,7 @@ mod tests {
         engine.submit(pair("G.a", "{1}"), s(0));
         let first = request(&mut engine, s(0));
         let missing = r#"{"code":404,"message":"domain instance for d not found"}"#;
-        respond(&mut engine, first.id, 404, missing, s(0));
+        respond(&mut engine, &first, 404, missing, s(0));
         assert_eq!(engine.stats(s(0)).parked, 2);
         let named = Scope::Name {
             fqn: Fqn::canonical("G.a"),
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(requests(&mut engine, s(0)).len(), 0);
         engine.submit(create("domains", "d", None), s(1));
         let domain = request(&mut engine, s(1));
-        respond(&mut engine, domain.id, 200, r#"{"numberOfRowsPassed":1}"#, s(1));
+        respond(&mut engine, &domain, 200, r#"{"numberOfRowsPassed":1}"#, s(1));
         assert_eq!(
             write(&mut engine, s(1)),
             ["classifications", "tags", "classifications", "tags"]
@@ -388,11 +388,11 @@ mod tests {
         engine.submit(pair("G.a", "{1}"), s(0));
         let missing = r#"{"code":404,"message":"domain instance for d not found"}"#;
         let first = request(&mut engine, s(0));
-        respond(&mut engine, first.id, 404, missing, s(0));
+        respond(&mut engine, &first, 404, missing, s(0));
         engine.wait_for(&Scope::FinalDrain, s(1)).unwrap();
         let again = request(&mut engine, s(1));
         assert_eq!(path(&again.call), "classifications");
-        respond(&mut engine, again.id, 404, missing, s(1));
+        respond(&mut engine, &again, 404, missing, s(1));
         assert_eq!(requests(&mut engine, s(1)).len(), 0);
         assert_eq!(endings(&mut engine), "f1 f2");
     }
@@ -402,12 +402,12 @@ mod tests {
         let mut engine = eager(1, 1);
         engine.submit(tag("G.a", "{1}"), s(0));
         let sent = request(&mut engine, s(0));
-        fault(&mut engine, sent.id, Fault::Broken("reset".into()), s(0));
+        fault(&mut engine, &sent, Fault::Broken("reset".into()), s(0));
         engine.submit(tag("G.a", "{1}"), s(0));
         let mut now = s(0);
         let again = next_request(&mut engine, &mut now);
         assert_eq!(rows(&again), 1);
-        refuse(&mut engine, again.id, now);
+        refuse(&mut engine, &again, now);
         assert!(only_reason(&mut engine).contains("no"));
         assert_eq!(engine.stats(now).pending, 1);
     }

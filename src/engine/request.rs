@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::reading::{Question, Reading};
+
 /// Names one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -18,6 +20,16 @@ pub struct Request {
     pub id: RequestId,
     /// What to do.
     pub call: Call,
+    /// What it asks, for reading its answer.
+    pub(super) question: Question,
+}
+
+impl Request {
+    /// What an answer to it means. It needs nothing of the engine, and takes long for a large answer.
+    #[must_use]
+    pub fn read(&self, answer: &Answer) -> Reading {
+        self.question.read(answer)
+    }
 }
 
 /// The few calls that the engine makes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::record::{Fqn, Payload, Record, Sequence};
-use super::request::{Answer, Call, Fault, Request, RequestId, Response};
+use super::request::{Answer, Call, Fault, Request, Response};
 use super::{Config, Engine, Outcome, Time};
 
 pub(super) const fn s(seconds: u64) -> Time {
@@ -75,17 +75,18 @@ pub(super) fn is_patch(request: &Request) -> bool {
     matches!(request.call, Call::PatchLifeCycle { .. })
 }
 
-pub(super) fn respond(engine: &mut Engine, id: RequestId, status: u16, body: &str, now: Time) {
+pub(super) fn respond(engine: &mut Engine, request: &Request, status: u16, body: &str, now: Time) {
     let response = Response {
         status,
         retry_after: None,
         body: Bytes::copy_from_slice(body.as_bytes()),
     };
-    engine.handle_answer(id, Answer::Response(response), now);
+    let reading = request.read(&Answer::Response(response));
+    engine.handle_answer(request.id, reading, now);
 }
 
-pub(super) fn fault(engine: &mut Engine, id: RequestId, fault: Fault, now: Time) {
-    engine.handle_answer(id, Answer::Fault(fault), now);
+pub(super) fn fault(engine: &mut Engine, request: &Request, fault: Fault, now: Time) {
+    engine.handle_answer(request.id, request.read(&Answer::Fault(fault)), now);
 }
 
 /// The server took everything.
@@ -94,7 +95,7 @@ pub(super) fn all_written(engine: &mut Engine, request: &Request, now: Time) {
         Call::PutBulk { rows, .. } => format!("{{\"numberOfRowsPassed\":{},\"numberOfRowsFailed\":0}}", rows.len()),
         _ => "{\"id\":\"1\"}".to_owned(),
     };
-    respond(engine, request.id, 200, &body, now);
+    respond(engine, request, 200, &body, now);
 }
 
 /// The server refused these rows with these texts, and took the others.
@@ -109,7 +110,7 @@ pub(super) fn some_refused(engine: &mut Engine, request: &Request, refused: &[(&
         refused.len(),
         failed.join(",")
     );
-    respond(engine, request.id, 200, &body, now);
+    respond(engine, request, 200, &body, now);
 }
 
 pub(super) fn outcomes(engine: &mut Engine) -> Vec<Outcome> {

@@ -4,9 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::defects::broken;
+use super::budget::{Free, Need, Tickets};
 use super::record::{Fqn, Sequence};
-use super::{Engine, Time};
 
 /// Names one wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,7 +57,7 @@ pub(super) struct Waits {
     /// How many records each wait still waits for.
     open: FxHashMap<WaitId, usize>,
     final_drains: BTreeSet<WaitId>,
-    rooms: VecDeque<(WaitId, usize, bool)>,
+    pub tickets: Tickets,
     settled: VecDeque<WaitId>,
 }
 
@@ -81,9 +80,9 @@ impl Waits {
         id
     }
 
-    pub fn for_room(&mut self, bytes: usize, place: bool) -> WaitId {
+    pub fn for_room(&mut self, need: Need) -> WaitId {
         let id = self.id();
-        self.rooms.push_back((id, bytes, place));
+        self.tickets.ask(id, need);
         id
     }
 
@@ -98,15 +97,9 @@ impl Waits {
         }
     }
 
-    /// Ends the waits for room that `fits` allows, first come first served.
-    pub fn give_room(&mut self, fits: impl Fn(usize, bool) -> bool) {
-        while let Some((id, bytes, place)) = self.rooms.front().copied() {
-            if !fits(bytes, place) {
-                return;
-            }
-            self.rooms.pop_front();
-            self.settled.push_back(id);
-        }
+    /// Gives the tickets for which there is room.
+    pub fn give_room(&mut self, free: Free) {
+        self.settled.extend(self.tickets.give(free));
     }
 
     /// Nothing is pending any more.
@@ -121,104 +114,26 @@ impl Waits {
 
     /// Whether somebody waits for room.
     pub fn wants_room(&self) -> bool {
-        !self.rooms.is_empty()
+        self.tickets.somebody_waits()
     }
 
     /// Nobody waits for it any more.
     pub fn cancel(&mut self, id: WaitId) {
         self.open.remove(&id);
         self.final_drains.remove(&id);
-        self.rooms.retain(|(other, ..)| *other != id);
+        self.tickets.redeem(id);
         self.settled.retain(|other| *other != id);
     }
 
     /// Ends every wait.
     pub fn end_all(&mut self) {
         self.settled.extend(self.open.drain().map(|(id, _)| id));
-        self.settled.extend(self.rooms.drain(..).map(|(id, ..)| id));
+        self.settled.extend(self.tickets.take_all());
         self.all_done();
     }
 
     pub fn next_settled(&mut self) -> Option<WaitId> {
         self.settled.pop_front()
-    }
-}
-
-impl Engine {
-    /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
-    pub fn wait_for(&mut self, scope: &Scope, now: Time) -> Option<WaitId> {
-        let id = match scope {
-            Scope::FinalDrain => (self.counts.pending > 0).then(|| self.waits.for_final_drain()),
-            Scope::Room { bytes, place } => {
-                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(*bytes, *place))
-            }
-            _ => {
-                let wanted = self.in_scope(scope);
-                (!wanted.is_empty()).then(|| {
-                    let early = broken!(self.config.defect, WaitsEndEarly);
-                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
-                    for sequence in wanted {
-                        if let Some(entry) = self.order.get_mut(sequence) {
-                            entry.waits.push(id);
-                        }
-                        self.order.hurry(sequence);
-                    }
-                    id
-                })
-            }
-        };
-        self.settle(now);
-        id
-    }
-
-    /// The unsettled records of a scope.
-    fn in_scope(&self, scope: &Scope) -> Vec<Sequence> {
-        let (found, limit) = match scope {
-            Scope::Name { fqn, subtree, up_to } => {
-                let mut found = self.order.named(fqn, *subtree);
-                let folded = fqn.to_lowercase();
-                if folded != *fqn {
-                    found.extend(self.order.named(&folded, *subtree));
-                }
-                (found, *up_to)
-            }
-            Scope::Collection {
-                collection,
-                under,
-                except,
-                up_to,
-            } => {
-                let Some(wanted) = self.order.known_collection(collection) else {
-                    return Vec::new();
-                };
-                let found = match under {
-                    Some(fqn) => self.order.named(fqn, true),
-                    None => self.order.sequences(),
-                };
-                let mut found = found;
-                found.retain(|sequence| {
-                    self.order
-                        .get(*sequence)
-                        .is_some_and(|entry| entry.collection == wanted && !except.contains(&entry.key))
-                });
-                (found, *up_to)
-            }
-            Scope::All { up_to } => (self.order.sequences(), *up_to),
-            Scope::FinalDrain | Scope::Room { .. } => return Vec::new(),
-        };
-        let mut found = found;
-        found
-            .retain(|sequence| *sequence <= limit && self.order.get(*sequence).is_some_and(|entry| !entry.is_parked()));
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// Nobody waits for this any more.
-    pub fn cancel(&mut self, wait: WaitId) {
-        if !broken!(self.config.defect, CancelsNothing) {
-            self.waits.cancel(wait);
-        }
     }
 }
 
@@ -239,25 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_for_room_first_gets_it_first() {
-        let mut waits = Waits::default();
-        let large = waits.for_room(100, true);
-        let small = waits.for_room(1, true);
-        waits.give_room(|bytes, _| bytes < 50);
-        assert_eq!(
-            waits.next_settled(),
-            None,
-            "the small one does not overtake the large one"
-        );
-        waits.give_room(|_, _| true);
-        assert_eq!((waits.next_settled(), waits.next_settled()), (Some(large), Some(small)));
-        assert!(!waits.wants_room());
-    }
-
-    #[test]
     fn nobody_hears_of_a_wait_that_was_cancelled() {
         let mut waits = Waits::default();
-        let (records, drain, room) = (waits.for_records(1), waits.for_final_drain(), waits.for_room(1, true));
+        let (records, drain, room) = (
+            waits.for_records(1),
+            waits.for_final_drain(),
+            waits.for_room(Need { bytes: 1, place: true }),
+        );
         waits.one_settled(records);
         for id in [records, drain, room] {
             waits.cancel(id);
@@ -271,7 +174,11 @@ mod tests {
     #[test]
     fn the_end_ends_them_all() {
         let mut waits = Waits::default();
-        let mut open = vec![waits.for_records(3), waits.for_room(1, false), waits.for_final_drain()];
+        let mut open = vec![
+            waits.for_records(3),
+            waits.for_room(Need { bytes: 1, place: false }),
+            waits.for_final_drain(),
+        ];
         waits.end_all();
         let mut ended: Vec<WaitId> = std::iter::from_fn(|| waits.next_settled()).collect();
         ended.sort_unstable();

@@ -14,9 +14,9 @@ use super::awaitable::Loop;
 use super::held::Held;
 use super::settings::Settings;
 use super::values::{Outcome, Stats};
-use super::wait::{wait_for, Timeout};
+use super::wait::{wait_for, wait_in_line, Timeout};
 use super::{errors, process};
-use crate::driver::{AsyncWait, Driver};
+use crate::driver::Driver;
 use crate::engine::{Embed, Fqn, Payload, Record, Scope, Sequence};
 
 /// Smaller bodies fit into what TCP sends before the first acknowledgement, or nearly: compressing them saves no round trip.
@@ -46,25 +46,6 @@ enum Taken {
     Done,
     /// Writing is synchronous, and this much has been sealed.
     WaitFor(Scope),
-}
-
-/// A record that is submitted from an event loop.
-enum Turn {
-    Taken(Sequence),
-    /// There is no room for it yet. None: there is by now.
-    InLine(Box<Record>, Option<AsyncWait>),
-}
-
-impl Turn {
-    fn of(record: Record, driver: &Driver) -> Self {
-        match driver.submit(record) {
-            Ok(sequence) => Self::Taken(sequence),
-            Err(record) => {
-                let wait = driver.wait_for_async(&room_for(&record));
-                Self::InLine(record, wait)
-            }
-        }
-    }
 }
 
 #[pymethods]
@@ -300,17 +281,13 @@ impl BulkSink {
         let (synchronous, rows) = (self.settings.synchronous, self.settings.engine.batch_rows);
         let event_loop = Loop::current(py)?;
         // By the call itself, so that the order of the calls is the order of the records.
-        let mut turn = Turn::of(record, &driver);
+        let submitted = driver.submit_async(record);
         event_loop.awaitable(py, async move {
-            let sequence = loop {
-                match turn {
-                    Turn::Taken(sequence) => break sequence,
-                    Turn::InLine(record, wait) => {
-                        if let Some(mut wait) = wait {
-                            wait.ended().await;
-                        }
-                        turn = Turn::of(*record, &driver);
-                    }
+            let sequence = match submitted {
+                Ok(sequence) => sequence,
+                Err(mut wait) => {
+                    wait.ended().await;
+                    driver.admitted(wait.id()).unwrap_or_default()
                 }
             };
             if let Taken::WaitFor(scope) = after_submit(&driver, synchronous, rows, sequence) {
@@ -499,23 +476,22 @@ impl BulkSink {
     }
 
     /// Gives a record to the engine, once there is room for it.
-    fn take(&self, py: Python<'_>, mut record: Record) -> PyResult<Sequence> {
+    fn take(&self, py: Python<'_>, record: Record) -> PyResult<Sequence> {
         let driver = self.start(py)?;
-        let sequence = loop {
-            match driver.submit(record) {
-                Ok(sequence) => break sequence,
-                Err(back) => {
-                    record = *back;
-                    match self.block(py, &room_for(&record), Timeout::never()) {
-                        Ok(blocked) => self.lock(py)?.blocked += Duration::from_secs_f64(blocked),
-                        Err(interrupted) => {
-                            // A signal costs no record: whoever was interrupted will not submit it again.
-                            driver.submit_beyond_budget(record);
-                            return Err(interrupted);
-                        }
-                    }
+        let sequence = match driver.submit(record) {
+            Ok(sequence) => sequence,
+            Err(line) => match wait_in_line(py, &line, &|py| self.tell(py, &driver)) {
+                Ok(blocked) => {
+                    self.lock(py)?.blocked += Duration::from_secs_f64(blocked);
+                    driver.admitted(line.id()).unwrap_or_default()
                 }
-            }
+                Err(interrupted) => {
+                    // A signal costs no record: whoever was interrupted will not submit it again.
+                    driver.insist(&line);
+                    py.detach(|| drop(line));
+                    return Err(interrupted);
+                }
+            },
         };
         self.tell(py, &driver)?;
         let rows = self.settings.engine.batch_rows;
@@ -585,13 +561,6 @@ fn after_submit(driver: &Driver, synchronous: bool, rows: usize, sequence: Seque
         Taken::WaitFor(Scope::All { up_to: sequence })
     } else {
         Taken::Done
-    }
-}
-
-fn room_for(record: &Record) -> Scope {
-    Scope::Room {
-        bytes: record.size(),
-        place: matches!(record.payload, Payload::Create(_)),
     }
 }
 

@@ -71,6 +71,13 @@ pub(super) fn wait_for(
     result.map(|()| start.elapsed().as_secs_f64())
 }
 
+/// Blocks until a record that is in line was admitted. The seconds that took.
+pub(super) fn wait_in_line(py: Python<'_>, line: &Wait, on_tick: &dyn Fn(Python<'_>) -> PyResult<()>) -> PyResult<f64> {
+    let start = Instant::now();
+    wait_on(py, line, Timeout::never(), on_tick)?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
 fn wait_on(
     py: Python<'_>,
     wait: &Wait,

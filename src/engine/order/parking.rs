@@ -1,92 +1,107 @@
 //! Records that were refused because something that they name is not there: set aside until it is (the parking half of E8).
+//!
+//! A parked record is in no chain and blocks nobody but later records of its own entity, which are parked with it: bodies are merged
+//! by the server, so that a later one alone would leave another entity than both in their order.
 
-use std::collections::BTreeSet;
-
-use rustc_hash::FxHashMap;
-
-use super::{CollectionId, Edge, Entry, Order, State};
+use super::{Edge, Entry, Order, Place};
 use crate::engine::defects::broken;
-use crate::engine::record::{Fqn, Kind, Missing, Sequence};
+use crate::engine::record::{Kind, Missing, Sequence};
 
 impl Order {
-    /// Sets a taken record aside until `missing` ends. Records that name it stop waiting for it; writers of its own entity do not,
-    /// and count as parked with it. A parked patch blocks nobody.
+    /// Sets a record aside until `missing` ends. Waits go past it, and whoever waited for it goes on.
     pub fn park(&mut self, sequence: Sequence, missing: Missing) {
-        let Some(entry) = self.entries.get_mut(&sequence) else {
+        let Some(entry) = self.entries.get_mut(&sequence).filter(|entry| !entry.is_parked()) else {
             return;
         };
-        self.places -= usize::from(entry.has_place());
-        entry.state = State::Parked;
         entry.urgent = false;
         entry.parked_for = Some(missing.clone());
         self.settled.append(&mut entry.waits);
-        let slot = (entry.key.clone(), entry.collection);
-        let is_patch = entry.kind() == Kind::LifeCycle;
-        self.parked.insert(sequence);
+        let followers = self.followers(sequence);
+        self.move_to(sequence, Place::Parked);
         self.parked_for.entry(missing.fqn).or_default().insert(sequence);
-        if is_patch {
-            self.leave_chain(&slot, sequence);
-            self.release_dependants(sequence, |_| true);
-            return;
-        }
-        self.set_seconds_aside(sequence);
         if !broken!(self.defect, ParkingHoldsDependants) {
-            self.release_dependants(sequence, |edge| edge != Edge::Writer);
+            self.step_aside(sequence);
         }
-        let chain = self.chains.get(&slot).into_iter().flatten().copied();
-        let followers: Vec<Sequence> = chain.skip_while(|one| *one != sequence).skip(1).collect();
-        for follower in followers {
-            self.set_behind(follower, true);
-            self.set_seconds_aside(follower);
-            self.release_dependants(follower, |edge| edge != Edge::Writer);
+        let Some(entry) = self.get(sequence) else { return };
+        if entry.kind() == Kind::Create {
+            let itself = Missing::of(&entry.record.collection, entry.key.clone());
+            let waits = |second: &Sequence| self.get(*second).is_some_and(|entry| !entry.is_parked());
+            let seconds: Vec<Sequence> = entry.seconds.iter().copied().filter(waits).collect();
+            for with_it in seconds.into_iter().chain(followers) {
+                self.park(with_it, itself.clone());
+            }
         }
     }
 
-    /// Parks a record that no batch has taken yet.
-    pub(super) fn set_aside(&mut self, sequence: Sequence, missing: Missing) {
-        self.leave_ready(sequence);
-        self.park(sequence, missing);
+    /// The records that follow a create request of their entity in line.
+    fn followers(&self, sequence: Sequence) -> Vec<Sequence> {
+        let Some(entry) = self.get(sequence).filter(|entry| entry.kind() == Kind::Create) else {
+            return Vec::new();
+        };
+        let chain = self.chain(&entry.key, entry.collection).into_iter().flatten().copied();
+        chain.skip_while(|other| *other != sequence).skip(1).collect()
     }
 
-    /// Where a record is parked, those that must not be sent before it is written are, too.
-    fn set_seconds_aside(&mut self, first: Sequence) {
-        let Some(entry) = self.get(first) else { return };
-        let missing = Missing::of(&entry.record.collection, entry.key.clone());
-        let waits = |second: &Sequence| self.get(*second).is_some_and(|entry| entry.state != State::Parked);
-        let seconds: Vec<Sequence> = entry.seconds.iter().copied().filter(waits).collect();
-        for second in seconds {
-            self.set_aside(second, missing.clone());
+    /// What a new record waits for because an earlier create request of its entity is parked.
+    pub(super) fn waits_with_its_entity(&self, sequence: Sequence) -> Option<Missing> {
+        if self.parked.is_empty() {
+            return None;
         }
+        let entry = self.get(sequence)?;
+        let parked = !self.parked_before(entry).is_empty();
+        parked.then(|| Missing::of(&entry.record.collection, entry.key.clone()))
     }
 
     /// Puts a parked record back into the queues, unless what must be written first is parked itself.
     pub fn unpark(&mut self, sequence: Sequence) {
         let first = self.get(sequence).and_then(|entry| self.pending_first(entry));
         let first_is_parked = first.and_then(|first| self.get(first)).is_some_and(Entry::is_parked);
-        if first_is_parked || !self.parked.remove(&sequence) {
+        if first_is_parked || !self.parked.contains(&sequence) {
+            return;
+        }
+        if self.stays_behind(sequence) {
             return;
         }
         let Some(entry) = self.entries.get_mut(&sequence) else {
             return;
         };
-        if let Some(missing) = entry.parked_for.take() {
-            forget_parked(&mut self.parked_for, &missing.fqn, sequence);
-        }
-        entry.state = State::Blocked;
         entry.first_attempt = None;
+        entry.alone = None;
+        let missing = entry.parked_for.take();
         let waits_for_first = first.filter(|first| entry.edges.iter().all(|(known, _)| known != first));
-        self.places += usize::from(entry.has_place());
-        let slot = (entry.key.clone(), entry.collection);
-        let is_patch = entry.kind() == Kind::LifeCycle;
+        if let Some(missing) = missing {
+            super::remove_from(&mut self.parked_for, &missing.fqn, sequence);
+        }
+        self.move_to(sequence, Place::Blocked);
         if let Some(first) = waits_for_first {
             self.add_edge(first, sequence, Edge::Parent);
         }
-        if is_patch {
-            self.join_chain(sequence);
-        } else {
-            self.see_who_is_behind(&slot);
-        }
+        self.join_chain(sequence);
         self.make_ready_if_free(sequence);
+    }
+
+    /// Whether an earlier record of its entity is still parked: then that is what it waits for from now on.
+    fn stays_behind(&mut self, sequence: Sequence) -> bool {
+        let Some(entry) = self.get(sequence) else { return false };
+        if self.parked_before(entry).is_empty() {
+            return false;
+        }
+        let itself = Missing::of(&entry.record.collection, entry.key.clone());
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return false;
+        };
+        if let Some(missing) = entry.parked_for.replace(itself.clone()) {
+            super::remove_from(&mut self.parked_for, &missing.fqn, sequence);
+        }
+        self.parked_for.entry(itself.fqn).or_default().insert(sequence);
+        true
+    }
+
+    /// The records of an entity that wait for an earlier one of it, oldest first.
+    pub fn parked_with(&self, entity: &Entry) -> Vec<Sequence> {
+        let aside = self.aside.get(&entity.slot()).into_iter().flatten().copied();
+        let with_it = |one: &Entry| one.parked_for.as_ref().is_some_and(|missing| missing.fqn == one.key);
+        aside.filter(|one| self.get(*one).is_some_and(with_it)).collect()
     }
 
     /// The parked records that wait for this entity, oldest first.
@@ -127,42 +142,6 @@ impl Order {
             self.parked.iter().copied().take(1).collect()
         } else {
             roots
-        }
-    }
-
-    /// After a record has come back from parking, or ended: which of the writers of its entity stand behind a parked one.
-    pub(super) fn see_who_is_behind(&mut self, slot: &(Fqn, CollectionId)) {
-        let chain: Vec<Sequence> = self.chains.get(slot).into_iter().flatten().copied().collect();
-        let mut behind = false;
-        for sequence in chain {
-            self.set_behind(sequence, behind);
-            behind |= self.get(sequence).is_some_and(|entry| entry.state == State::Parked);
-        }
-    }
-
-    pub(super) fn set_behind(&mut self, sequence: Sequence, behind: bool) {
-        let Some(entry) = self.entries.get_mut(&sequence) else {
-            return;
-        };
-        if entry.behind == behind {
-            return;
-        }
-        self.places -= usize::from(entry.has_place());
-        entry.behind = behind;
-        self.places += usize::from(entry.has_place());
-        if behind {
-            // Waits go past it now; a later one must be able to hurry it, and what stands before it, once more.
-            entry.urgent = false;
-            self.settled.append(&mut entry.waits);
-        }
-    }
-}
-
-pub(super) fn forget_parked(parked_for: &mut FxHashMap<Fqn, BTreeSet<Sequence>>, missing: &Fqn, sequence: Sequence) {
-    if let Some(set) = parked_for.get_mut(missing) {
-        set.remove(&sequence);
-        if set.is_empty() {
-            parked_for.remove(missing);
         }
     }
 }

@@ -8,12 +8,56 @@ use crate::engine::record::{Kind, Sequence};
 /// The ready records of one collection.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Ready {
-    pub(super) plain: BTreeSet<Sequence>,
-    pub(super) urgent: BTreeSet<Sequence>,
-    pub(super) bytes: usize,
+    plain: BTreeSet<Sequence>,
+    urgent: BTreeSet<Sequence>,
+    bytes: usize,
+    /// How many of them other records wait for.
+    awaited: usize,
 }
 
 impl Ready {
+    pub(super) fn insert(&mut self, sequence: Sequence, size: usize, urgent: bool) {
+        let set = if urgent { &mut self.urgent } else { &mut self.plain };
+        if set.insert(sequence) {
+            self.bytes += size;
+        }
+    }
+
+    pub(super) fn remove(&mut self, sequence: Sequence, size: usize) {
+        if self.plain.remove(&sequence) || self.urgent.remove(&sequence) {
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+    }
+
+    pub(super) fn one_awaited(&mut self) {
+        self.awaited += 1;
+    }
+
+    pub(super) fn one_awaited_left(&mut self) {
+        self.awaited = self.awaited.saturating_sub(1);
+    }
+
+    /// The body of one of them has another size now.
+    pub(super) fn resize(&mut self, old: usize, new: usize) {
+        self.bytes = (self.bytes + new).saturating_sub(old);
+    }
+
+    /// Whether another record waits for one of them.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited > 0
+    }
+
+    /// The one that was submitted last.
+    pub fn newest(&self) -> Option<Sequence> {
+        self.plain.last().max(self.urgent.last()).copied()
+    }
+
+    pub(super) fn hurry(&mut self, sequence: Sequence) {
+        if self.plain.remove(&sequence) {
+            self.urgent.insert(sequence);
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.plain.len() + self.urgent.len()
     }

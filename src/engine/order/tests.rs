@@ -95,34 +95,40 @@ fn parking_frees_dependants_but_not_writers() {
     let schema = submit(&mut order, "databaseSchemas", "d.s", None, &[]);
     let update = submit(&mut order, "databaseSchemas", "d.s", Some("x"), &[]);
     let table = submit(&mut order, "tables", "d.s.t", Some("d.s"), &[]);
-    order.take(&[schema]);
+    order.move_to(schema, Place::Flying);
     order.park(schema, missing("databases", "d"));
     assert_eq!(ready(&order), [table]);
-    assert_eq!((order.places(), order.parked_len()), (1, 1));
+    assert_eq!((order.places(), order.parked_len()), (1, 2));
     assert!(
         order.get(update).is_some_and(Entry::is_parked),
-        "it is as good as parked"
+        "bodies are merged in their order"
     );
     let late = submit(&mut order, "tables", "d.s.u", Some("d.s"), &[]);
-    assert_eq!(ready(&order), [table, late], "nobody waits for what is parked");
+    let later = submit(&mut order, "databaseSchemas", "d.s", Some("y"), &[]);
+    assert_eq!(ready(&order), [table, late], "nobody else waits for what is parked");
     order.unpark(schema);
     assert_eq!(ready(&order), [schema, table, late]);
-    order.end(schema);
+    let entity = order.end(schema).unwrap();
+    assert_eq!(order.parked_with(&entity), [update, later]);
+    order.unpark(update);
+    order.unpark(later);
     assert_eq!(ready(&order), [update, table, late]);
-    assert_eq!((order.places(), order.parked_len()), (3, 0));
+    order.end(update);
+    assert!(ready(&order).contains(&later));
+    assert_eq!(order.parked_len(), 0);
 }
 
 #[test]
-fn a_wait_hurries_what_was_parked_before() {
+fn what_is_parked_is_in_no_hurry() {
     let mut order = Order::default();
     let first = submit(&mut order, "tables", "s.t", None, &[]);
     let second = submit(&mut order, "tables", "s.t", Some("x"), &[]);
-    order.take(&[first]);
+    order.move_to(first, Place::Flying);
     order.hurry(second);
     order.park(first, missing("databaseSchemas", "s"));
     order.unpark(first);
     assert_eq!(urgent(&order), NONE, "that wait went past both");
-    order.hurry(second);
+    order.hurry(first);
     assert_eq!(urgent(&order), [first]);
 }
 
@@ -130,13 +136,13 @@ fn a_wait_hurries_what_was_parked_before() {
 fn a_parked_life_cycle_blocks_nobody_and_keeps_its_turn() {
     let mut order = Order::default();
     let old = patch(&mut order, "s.t");
-    order.take(&[old]);
+    order.move_to(old, Place::Flying);
     let create = submit(&mut order, "tables", "s.t", None, &[]);
     assert_eq!(ready(&order), NONE);
     order.park(old, missing("tables", "s.t"));
     assert_eq!(ready(&order), [create]);
     let new = patch(&mut order, "s.t");
-    order.take(&[create]);
+    order.move_to(create, Place::Flying);
     order.end(create);
     assert_eq!(ready(&order), [new]);
     order.unpark(old);
@@ -149,7 +155,7 @@ fn a_parked_life_cycle_blocks_nobody_and_keeps_its_turn() {
 fn who_comes_before_somebody_in_a_hurry_is_in_a_hurry_too() {
     let mut order = Order::default();
     let old = patch(&mut order, "s.t");
-    order.take(&[old]);
+    order.move_to(old, Place::Flying);
     order.park(old, missing("tables", "s.t"));
     let new = patch(&mut order, "s.t");
     order.hurry(new);
@@ -161,7 +167,7 @@ fn who_comes_before_somebody_in_a_hurry_is_in_a_hurry_too() {
 fn only_what_waits_for_that_kind_of_entity_is_found_by_its_name() {
     let mut order = Order::default();
     let dashboard = submit(&mut order, "dashboards", "bi.1", None, &["bi.7"]);
-    order.take(&[dashboard]);
+    order.move_to(dashboard, Place::Flying);
     order.park(dashboard, missing("charts", "bi.7"));
     let namesake = submit(&mut order, "dashboards", "bi.7", None, &[]);
     let chart = submit(&mut order, "charts", "bi.7", None, &[]);
@@ -178,12 +184,13 @@ fn roots_wait_for_no_other_parked_record_unless_all_do() {
     let mut order = Order::default();
     let a = submit(&mut order, "tables", "s.a", None, &[]);
     let b = submit(&mut order, "tables", "s.b", None, &[]);
-    order.take(&[a, b]);
+    order.move_to(a, Place::Flying);
+    order.move_to(b, Place::Flying);
     order.park(b, missing("tables", "s.a"));
     order.park(a, missing("databaseSchemas", "s"));
     assert_eq!(order.parked_roots(), [a]);
     order.unpark(a);
-    order.take(&[a]);
+    order.move_to(a, Place::Flying);
     order.park(a, missing("tables", "s.b"));
     assert_eq!(order.parked_roots(), [a], "one of a circle");
 }
@@ -210,7 +217,7 @@ fn a_repeat_shares_only_with_the_last_unsent_record() {
         "the first wins"
     );
     order.end(first);
-    order.take(&[second]);
+    order.move_to(second, Place::Flying);
     order.get_mut(second).unwrap().attempts = 1;
     assert_eq!(
         order.leader(&record("b", false), &key, None),
@@ -237,7 +244,7 @@ fn nothing_is_kept_of_what_has_ended() {
     let parent = submit(&mut order, "databaseSchemas", "s", None, &[]);
     let child = submit(&mut order, "tables", "s.t", Some("s"), &[]);
     let parked = submit(&mut order, "tables", "s.u", None, &[]);
-    order.take(&[parked]);
+    order.move_to(parked, Place::Flying);
     order.park(parked, missing("users", "bob"));
     for sequence in [child, parked, parent] {
         order.end(sequence);
@@ -251,7 +258,7 @@ fn nothing_is_kept_of_what_has_ended() {
 fn a_writer_that_ends_before_its_turn_leaves_no_gap() {
     let mut order = Order::default();
     let all: Vec<Sequence> = (0..3).map(|_| submit(&mut order, "tags", "G.a", None, &[])).collect();
-    order.take(&[all[0]]);
+    order.move_to(all[0], Place::Flying);
     order.end(all[1]);
     assert_eq!(ready(&order), NONE, "the first is still in flight");
     order.end(all[0]);

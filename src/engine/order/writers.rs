@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Bound;
 
-use super::{CollectionId, Edge, Entry, Order, State};
+use super::{CollectionId, Edge, Entry, Order, Place, Slot};
 use crate::engine::defects::broken;
 use crate::engine::record::{Fqn, Kind, Record, Sequence};
 
@@ -12,14 +12,12 @@ impl Order {
     /// with `first_wins`, any pending create request of that entity. Records that wait for different firsts do not share.
     pub fn leader(&self, record: &Record, key: &Fqn, first: Option<Sequence>) -> Option<Sequence> {
         let collection = self.known_collection(&record.collection)?;
-        let chain = self.chain(key, collection)?;
         if record.first_wins {
-            return chain
-                .iter()
-                .copied()
-                .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create));
+            return self
+                .writers_of(key, collection)
+                .find(|sequence| self.is_create(*sequence));
         }
-        let last = *chain.back()?;
+        let last = *self.chain(key, collection)?.back()?;
         let entry = self.get(last)?;
         let same = entry.kind() == record.payload.kind() && entry.record.payload.bytes() == record.payload.bytes();
         (same && entry.is_unsent() && self.pending_first(entry) == first).then_some(last)
@@ -27,7 +25,7 @@ impl Order {
 
     /// Whether anything of an entity is pending.
     pub fn has_writers(&self, collection: CollectionId, key: &Fqn) -> bool {
-        self.chain(key, collection).is_some()
+        self.writers_of(key, collection).next().is_some()
     }
 
     /// The last create request of an entity, if it is the entity's last writer and unsent: its body may still be changed.
@@ -39,12 +37,29 @@ impl Order {
 
     /// The last pending create request of an entity.
     pub fn last_create(&self, collection: &str, key: &Fqn) -> Option<Sequence> {
-        let chain = self.chain(key, self.known_collection(collection)?)?;
-        chain
-            .iter()
-            .rev()
-            .copied()
-            .find(|sequence| self.get(*sequence).is_some_and(|entry| entry.kind() == Kind::Create))
+        let collection = self.known_collection(collection)?;
+        self.writers_of(key, collection)
+            .filter(|sequence| self.is_create(*sequence))
+            .max()
+    }
+
+    /// All pending writers of an entity: the parked ones, then those in line.
+    fn writers_of(&self, key: &Fqn, collection: CollectionId) -> impl Iterator<Item = Sequence> + '_ {
+        let slot = (key.clone(), collection);
+        let aside = self.aside.get(&slot).into_iter().flatten().copied();
+        aside.chain(self.chains.get(&slot).into_iter().flatten().copied())
+    }
+
+    pub(super) fn is_create(&self, sequence: Sequence) -> bool {
+        self.get(sequence).is_some_and(|entry| entry.kind() == Kind::Create)
+    }
+
+    /// The parked create requests of an entity that were submitted before one of its records, oldest first.
+    pub fn parked_before(&self, entity: &Entry) -> Vec<Sequence> {
+        let aside = self.aside.get(&entity.slot()).into_iter().flatten().copied();
+        aside
+            .filter(|sequence| *sequence < entity.sequence && self.is_create(*sequence))
+            .collect()
     }
 
     /// A record that ends before its turn: the next writer of its entity waits for the one before it.
@@ -56,7 +71,9 @@ impl Order {
         let Some(chain) = self.chain(&entry.key, entry.collection) else {
             return;
         };
-        let at = chain.iter().position(|one| *one == sequence).unwrap_or_default();
+        let Some(at) = chain.iter().position(|one| *one == sequence) else {
+            return;
+        };
         let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
         if let (Some(before), Some(after)) = (before, chain.get(at + 1).copied()) {
             self.add_edge(before, after, Edge::Writer);
@@ -66,19 +83,24 @@ impl Order {
     /// The next writer of an entity after one of its records ended, if it was not taken before.
     pub fn next_writer(&self, entry: &Entry) -> Option<Sequence> {
         let next = self.chain(&entry.key, entry.collection)?.front().copied()?;
-        let is_taken = self.get(next).is_some_and(|entry| entry.state == State::Taken);
-        (!is_taken).then_some(next)
+        self.get(next)
+            .is_some_and(|entry| entry.place.is_idle())
+            .then_some(next)
     }
 
     pub(super) fn chain(&self, key: &Fqn, collection: CollectionId) -> Option<&VecDeque<Sequence>> {
         self.chains.get(&(key.clone(), collection))
     }
 
-    pub(super) fn chains_of(&self, fqn: &Fqn) -> impl Iterator<Item = (&(Fqn, CollectionId), &VecDeque<Sequence>)> {
-        self.chains.range((
-            Bound::Included((fqn.clone(), CollectionId(0))),
-            Bound::Included((fqn.clone(), CollectionId(u16::MAX))),
-        ))
+    pub(super) fn chains_of(&self, fqn: &Fqn) -> impl Iterator<Item = (&Slot, &VecDeque<Sequence>)> {
+        self.chains.range(slots_of(fqn))
+    }
+
+    /// The parked records of that name, in all collections.
+    pub(super) fn aside_of(&self, fqn: &Fqn) -> impl Iterator<Item = Sequence> + '_ {
+        self.aside
+            .range(slots_of(fqn))
+            .flat_map(|(_, parked)| parked.iter().copied())
     }
 
     /// The last pending create request of that name in each collection. Users are known by their lower-case names.
@@ -97,10 +119,10 @@ impl Order {
     /// Makes a record a writer of its entity: the last one, or, where it comes back from parking, before the later ones that have not
     /// been sent.
     pub(super) fn join_chain(&mut self, sequence: Sequence) {
-        let Some(slot) = self.get(sequence).map(|entry| (entry.key.clone(), entry.collection)) else {
+        let Some(slot) = self.get(sequence).map(Entry::slot) else {
             return;
         };
-        let waits = |entry: &Entry| matches!(entry.state, State::Blocked | State::Ready);
+        let waits = |entry: &Entry| entry.place.is_idle();
         let chain = self.chains.entry(slot).or_default();
         let goes_last = broken!(self.defect, ParkedLifeCyclesGoLast);
         let at = chain
@@ -115,20 +137,14 @@ impl Order {
         }
         if let Some(after) = after {
             self.add_edge(sequence, after, Edge::Writer);
-            self.leave_ready(after);
-            if let Some(entry) = self.entries.get_mut(&after) {
-                entry.state = State::Blocked;
-                if entry.urgent {
-                    self.hurry(sequence);
-                }
+            self.move_to(after, Place::Blocked);
+            if self.get(after).is_some_and(|entry| entry.urgent) {
+                self.hurry(sequence);
             }
-        }
-        if before.and_then(|before| self.get(before)).is_some_and(Entry::is_parked) {
-            self.set_behind(sequence, true);
         }
     }
 
-    pub(super) fn leave_chain(&mut self, slot: &(Fqn, CollectionId), sequence: Sequence) {
+    pub(super) fn leave_chain(&mut self, slot: &Slot, sequence: Sequence) {
         if let Some(chain) = self.chains.get_mut(slot) {
             if let Some(at) = chain.iter().position(|other| *other == sequence) {
                 chain.remove(at);
@@ -138,4 +154,11 @@ impl Order {
             }
         }
     }
+}
+
+fn slots_of(fqn: &Fqn) -> (Bound<Slot>, Bound<Slot>) {
+    (
+        Bound::Included((fqn.clone(), CollectionId(0))),
+        Bound::Included((fqn.clone(), CollectionId(u16::MAX))),
+    )
 }

@@ -1,9 +1,11 @@
 //! What becomes of a record as it comes: it ends at once, shares the outcome of another one, or waits for its turn (E3).
 
-use super::defects::broken;
-use super::order::{Order, Sharer};
-use super::record::{Ending, Fqn, Outcome, Record, Sequence};
-use super::{Engine, Time};
+use crate::engine::defects::broken;
+use crate::engine::lifecycle::with_life_cycle;
+use crate::engine::order::{Order, Sharer};
+use crate::engine::record::{Ending, Fqn, Payload, Record, Sequence};
+use crate::engine::server::Admission;
+use crate::engine::{Embed, Engine, Time};
 
 /// What became of a record as it was submitted.
 #[derive(Debug)]
@@ -18,16 +20,15 @@ enum Admitted {
 const SINGLY: [&str; 2] = ["classifications", "tags"];
 
 impl Engine {
-    /// Takes one create request, and the one that must come first, if there is one, which gets the number before. There should be
-    /// room for it ([`Engine::has_room`]); it is taken all the same.
-    pub fn submit(&mut self, mut record: Record, now: Time) -> Sequence {
+    /// Takes one record, and the one that must come first, if there is one.
+    pub(in crate::engine) fn admit_with_first(&mut self, mut record: Record, now: Time) -> Sequence {
         let first = record.first.take().map(|first| {
             let fqn = first.fqn.clone();
             (fqn, self.admit(*first, None, now).1)
         });
         let (sequence, _) = match first {
             Some((fqn, Admitted::Ended(Ending::Failed(reason)))) => {
-                self.one_more();
+                self.books.one_submitted();
                 self.end_at_once(record, first_failed(&fqn, &reason))
             }
             Some((_, Admitted::Pending(first))) if !broken!(self.config.defect, ForgetsFirsts) => {
@@ -35,13 +36,12 @@ impl Engine {
             }
             _ => self.admit(record, None, now),
         };
-        self.settle(now);
         sequence
     }
 
     /// Takes one record. first: the pending one that must be written before. Its number, and what becomes of it.
     fn admit(&mut self, record: Record, first: Option<Sequence>, now: Time) -> (Sequence, Admitted) {
-        self.one_more();
+        self.books.one_submitted();
         let key = Order::key(&record.collection, &record.fqn);
         if record.once && first.is_none() && self.is_written(&record, &key) {
             return self.end_at_once(record, Ending::Written);
@@ -49,13 +49,23 @@ impl Engine {
         if let Some(leader) = self.order.leader(&record, &key, first) {
             return (self.share(leader, &record), Admitted::Pending(leader));
         }
+        if self.closed {
+            return self.end_at_once(record, Ending::Failed("submitted after close".into()));
+        }
+        let collection = self.order.collection(&record.collection);
+        let lane = (collection, record.payload.kind());
+        if let Admission::GivenUp(why) = self.server.admission(lane, now) {
+            return self.end_at_once(record, Ending::Failed(format!("not sent: {why}").into()));
+        }
+        if self.server.route(collection).is_missing(now) {
+            let text = format!("not sent: the server has no collection {}", record.collection);
+            return self.end_at_once(record, Ending::Failed(text.into()));
+        }
         if SINGLY.contains(&&*record.collection) {
-            let collection = self.order.collection(&record.collection);
-            self.routes.entry(collection).or_default().bulk = Some(false);
+            self.server.route(collection).go_singly();
         }
         let sequence = self.order.insert(record, key, first, now);
-        let ended = self.admit_while_given_up(sequence, now);
-        (sequence, ended.map_or(Admitted::Pending(sequence), Admitted::Ended))
+        (sequence, Admitted::Pending(sequence))
     }
 
     /// Whether the server took the same body last, and nothing of this entity is on its way.
@@ -68,26 +78,35 @@ impl Engine {
     /// Ends a new record of which nothing need be sent.
     fn end_at_once(&mut self, record: Record, ending: Ending) -> (Sequence, Admitted) {
         let sequence = self.order.number();
-        self.tell(Outcome {
-            sequence,
-            kind: record.payload.kind(),
-            collection: record.collection,
-            fqn: record.fqn,
-            body: matches!(ending, Ending::Failed(_)).then(|| record.payload.bytes().clone()),
-            ending: ending.clone(),
-            attempts: 0,
-            label: record.label,
-        });
+        self.books.end_unsent(sequence, record, ending.clone());
         (sequence, Admitted::Ended(ending))
     }
 
     /// Gives a new record the outcome of `leader`.
-    pub(super) fn share(&mut self, leader: Sequence, record: &Record) -> Sequence {
+    fn share(&mut self, leader: Sequence, record: &Record) -> Sequence {
         let sequence = self.order.number();
-        if let Some(entry) = self.order.get_mut(leader) {
-            entry.sharers.push(Sharer::of(sequence, record));
-        }
+        self.order.share(leader, Sharer::of(sequence, record));
         sequence
+    }
+
+    /// Puts a life cycle into the create request of its entity, if that is wanted and it was not sent yet. Its number, if so.
+    pub(in crate::engine) fn embed(&mut self, record: &Record) -> Option<Sequence> {
+        if self.config.embed == Embed::Never {
+            return None;
+        }
+        let key = Order::key(&record.collection, &record.fqn);
+        let leader = self.order.unsent_create(&record.collection, &key)?;
+        let entity = self.order.get(leader)?;
+        if self.order.has_patch(entity) {
+            // An earlier life cycle comes first, on its own.
+            return None;
+        }
+        let new_hash = self.config.embed == Embed::WithNewHash;
+        let life_cycle = record.payload.bytes();
+        let body = with_life_cycle(entity.record.payload.bytes(), life_cycle, new_hash)?;
+        self.order.set_payload(leader, Payload::Create(body));
+        self.books.one_submitted();
+        Some(self.share(leader, record))
     }
 }
 

@@ -1,0 +1,290 @@
+//! What to do about a fault (the table of E7, and the deadline of E9): facts in, one decision out. Total, and without any state.
+//!
+//! A fault says something about the server, or about what was sent to it. The difference shows only in what happens to others
+//! meanwhile: where they are served, it is the batch, and halves find the row; where nobody is, one row goes alone.
+
+use std::time::Duration;
+
+use super::reading::TroubleKind;
+use super::Time;
+
+/// Equal faults of a batch before it may be blamed for them.
+const OF_A_BATCH: u32 = 3;
+/// Equal faults of a record that travels alone before it is lost for them, and the time over which they came.
+const OF_ONE: u32 = 5;
+const OF_ONE_OVER: Duration = Duration::from_secs(5);
+
+/// Equal faults in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Streak {
+    kind: TroubleKind,
+    pub count: u32,
+    first: Time,
+    /// How many requests had been served when the first of them came.
+    served_before: u64,
+    /// A look-up was answered since the last of them but one.
+    pub seen_alive: bool,
+}
+
+impl Streak {
+    /// Whether the record alone has met enough faults to be in doubt itself.
+    pub fn is_long(&self) -> bool {
+        self.count >= OF_ONE - 2
+    }
+
+    /// Whether nobody was served from its first fault until just now, after so many served requests.
+    pub fn was_everybodys(&self, served: u64) -> bool {
+        served <= self.served_before + 1
+    }
+
+    /// One more fault. Another kind begins a new streak.
+    pub fn one_more(streak: Option<Self>, kind: TroubleKind, served: u64, now: Time) -> Self {
+        match streak {
+            Some(streak) if streak.kind == kind => Self {
+                count: streak.count + 1,
+                ..streak
+            },
+            _ => Self {
+                kind,
+                count: 1,
+                first: now,
+                served_before: served,
+                seen_alive: false,
+            },
+        }
+    }
+}
+
+/// What is known about a fault of a batch, or of a patch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub streak: Streak,
+    pub rows: usize,
+    /// How many requests had been served when the batch was found to hold what causes its faults.
+    pub suspect_since: Option<u64>,
+    /// How many have been served by now.
+    pub served: u64,
+    /// Nothing else could show whether the server works.
+    pub nothing_else: bool,
+    pub now: Time,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// The same again, after a back-off.
+    Again,
+    /// In two halves, at once.
+    Split,
+    /// One row alone; the others wait for its answer.
+    OneAlone,
+    /// A look-up of its name shows whether the server works.
+    Prove,
+    /// Lost: the server works, and breaks on it.
+    Lost,
+}
+
+impl Decision {
+    /// The decision about a fault of records that are within their deadline.
+    pub fn about(facts: &Facts) -> Self {
+        use TroubleKind::{Closed, Connect, Overload, Silent, Unavailable, Unbuildable};
+        let Facts { streak, served, .. } = *facts;
+        let others_served = served > streak.served_before;
+        match (streak.kind, facts.rows) {
+            (Unbuildable, 0 | 1) => Self::Lost,
+            (Unbuildable, _) => Self::Split,
+            (Overload | Connect | Closed, _) | (Unavailable, 0 | 1) => Self::Again,
+            (_, 0 | 1) => {
+                if streak.count < OF_ONE - 1 || facts.now < streak.first + OF_ONE_OVER {
+                    Self::Again
+                } else if streak.count >= OF_ONE && (others_served || (facts.nothing_else && streak.seen_alive)) {
+                    Self::Lost
+                } else if facts.nothing_else && !others_served && !streak.seen_alive {
+                    Self::Prove
+                } else {
+                    Self::Again
+                }
+            }
+            _ if facts.suspect_since.is_some_and(|before| served > before) => Self::Split,
+            (Silent, _) if facts.suspect_since.is_none() || others_served => Self::Split,
+            (Silent, _) => Self::OneAlone,
+            _ if streak.count < OF_A_BATCH => Self::Again,
+            _ if others_served => Self::Split,
+            _ => Self::OneAlone,
+        }
+    }
+}
+
+/// Where a record stands with its deadline when an attempt has failed, or its back-off has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// There is time for another attempt.
+    InTime,
+    /// The time is over, but no record is lost for time after one attempt.
+    LastAttempt,
+    Over,
+}
+
+impl Due {
+    /// `first_attempt`: when the first of its `attempts` began. `last`: this was its last one.
+    pub fn of(first_attempt: Option<Time>, attempts: u32, last: bool, patience: Duration, now: Time) -> Self {
+        match first_attempt {
+            _ if last => Self::Over,
+            Some(first) if now >= first + patience => {
+                if attempts <= 1 {
+                    Self::LastAttempt
+                } else {
+                    Self::Over
+                }
+            }
+            _ => Self::InTime,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use TroubleKind::{
+        Broken, Closed, Connect, NotSent, Overload, Silent, Status, Unavailable, Unbuildable, Unreadable,
+    };
+
+    const KINDS: [TroubleKind; 11] = [
+        Connect,
+        NotSent,
+        Closed,
+        Broken,
+        Silent,
+        Overload,
+        Unavailable,
+        Status(500),
+        Status(502),
+        Unreadable,
+        Unbuildable,
+    ];
+
+    fn facts(kind: TroubleKind, count: u32, rows: usize) -> Facts {
+        Facts {
+            streak: Streak {
+                kind,
+                count,
+                first: Time::ZERO,
+                served_before: 7,
+                seen_alive: false,
+            },
+            rows,
+            suspect_since: None,
+            served: 7,
+            nothing_else: false,
+            now: Time::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_table() {
+        let others = |facts| Facts { served: 8, ..facts };
+        let suspect = |facts| Facts {
+            suspect_since: Some(7),
+            ..facts
+        };
+        let lone = |facts| Facts {
+            nothing_else: true,
+            ..facts
+        };
+        let alive = |mut facts: Facts| {
+            facts.streak.seen_alive = true;
+            facts
+        };
+        for (what, expected) in [
+            // A server that asks for less, or is not there, says nothing about rows.
+            (others(facts(Overload, 9, 100)), Decision::Again),
+            (others(facts(Connect, 9, 100)), Decision::Again),
+            (others(facts(Closed, 9, 100)), Decision::Again),
+            // Three equal faults, and others were served: it is the batch.
+            (others(facts(Broken, 2, 100)), Decision::Again),
+            (others(facts(Broken, 3, 100)), Decision::Split),
+            (others(facts(NotSent, 3, 100)), Decision::Split),
+            (others(facts(Unavailable, 3, 100)), Decision::Split),
+            // Nobody was: one row alone tells.
+            (facts(Status(500), 3, 100), Decision::OneAlone),
+            (facts(Unreadable, 7, 2), Decision::OneAlone),
+            // A batch, or half of one, that is known to hold it.
+            (suspect(facts(Status(502), 1, 50)), Decision::Again),
+            (others(suspect(facts(Status(502), 1, 50))), Decision::Split),
+            // Too much at once; but a half that gets no answer either may be the server's silence.
+            (facts(Silent, 1, 100), Decision::Split),
+            (suspect(facts(Silent, 1, 50)), Decision::OneAlone),
+            (others(suspect(facts(Silent, 1, 50))), Decision::Split),
+            // A record alone.
+            (others(facts(Broken, 4, 1)), Decision::Again),
+            (others(facts(Broken, 5, 1)), Decision::Lost),
+            (facts(Broken, 5, 1), Decision::Again),
+            (lone(facts(Broken, 3, 1)), Decision::Again),
+            (lone(facts(Broken, 4, 1)), Decision::Prove),
+            (lone(alive(facts(Broken, 4, 1))), Decision::Again),
+            (lone(alive(facts(Broken, 5, 1))), Decision::Lost),
+            (others(facts(Unavailable, 9, 1)), Decision::Again),
+            (facts(Unbuildable, 1, 1), Decision::Lost),
+            (facts(Unbuildable, 1, 2), Decision::Split),
+        ] {
+            assert_eq!(Decision::about(&what), expected, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn faults_in_one_moment_lose_nothing() {
+        let soon = Facts {
+            now: Time::from_secs(4),
+            served: 8,
+            ..facts(Status(500), 50, 1)
+        };
+        assert_eq!(Decision::about(&soon), Decision::Again);
+    }
+
+    /// Whatever comes, a batch shrinks, or its count rises until something is decided: no input keeps a record for ever but the
+    /// deadline ends it.
+    #[test]
+    fn all_inputs_have_a_decision_that_fits_them() {
+        for kind in KINDS {
+            for count in 1..8 {
+                for rows in [1, 2, 100] {
+                    for served in [7, 8] {
+                        for suspect_since in [None, Some(6), Some(7), Some(8)] {
+                            for nothing_else in [false, true] {
+                                for seconds in [0, 4, 5, 600] {
+                                    let facts = Facts {
+                                        suspect_since,
+                                        served,
+                                        nothing_else,
+                                        now: Time::from_secs(seconds),
+                                        ..facts(kind, count, rows)
+                                    };
+                                    let fits = match Decision::about(&facts) {
+                                        Decision::Again => true,
+                                        Decision::Split | Decision::OneAlone => rows > 1,
+                                        Decision::Prove => rows == 1 && nothing_else && served == 7,
+                                        Decision::Lost => {
+                                            rows == 1 && (kind == Unbuildable || (count >= OF_ONE && served > 7))
+                                        }
+                                    };
+                                    assert!(fits, "{facts:?}");
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_what_has_had_two_attempts() {
+        let s = Time::from_secs;
+        let of = |attempts, last, now| Due::of(Some(s(10)), attempts, last, s(300), s(now));
+        assert_eq!(of(9, false, 309), Due::InTime);
+        assert_eq!(of(1, false, 310), Due::LastAttempt);
+        assert_eq!(of(2, false, 310), Due::Over);
+        assert_eq!(of(1, true, 20), Due::Over);
+        assert_eq!(Due::of(None, 0, false, s(300), s(999)), Due::InTime);
+    }
+}

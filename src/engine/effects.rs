@@ -1,0 +1,19 @@
+//! Carries out what the others decide: the only place that changes several parts of the engine at once.
+//!
+//! | file | what it carries out |
+//! |---|---|
+//! | `effects/admission.rs` | a record as it comes (E3) |
+//! | `effects/departure.rs` | a step of the scheduler becomes a request (E2, E4) |
+//! | `effects/answers.rs` | what an answer means for a request and its rows (E7, E8) |
+//! | `effects/faults.rs` | what a fault means for records: again, in parts, looked up, lost (E7, E9) |
+//! | `effects/endings.rs` | the end of a record, and what follows from it for others (E8, E11) |
+
+mod admission;
+mod answers;
+mod departure;
+mod endings;
+mod faults;
+#[cfg(test)]
+mod tests;
+
+pub(super) use faults::Sweep;

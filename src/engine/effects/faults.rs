@@ -1,0 +1,600 @@
+//! What a fault does to the records that met it (E7, E9): again, in parts, looked up, lost. And what is lost with a server that is
+//! given up.
+
+use std::sync::Arc;
+
+use crate::engine::accounting::with_doubt;
+use crate::engine::batch::Batch;
+use crate::engine::decide::{Decision, Due, Facts, Streak};
+use crate::engine::defects::broken;
+use crate::engine::lifecycle::Patch;
+use crate::engine::lookups::{Found, Then};
+use crate::engine::order::Place;
+use crate::engine::queues::{lane_of, Lane, Work};
+use crate::engine::reading::{Meaning, Trouble, TroubleKind};
+use crate::engine::record::{source_hash, Ending, Kind, Sequence};
+use crate::engine::retry::back_off;
+use crate::engine::server::Admission;
+use crate::engine::{Engine, Time};
+
+use super::answers::is_probe;
+
+/// So many records end at once when a server is given up: whoever holds the engine for longer keeps everybody waiting.
+const SLICE: usize = 1_000;
+/// Numbers that are looked at for them.
+const VISITS: u64 = 20_000;
+
+/// The records that are lost with a server, or a lane of it, that is given up.
+#[derive(Debug)]
+pub(in crate::engine) struct Sweep {
+    lane: Option<Lane>,
+    why: Arc<str>,
+    next: Sequence,
+    last: Sequence,
+}
+
+impl Engine {
+    /// A request met a fault.
+    pub(super) fn in_trouble(&mut self, work: Work, lane: Lane, mut trouble: Trouble, sent: Time, now: Time) {
+        let Some(first) = work.sequences().first().copied() else {
+            return;
+        };
+        if broken!(self.config.defect, IgnoresRetryAfter) {
+            trouble.retry_after = None;
+        }
+        let reason: Arc<str> = trouble.reason.as_str().into();
+        for sequence in work.sequences() {
+            if let Some(entry) = self.order.get_mut(*sequence) {
+                entry.last_fault = Some(reason.clone());
+                entry.unknown |= trouble.unknown && !broken!(self.config.defect, ForgetsDoubts);
+            }
+        }
+        let chance = self.random.f64();
+        let carried = (first, work.sequences().len());
+        self.server.failed(lane, carried, sent, &trouble, now, chance);
+        let probe = is_probe(&work);
+        if probe {
+            self.server.tried_in_vain(lane, now);
+            self.consider_giving_up(now);
+        }
+        if let Some(why) = self.server.given_up(lane).cloned() {
+            self.lose_all(&work, Some(&reason), now);
+            if probe {
+                // What came while it was on its way was held for its answer.
+                let scope = (!self.server.is_given_up()).then_some(lane);
+                self.give_up_pending(scope, &why);
+            }
+            return;
+        }
+        match work {
+            Work::Batch(batch) => self.batch_in_trouble(batch, &trouble, now),
+            Work::Patch(patch) => self.patch_in_trouble(patch, &trouble, now),
+            Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
+        }
+        self.consider_giving_up_lane(lane, now);
+    }
+
+    fn batch_in_trouble(&mut self, mut batch: Batch, trouble: &Trouble, now: Time) {
+        if let Some(rest) = batch.members.first().and_then(|row| self.trials.end(*row)) {
+            // The row met it alone as well: that says nothing about the batch.
+            self.met_alone(&batch.members, trouble.kind, now);
+            let mut members = rest.members;
+            members.append(&mut batch.members);
+            members.sort_unstable();
+            let members = self.in_time(members, false, now);
+            if self.nothing_else_tells(&members) {
+                // Each has met it alone, again and again: each is on its own from here on.
+                for member in members {
+                    let attempts = rest.attempts;
+                    let one = Batch::of_one(rest.collection, member);
+                    self.put_off(Work::Batch(one), attempts, Some(trouble), now);
+                }
+            } else {
+                self.again(Batch { members, ..rest }, trouble, now);
+            }
+            return;
+        }
+        batch.members = self.in_time(std::mem::take(&mut batch.members), batch.last_attempt, now);
+        let served = self.server.served_so_far();
+        let Some(streak) = (match batch.members.as_slice() {
+            [] => return,
+            [_] => self.met_alone(&batch.members, trouble.kind, now),
+            _ => Some(Streak::one_more(batch.streak, trouble.kind, served, now)),
+        }) else {
+            return;
+        };
+        if batch.members.len() > 1 {
+            batch.streak = Some(streak);
+        }
+        let facts = Facts {
+            streak,
+            rows: batch.members.len(),
+            suspect_since: batch.suspect_since,
+            served,
+            nothing_else: self.nothing_else_tells(&batch.members),
+            now,
+        };
+        match Decision::about(&facts) {
+            Decision::Again => self.again(batch, trouble, now),
+            Decision::Split => self.split(batch),
+            Decision::OneAlone => self.try_one_alone(batch),
+            Decision::Prove => self.prove(Work::Batch(batch), trouble, now),
+            Decision::Lost => self.lose_all(&Work::Batch(batch), Some(&trouble.reason), now),
+        }
+    }
+
+    fn patch_in_trouble(&mut self, patch: Patch, trouble: &Trouble, now: Time) {
+        let members = self.in_time(vec![patch.sequence], patch.last_attempt, now);
+        let Some(streak) = self.met_alone(&members, trouble.kind, now) else {
+            return;
+        };
+        let facts = Facts {
+            streak,
+            rows: 1,
+            suspect_since: None,
+            served: self.server.served_so_far(),
+            nothing_else: self.nothing_else_tells(&members),
+            now,
+        };
+        match Decision::about(&facts) {
+            Decision::Lost => self.lose(patch.sequence, Some(&trouble.reason), now),
+            Decision::Prove => self.prove(Work::Patch(patch), trouble, now),
+            Decision::Again | Decision::Split | Decision::OneAlone => {
+                let attempts = patch.attempts;
+                self.put_off(Work::Patch(patch), attempts, Some(trouble), now);
+            }
+        }
+    }
+
+    /// A record met a fault alone. How often by now.
+    fn met_alone(&mut self, members: &[Sequence], kind: TroubleKind, now: Time) -> Option<Streak> {
+        let served = self.server.served_so_far();
+        let entry = self.order.get_mut(*members.first()?)?;
+        entry.alone = Some(Streak::one_more(entry.alone, kind, served, now));
+        entry.alone
+    }
+
+    /// Whether nothing but these records could show that the server works: whatever else is pending has met faults alone as often.
+    fn nothing_else_tells(&self, members: &[Sequence]) -> bool {
+        let is_in_doubt = |sequence: &Sequence| {
+            let alone = self.order.get(*sequence).and_then(|entry| entry.alone);
+            alone.is_some_and(|streak| streak.is_long())
+        };
+        if !members.iter().all(is_in_doubt) {
+            return false;
+        }
+        let ready = self.order.ready().any(|(_, ready)| ready.len() > 0) || self.order.ready_patches().len() > 0;
+        !ready
+            && self.queues.in_flight() == 0
+            && self.inquests.is_empty()
+            && self.trials.is_empty()
+            && !self.look_ups.is_busy()
+            && self
+                .queues
+                .unsent()
+                .all(|work| work.sequences().iter().all(is_in_doubt))
+    }
+
+    /// The same batch after its back-off.
+    fn again(&mut self, batch: Batch, trouble: &Trouble, now: Time) {
+        if !batch.members.is_empty() {
+            let attempts = batch.attempts;
+            self.put_off(Work::Batch(batch), attempts, Some(trouble), now);
+        }
+    }
+
+    /// Two halves of a batch that holds what causes its faults.
+    pub(super) fn split(&mut self, batch: Batch) {
+        let served = self.server.served_so_far();
+        self.send_halves(batch, Some(served));
+    }
+
+    /// Sends both halves of a batch, the older records first.
+    pub(super) fn send_halves(&mut self, batch: Batch, suspect_since: Option<u64>) {
+        if batch.members.len() < 2 {
+            self.at_once(Work::Batch(batch));
+            return;
+        }
+        let Some((first, second)) = batch.halves() else { return };
+        for (half, forgotten) in [(second, broken!(self.config.defect, ForgetsHalf)), (first, false)] {
+            let half = Batch { suspect_since, ..half };
+            if !forgotten {
+                self.at_once(Work::Batch(half));
+            }
+        }
+    }
+
+    fn try_one_alone(&mut self, batch: Batch) {
+        let collection = batch.collection;
+        self.hold(&batch.members);
+        if let Some(row) = self.trials.begin(batch, &mut self.random) {
+            let alone = Batch::of_one(collection, row);
+            self.at_once(Work::Batch(alone));
+        }
+    }
+
+    /// Looks a record up to see whether the server works.
+    fn prove(&mut self, work: Work, trouble: &Trouble, now: Time) {
+        match work.sequences().first() {
+            Some(sequence) if self.look_ups.are_open() => {
+                self.order.move_to(*sequence, Place::LookUp);
+                self.look_ups.add(*sequence, Then::Again);
+            }
+            _ => self.put_off(work, 4, Some(trouble), now),
+        }
+    }
+
+    /// Work that goes before everything else, unless nothing goes.
+    pub(super) fn at_once(&mut self, work: Work) {
+        if let Some(why) = self.shut(&work) {
+            self.lose_all(&work, Some(&why), self.now);
+        } else {
+            self.queues.at_once(&mut self.order, work);
+        }
+    }
+
+    /// Why nothing is sent where this work would go.
+    fn shut(&self, work: &Work) -> Option<Arc<str>> {
+        match self.server.admission(lane_of(work, &self.order)?, self.now) {
+            Admission::GivenUp(why) => Some(why),
+            Admission::Open => None,
+        }
+    }
+
+    /// Puts work off for a back-off.
+    pub(super) fn put_off(&mut self, work: Work, attempts: u32, trouble: Option<&Trouble>, now: Time) {
+        let in_doubt = trouble.is_some_and(|trouble| trouble.unknown && trouble.kind != TroubleKind::Closed);
+        let mut pauses = false;
+        if let (true, Work::Batch(batch)) = (in_doubt, &work) {
+            for member in &batch.members {
+                if let Some(entry) = self.order.get_mut(*member) {
+                    pauses |= !std::mem::replace(&mut entry.paused, true);
+                }
+            }
+        }
+        let chance = self.random.f64();
+        let asked = trouble.and_then(|trouble| trouble.retry_after).unwrap_or_default();
+        let wait = back_off(attempts, pauses, self.server.seems_dead(), chance).max(asked);
+        self.put_off_until(work, now + wait);
+    }
+
+    /// Puts work off until `at`, or until one of its records is past its deadline.
+    pub(super) fn put_off_until(&mut self, work: Work, at: Time) {
+        if let Some(why) = self.shut(&work) {
+            self.lose_all(&work, Some(&why), self.now);
+            return;
+        }
+        let last_attempt = match &work {
+            Work::Batch(batch) => batch.last_attempt,
+            Work::Patch(patch) => patch.last_attempt,
+            _ => false,
+        };
+        let entries = work.sequences().iter().filter_map(|one| self.order.get(*one));
+        let first = entries.filter_map(|entry| entry.first_attempt).min();
+        let deadline = first.filter(|_| !last_attempt).map(|first| first + self.patience());
+        self.queues.later(&mut self.order, work, at, deadline);
+    }
+
+    fn patience(&self) -> Time {
+        if broken!(self.config.defect, GivesUpEarly) {
+            self.config.delivery_timeout / 20
+        } else {
+            self.config.delivery_timeout
+        }
+    }
+
+    /// Those that have time for another attempt. The others have their last one, or are lost. `last`: this was it.
+    pub(super) fn in_time(&mut self, members: Vec<Sequence>, last: bool, now: Time) -> Vec<Sequence> {
+        let patience = self.patience();
+        let (mut in_time, mut once_more) = (Vec::with_capacity(members.len()), Vec::new());
+        for member in members {
+            let Some(entry) = self.order.get(member) else { continue };
+            match Due::of(entry.first_attempt, entry.attempts, last, patience, now) {
+                Due::InTime => in_time.push(member),
+                Due::LastAttempt => once_more.push(member),
+                Due::Over => self.lose(member, None, now),
+            }
+        }
+        self.give_last_attempts(once_more);
+        in_time
+    }
+
+    /// Records whose time is over after one attempt: looked up where that can help, then sent once more.
+    fn give_last_attempts(&mut self, members: Vec<Sequence>) {
+        let (look_up, send): (Vec<_>, Vec<_>) = members.into_iter().partition(|one| self.can_be_looked_up(*one));
+        for member in &look_up {
+            self.order.move_to(*member, Place::LookUp);
+        }
+        if !look_up.is_empty() {
+            self.look_ups.add_batch(&look_up);
+        }
+        self.send_last(send);
+    }
+
+    /// One last attempt, in halves.
+    fn send_last(&mut self, members: Vec<Sequence>) {
+        let Some(entry) = members.first().and_then(|first| self.order.get(*first)) else {
+            return;
+        };
+        if entry.kind() == Kind::Create {
+            let batch = Batch {
+                last_attempt: true,
+                ..Batch::new(entry.collection, members)
+            };
+            self.send_halves(batch, None);
+            return;
+        }
+        for sequence in members {
+            let patch = Patch {
+                last_attempt: true,
+                ..Patch::new(sequence)
+            };
+            self.at_once(Work::Patch(patch));
+        }
+    }
+
+    fn can_be_looked_up(&self, sequence: Sequence) -> bool {
+        let Some(entry) = self.order.get(sequence) else {
+            return false;
+        };
+        let readable = entry.kind() == Kind::Create && source_hash(entry.record.payload.bytes()).is_some();
+        entry.unknown && readable && self.look_ups.are_open() && !self.closed && entry.place() != Place::Parked
+    }
+
+    pub(super) fn lose_all(&mut self, work: &Work, reason: Option<&str>, now: Time) {
+        for sequence in work.sequences() {
+            self.lose(*sequence, reason, now);
+        }
+    }
+
+    /// The end of a record that could not be delivered: looked up first, where it may have been written.
+    pub(super) fn lose(&mut self, sequence: Sequence, reason: Option<&str>, now: Time) {
+        let Some(entry) = self.order.get(sequence) else { return };
+        let own = entry.last_fault.as_deref();
+        let reason = match (reason, own) {
+            (Some(reason), Some(own)) if reason != own => format!("{own}; {reason}"),
+            (Some(reason), _) | (None, Some(reason)) => reason.to_owned(),
+            (None, None) => self.server.last_reason().to_owned(),
+        };
+        let after = entry
+            .first_attempt
+            .map_or(0, |first| now.saturating_sub(first).as_secs());
+        let text = format!(
+            "given up {after} s after the first of {} attempts: {reason}",
+            entry.attempts
+        );
+        if self.can_be_looked_up(sequence) {
+            self.order.move_to(sequence, Place::LookUp);
+            self.look_ups.add(sequence, Then::Lost(text));
+        } else {
+            let ending = self.failure(sequence, &text);
+            self.finish(sequence, ending);
+        }
+    }
+
+    /// The failure of a record, with the doubt that its attempts leave.
+    pub(super) fn failure(&self, sequence: Sequence, reason: &str) -> Ending {
+        let unknown = self.order.get(sequence).is_some_and(|entry| entry.unknown);
+        Ending::Failed(with_doubt(reason, unknown).into())
+    }
+
+    pub(super) fn look_up_answered(&mut self, sequence: Sequence, meaning: Meaning, sent: Time, now: Time) {
+        if let Meaning::Fault(trouble) = &meaning {
+            let chance = self.random.f64();
+            self.server.look_up_failed(sent, trouble, now, chance);
+        }
+        let Some(entry) = self.order.get_mut(sequence) else {
+            return;
+        };
+        let ours = source_hash(entry.record.payload.bytes());
+        let alive = |entry: &mut crate::engine::order::Entry| {
+            if let Some(streak) = &mut entry.alone {
+                streak.seen_alive = true;
+            }
+        };
+        let found = match meaning {
+            Meaning::Done { source_hash: there, .. } => {
+                alive(entry);
+                let same = there.as_deref() == ours.as_deref();
+                if there.is_some() && (same || broken!(self.config.defect, ReadsBackCarelessly)) {
+                    Found::Same
+                } else {
+                    Found::Unknown
+                }
+            }
+            Meaning::Missing(..) => {
+                alive(entry);
+                Found::Nothing
+            }
+            Meaning::Refused(_) | Meaning::NoRoute { page: false, .. } => {
+                alive(entry);
+                Found::Unknown
+            }
+            Meaning::Fault(_) => {
+                self.look_ups.stop();
+                Found::Unknown
+            }
+            _ => {
+                self.look_ups.stop();
+                Found::Unknown
+            }
+        };
+        self.looked_up(sequence, found, now);
+    }
+
+    fn looked_up(&mut self, sequence: Sequence, found: Found, now: Time) {
+        let then = self.look_ups.done(sequence);
+        let Some(entry) = self.order.get_mut(sequence) else {
+            return;
+        };
+        if found == Found::Same && entry.unknown {
+            if let Some(Then::LastAttempt(batch)) = then {
+                let ready = self.look_ups.one_of_batch(batch, None);
+                self.send_last(ready);
+            }
+            self.finish(sequence, Ending::Written);
+            return;
+        }
+        match then {
+            Some(Then::Lost(reason)) => {
+                let doubt = found != Found::Nothing && entry.unknown;
+                self.finish(sequence, Ending::Failed(with_doubt(&reason, doubt).into()));
+            }
+            Some(Then::LastAttempt(batch)) => {
+                self.order.move_to(sequence, Place::LookUp);
+                let ready = self.look_ups.one_of_batch(batch, Some(sequence));
+                self.send_last(ready);
+            }
+            Some(Then::Again) | None => {
+                let attempts = entry.attempts;
+                let work = match entry.kind() {
+                    Kind::Create => Work::Batch(Batch::of_one(entry.collection, sequence)),
+                    Kind::LifeCycle => Work::Patch(Patch::new(sequence)),
+                };
+                self.put_off(work, attempts.min(5), None, now);
+            }
+        }
+    }
+
+    /// Ends what is past its deadline while it waits, and what is waited for no longer.
+    pub(in crate::engine) fn expire(&mut self, now: Time) {
+        while let Some((work, at)) = self.queues.take_expired(now) {
+            match work {
+                Work::Batch(mut batch) => {
+                    batch.members = self.in_time(std::mem::take(&mut batch.members), batch.last_attempt, now);
+                    if !batch.members.is_empty() {
+                        self.put_off_until(Work::Batch(batch), at);
+                    }
+                }
+                Work::Patch(patch) => {
+                    if !self.in_time(vec![patch.sequence], patch.last_attempt, now).is_empty() {
+                        self.put_off_until(Work::Patch(patch), at);
+                    }
+                }
+                Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
+            }
+        }
+        self.expire_look_ups(now);
+        self.expire_renewal(now);
+    }
+
+    fn expire_look_ups(&mut self, now: Time) {
+        if !self.look_ups.is_busy() {
+            return;
+        }
+        let late = self.look_ups.are_late(now);
+        for sequence in self.look_ups.take_unasked(now) {
+            self.looked_up(sequence, Found::Unknown, now);
+        }
+        if !late {
+            return;
+        }
+        for id in self.queues.flights_of(|work| matches!(work, Work::LookUp(_))) {
+            if let Some(Work::LookUp(sequence)) = self.queues.landed(id).map(|flight| flight.work) {
+                self.looked_up(sequence, Found::Unknown, now);
+            }
+        }
+    }
+
+    /// A callable that does not answer counts as one without another token. Should it answer later, its token is used all the same.
+    fn expire_renewal(&mut self, now: Time) {
+        let patience = self.config.delivery_timeout;
+        let until = self.server.authorization.renewal_until(patience);
+        if until.is_none_or(|until| until > now) {
+            return;
+        }
+        for id in self.queues.flights_of(|work| matches!(work, Work::RenewToken)) {
+            self.queues.landed(id);
+        }
+        let text = format!("the token callable has not answered for {} s", patience.as_secs());
+        self.token_answered(Err(text), now);
+    }
+
+    /// After a probe: nothing more is sent to a server that has served nothing for a full deadline, but a probe now and then.
+    pub(super) fn consider_giving_up(&mut self, now: Time) {
+        if let Some(why) = self.server.consider_giving_up(now) {
+            self.notices.push_back(why.to_string());
+            self.give_up_pending(None, &why);
+        }
+    }
+
+    fn consider_giving_up_lane(&mut self, lane: Lane, now: Time) {
+        let path = self.order.path(lane.0).cloned().unwrap_or_default();
+        let what = match lane.1 {
+            Kind::Create => path.to_string(),
+            Kind::LifeCycle => format!("life cycles of {path}"),
+        };
+        let only_one = self.is_only_one(lane);
+        if let Some(why) = self.server.consider_giving_up_lane(lane, &what, only_one, now) {
+            self.notices.push_back(why.to_string());
+            self.give_up_pending(Some(lane), &why);
+        }
+    }
+
+    /// Whether a lane has no more than one request's worth of records.
+    fn is_only_one(&self, lane: Lane) -> bool {
+        let ready = match lane.1 {
+            Kind::Create => self.order.ready_in(lane.0).map_or(0, |ready| ready.len()),
+            Kind::LifeCycle => self.order.ready_patches().len(),
+        };
+        let in_lane = |work: &&Work| lane_of(work, &self.order) == Some(lane);
+        let busy = self.queues.busy_lanes().filter(|(busy, _)| *busy == lane);
+        let in_flight: usize = busy.map(|(_, requests)| requests).sum();
+        ready == 0 && in_flight + self.queues.unsent().filter(in_lane).take(2).count() <= 1
+    }
+
+    /// Everything pending is lost, or everything pending of a lane: a slice at a time.
+    pub(super) fn give_up_pending(&mut self, lane: Option<Lane>, why: &Arc<str>) {
+        self.take_back_work(lane);
+        self.sweeps.push_back(Sweep {
+            lane,
+            why: why.clone(),
+            next: 1,
+            last: self.order.last(),
+        });
+    }
+
+    /// What was to be sent is not: its records are in line again.
+    pub(super) fn take_back_work(&mut self, lane: Option<Lane>) {
+        let order = &self.order;
+        let concerned = |work: &Work| lane.is_none() || lane_of(work, order) == lane;
+        let mut back: Vec<Sequence> = Vec::new();
+        for work in self.queues.take_unsent(concerned) {
+            back.extend(work.sequences());
+        }
+        let collection = lane.map(|(collection, _)| collection);
+        if lane.is_none_or(|(_, kind)| kind == Kind::Create) {
+            back.extend(self.inquests.take_all(collection));
+            back.extend(self.trials.take_all(collection));
+        }
+        for sequence in back {
+            self.order.back_in_line(sequence);
+        }
+    }
+
+    /// One slice of what is lost with a server that is given up. What is in flight, or looked up, has its own end.
+    pub(in crate::engine) fn sweep(&mut self, now: Time) {
+        let Some(sweep) = self.sweeps.front_mut() else { return };
+        let (lane, why) = (sweep.lane, sweep.why.clone());
+        let mut found = Vec::new();
+        let end = sweep.last.min(sweep.next + VISITS);
+        while sweep.next <= end && found.len() < SLICE {
+            let entry = self.order.get(sweep.next).filter(|entry| {
+                let concerned = lane.is_none_or(|lane| lane == (entry.collection, entry.kind()));
+                concerned && !matches!(entry.place(), Place::Flying | Place::LookUp)
+            });
+            found.extend(entry.map(|entry| (entry.sequence, entry.attempts > 0)));
+            sweep.next += 1;
+        }
+        if sweep.next > sweep.last {
+            self.sweeps.pop_front();
+        }
+        for (sequence, tried) in found {
+            if tried {
+                self.lose(sequence, Some(&why), now);
+            } else {
+                self.finish(sequence, Ending::Failed(format!("not sent: {why}").into()));
+            }
+        }
+    }
+}

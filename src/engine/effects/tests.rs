@@ -1,0 +1,6 @@
+//! The rules E7 to E9 as a caller sees them, with an engine driven by hand.
+
+mod answers;
+mod faults;
+mod needless;
+mod splitting;

@@ -1,0 +1,560 @@
+//! Losses that need not be: each of these lost records that the server would have taken, or took longer than it need.
+
+use std::time::Duration;
+
+use crate::engine::record::{Ending, Outcome};
+use crate::engine::request::{Call, Fault, Request};
+use crate::engine::testing::{
+    all_written, create, eager, endings, fault, life_cycle, next_request, outcomes, request, requests, respond, rows,
+    s, some_refused, submit_tables,
+};
+use crate::engine::{Config, Engine, Scope, Time};
+
+/// The requests that can be made next, as soon as there are some; none once nothing is pending.
+fn step(engine: &mut Engine, now: &mut Time) -> Vec<Request> {
+    loop {
+        let sent = requests(engine, *now);
+        if !sent.is_empty() || engine.stats(*now).pending == 0 {
+            return sent;
+        }
+        *now = engine.poll_timeout(*now).expect("it waits for ever").max(*now);
+        engine.handle_timeout(*now);
+    }
+}
+
+/// How the server treats requests in a world with a clock: what it answers, and when; None for a request that gets no answer within
+/// the read time-out.
+type Treat<'a> = Box<dyn FnMut(&Request, Time) -> Reply + 'a>;
+
+struct World<'a> {
+    engine: Engine,
+    now: Time,
+    flying: Vec<(Time, Request, Reply)>,
+    timeout: Time,
+    treat: Treat<'a>,
+    sent: usize,
+}
+
+#[derive(Clone)]
+enum Reply {
+    Written,
+    Status(u16, &'static str),
+    Broken,
+    Silent,
+}
+
+impl<'a> World<'a> {
+    fn new(config: Config, treat: impl FnMut(&Request, Time) -> Reply + 'a) -> Self {
+        Self {
+            timeout: config.attempt_timeout,
+            engine: Engine::new(config),
+            now: Time::ZERO,
+            flying: Vec::new(),
+            treat: Box::new(treat),
+            sent: 0,
+        }
+    }
+
+    /// One event; false where there is none any more.
+    fn advance(&mut self) -> bool {
+        for sent in requests(&mut self.engine, self.now) {
+            self.sent += 1;
+            let reply = (self.treat)(&sent, self.now);
+            let takes = match reply {
+                Reply::Silent => self.timeout,
+                _ => Duration::from_millis(50),
+            };
+            self.flying.push((self.now + takes, sent, reply));
+        }
+        let answers = self.flying.iter().map(|(at, ..)| *at);
+        let timeout = self.engine.poll_timeout(self.now);
+        let Some(next) = answers.chain(timeout).min() else {
+            return false;
+        };
+        self.now = next.max(self.now);
+        self.engine.handle_timeout(self.now);
+        let (due, rest): (Vec<_>, Vec<_>) = self.flying.drain(..).partition(|(at, ..)| *at <= self.now);
+        self.flying = rest;
+        for (_, sent, reply) in due {
+            match reply {
+                Reply::Written if matches!(sent.call, Call::Get { .. }) => {
+                    let text = r#"{"message":"table instance for x not found"}"#;
+                    respond(&mut self.engine, &sent, 404, text, self.now);
+                }
+                Reply::Written if matches!(sent.call, Call::Probe) => {
+                    respond(&mut self.engine, &sent, 200, r#"{"version":"2.0.7"}"#, self.now);
+                }
+                Reply::Written => all_written(&mut self.engine, &sent, self.now),
+                Reply::Status(status, body) => respond(&mut self.engine, &sent, status, body, self.now),
+                Reply::Broken => fault(&mut self.engine, &sent, Fault::Broken("reset".into()), self.now),
+                Reply::Silent => fault(&mut self.engine, &sent, Fault::ReadTimeout("300 s".into()), self.now),
+            }
+        }
+        true
+    }
+
+    /// Until nothing is pending. The outcomes.
+    fn drain(&mut self) -> Vec<Outcome> {
+        let mut steps = 0;
+        while self.engine.stats(self.now).pending > 0 {
+            assert!(self.advance(), "it waits for ever");
+            steps += 1;
+            assert!(steps < 1_000_000, "it does not end");
+        }
+        outcomes(&mut self.engine)
+    }
+}
+
+fn is_lost(outcome: &Outcome) -> bool {
+    matches!(outcome.ending, Ending::Failed(_))
+}
+
+fn reason(outcome: &Outcome) -> &str {
+    match &outcome.ending {
+        Ending::Failed(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn carries(request: &Request, name: &str) -> bool {
+    let wanted = format!("{name:?}");
+    let holds = |row: &bytes::Bytes| String::from_utf8_lossy(row).contains(&wanted);
+    match &request.call {
+        Call::PutBulk { rows, .. } => rows.iter().any(holds),
+        Call::PutOne { row, .. } => holds(row),
+        _ => false,
+    }
+}
+
+fn is_of(request: &Request, wanted: &str) -> bool {
+    match &request.call {
+        Call::PutBulk { collection, .. } | Call::PutOne { collection, .. } => &**collection == wanted,
+        _ => false,
+    }
+}
+
+fn patient(workers: usize) -> Config {
+    Config {
+        workers,
+        linger: Duration::ZERO,
+        attempt_timeout: s(300),
+        ..Config::default()
+    }
+}
+
+#[test]
+fn one_lost_answer_costs_nothing_that_waits_behind_it() {
+    for workers in [1, 4] {
+        let mut first = true;
+        let mut world = World::new(patient(workers), |_, _| {
+            if std::mem::take(&mut first) {
+                Reply::Silent
+            } else {
+                Reply::Written
+            }
+        });
+        world.engine.submit(create("databaseSchemas", "d.s", Some("d")), s(0));
+        for number in 0..1500 {
+            let table = create("tables", &format!("d.s.t{number}"), Some("d.s"));
+            world.engine.submit(table, s(0));
+        }
+        let ended = world.drain();
+        assert_eq!(
+            (ended.len(), ended.iter().filter(|one| is_lost(one)).count()),
+            (1501, 0)
+        );
+        drop(world);
+    }
+}
+
+#[test]
+fn a_collection_that_hangs_takes_no_other_with_it() {
+    for workers in [1, 2, 4] {
+        let mut procedures_sent = Vec::new();
+        let mut world = World::new(patient(workers), |sent, now| {
+            if is_of(sent, "tables") {
+                return Reply::Silent;
+            }
+            if is_of(sent, "storedProcedures") {
+                procedures_sent.push((now, rows(sent)));
+            }
+            Reply::Written
+        });
+        submit_tables(&mut world.engine, 400, s(0));
+        for number in 0..100 {
+            world
+                .engine
+                .submit(create("storedProcedures", &format!("s.p{number}"), None), s(0));
+        }
+        let drain = world.engine.wait_for(&Scope::FinalDrain, s(0));
+        let ended = world.drain();
+        assert_eq!(world.engine.poll_wait(), drain);
+        let lost = |collection: &str| {
+            let of_it = |one: &&Outcome| &*one.collection == collection && is_lost(one);
+            ended.iter().filter(of_it).count()
+        };
+        assert_eq!((lost("tables"), lost("storedProcedures")), (400, 0), "{workers}");
+        drop(world);
+        let all: usize = procedures_sent.iter().map(|(_, rows)| rows).sum();
+        let within = s(if workers == 1 { 610 } else { 310 });
+        assert!(
+            all == 100 && procedures_sent.iter().all(|(at, _)| *at <= within),
+            "{workers}: {procedures_sent:?}"
+        );
+    }
+}
+
+#[test]
+fn after_an_outage_life_cycles_find_out_that_the_server_is_back() {
+    let back = s(750);
+    let mut world = World::new(patient(4), |_, now| {
+        if now < back {
+            Reply::Status(503, "")
+        } else {
+            Reply::Written
+        }
+    });
+    for number in 0..50 {
+        life_cycle(&mut world.engine, &format!("s.t{number}"), 1, s(0));
+    }
+    assert!(world.drain().iter().all(is_lost));
+    while world.now < back + s(6) {
+        if !world.advance() {
+            world.now = back + s(6);
+        }
+    }
+    for number in 0..600 {
+        let now = world.now;
+        life_cycle(&mut world.engine, &format!("u.t{number}"), 1, now);
+    }
+    let ended = world.drain();
+    assert_eq!((ended.len(), ended.iter().filter(|one| is_lost(one)).count()), (600, 0));
+}
+
+/// A firewall objects to one row: what becomes of its batch, alone or with others.
+fn firewall(reply: &Reply, count: usize, others: usize) {
+    let mut world = World::new(patient(4), |sent, _| {
+        if carries(sent, "s.t0") {
+            reply.clone()
+        } else {
+            Reply::Written
+        }
+    });
+    submit_tables(&mut world.engine, count, s(0));
+    for number in 0..others {
+        let table = create("tables", &format!("other.t{number}"), None);
+        world.engine.submit(table, s(0));
+    }
+    let ended = world.drain();
+    let lost: Vec<&Outcome> = ended.iter().filter(|one| is_lost(one)).collect();
+    let names: Vec<&str> = lost.iter().map(|one| &*one.fqn).collect();
+    assert_eq!(names, ["s.t0"], "{count} rows, {others} others");
+    assert!(world.now <= s(60), "{count} rows, {others} others: {:?}", world.now);
+    assert!(
+        world.sent <= 40,
+        "{count} rows, {others} others: {} requests",
+        world.sent
+    );
+    if let Reply::Status(_, page) = reply {
+        if page.contains("Support") {
+            assert!(reason(lost[0]).contains("Support ID 4711"), "{}", reason(lost[0]));
+        }
+    }
+}
+
+#[test]
+fn a_firewall_costs_the_row_that_it_objects_to_and_no_other() {
+    let page = "<html><head><title>Blocked</title></head><body>Request rejected. Support ID 4711</body></html>";
+    for reply in [
+        Reply::Broken,
+        Reply::Status(200, page),
+        Reply::Status(502, page),
+        Reply::Status(500, r#"{"message":"NullPointerException"}"#),
+        Reply::Status(403, page),
+    ] {
+        for count in [1, 2, 16, 100] {
+            for others in [0, 300] {
+                firewall(&reply, count, others);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_row_that_makes_the_server_break_takes_tens_of_seconds_and_not_the_deadline() {
+    let mut world = World::new(patient(4), |sent, _| {
+        if carries(sent, "s.t250") {
+            Reply::Status(500, r#"{"message":"NullPointerException"}"#)
+        } else {
+            Reply::Written
+        }
+    });
+    submit_tables(&mut world.engine, 400, s(0));
+    let ended = world.drain();
+    assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 1);
+    assert!(world.now <= s(30), "{:?}", world.now);
+}
+
+#[test]
+fn many_bad_rows_cost_no_good_one() {
+    for seed in 0..20 {
+        let mut dice = fastrand::Rng::with_seed(seed + 1000);
+        let is_bad: Vec<bool> = (0..5000).map(|_| dice.u32(0..10) < 7).collect();
+        let name = |number: usize| format!("s.{}{number}", if is_bad[number] { "bad" } else { "fine" });
+        let mut world = World::new(Config { seed, ..patient(4) }, |sent, _| {
+            let Call::PutBulk { rows, .. } = &sent.call else {
+                return Reply::Written;
+            };
+            let bad = rows.iter().any(|row| String::from_utf8_lossy(row).contains("s.bad"));
+            if bad {
+                Reply::Status(403, r#"{"message":"blocked by the firewall"}"#)
+            } else {
+                Reply::Written
+            }
+        });
+        for number in 0..5000 {
+            world.engine.submit(create("tables", &name(number), None), s(0));
+        }
+        let ended = world.drain();
+        let good_and_lost = ended.iter().filter(|one| is_lost(one) && one.fqn.contains("fine"));
+        assert_eq!(good_and_lost.count(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn one_redirect_costs_nothing() {
+    for status in [302, 307, 407] {
+        let mut first = true;
+        let mut world = World::new(patient(4), |_, _| {
+            if std::mem::take(&mut first) {
+                Reply::Status(status, "")
+            } else {
+                Reply::Written
+            }
+        });
+        submit_tables(&mut world.engine, 100, s(0));
+        assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+        drop(world);
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_in_each_large_body_makes_bodies_smaller() {
+    let mut world = World::new(
+        patient(1),
+        |sent, _| {
+            if rows(sent) > 20 {
+                Reply::Broken
+            } else {
+                Reply::Written
+            }
+        },
+    );
+    submit_tables(&mut world.engine, 100, s(0));
+    assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+}
+
+#[test]
+fn an_outage_leaves_whole_batches() {
+    for status in [500, 502, 503] {
+        let mut sizes = Vec::new();
+        let back = s(240);
+        let mut world = World::new(patient(4), |sent, now| {
+            if now < back {
+                return Reply::Status(status, "");
+            }
+            sizes.push(rows(sent));
+            Reply::Written
+        });
+        submit_tables(&mut world.engine, 400, s(0));
+        assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+        drop(world);
+        assert!(sizes.len() <= 16, "{status}: {sizes:?}");
+    }
+}
+
+#[test]
+fn silence_that_passes_leaves_no_crumbs() {
+    let mut sizes = Vec::new();
+    let back = s(200);
+    let config = Config {
+        attempt_timeout: s(10),
+        ..patient(4)
+    };
+    let mut world = World::new(config, |sent, now| {
+        if now < back {
+            return Reply::Silent;
+        }
+        sizes.push(rows(sent));
+        Reply::Written
+    });
+    submit_tables(&mut world.engine, 400, s(0));
+    assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+    drop(world);
+    assert!(sizes.len() <= 20, "{sizes:?}");
+}
+
+#[test]
+fn attempts_that_take_nearly_the_deadline_end_within_the_deadline_and_one_attempt() {
+    for (attempt, deadline) in [(299, 300), (250, 300), (300, 600)] {
+        let config = Config {
+            attempt_timeout: s(attempt),
+            delivery_timeout: s(deadline),
+            ..patient(8)
+        };
+        let mut world = World::new(config, |sent, _| {
+            if is_of(sent, "tables") {
+                Reply::Silent
+            } else {
+                Reply::Written
+            }
+        });
+        submit_tables(&mut world.engine, 100, s(0));
+        let mut number = 0;
+        while world.engine.stats(world.now).failed < 100 {
+            // The rest of the server is well.
+            number += 1;
+            let now = world.now;
+            life_cycle(&mut world.engine, &format!("o.t{number}"), 1, now);
+            assert!(world.advance());
+        }
+        let bound = s(deadline + attempt + 10);
+        assert!(world.now <= bound, "{attempt}/{deadline}: {:?}", world.now);
+    }
+}
+
+#[test]
+fn each_incident_has_look_ups_of_its_own() {
+    let mut engine = eager(4, 100);
+    let mut now = s(0);
+    for name in ["s.a", "s.b"] {
+        engine.submit(create("tables", name, None), now);
+        let mut looked_up = false;
+        while engine.stats(now).pending > 0 {
+            for sent in step(&mut engine, &mut now) {
+                if let Call::Get { .. } = &sent.call {
+                    looked_up = true;
+                    let body = format!(r#"{{"sourceHash":"of {name}"}}"#);
+                    respond(&mut engine, &sent, 200, &body, now);
+                } else {
+                    fault(&mut engine, &sent, Fault::Broken("reset".into()), now);
+                }
+            }
+        }
+        assert!(looked_up, "{name}");
+        now += s(100);
+        engine.handle_timeout(now);
+    }
+    assert_eq!(endings(&mut engine), "w1 w2");
+}
+
+#[test]
+fn a_collection_that_is_not_there_is_found_out_by_a_handful_of_requests() {
+    let text = r#"{"code":404,"message":"HTTP 404 Not Found"}"#;
+    let mut world = World::new(patient(4), |_, _| Reply::Status(404, text));
+    for number in 0..150 {
+        world
+            .engine
+            .submit(create("drives/files", &format!("d.f{number}"), None), s(0));
+    }
+    let ended = world.drain();
+    assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 150);
+    assert!(ended
+        .iter()
+        .all(|one| reason(one).contains("no collection drives/files")));
+    assert!(world.sent <= 6 && world.now <= s(5), "{} {:?}", world.sent, world.now);
+}
+
+#[test]
+fn a_page_of_an_ingress_is_no_verdict_on_the_api() {
+    let mut first = true;
+    let mut world = World::new(patient(4), |_, _| {
+        if std::mem::take(&mut first) {
+            Reply::Status(404, "<html>default backend - 404</html>")
+        } else {
+            Reply::Written
+        }
+    });
+    submit_tables(&mut world.engine, 1000, s(0));
+    assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+    assert!(world.sent <= 20, "{}", world.sent);
+}
+
+#[test]
+fn a_name_that_sounds_like_trouble_is_none() {
+    let mut engine = eager(8, 10);
+    engine.submit(create("tables", "s.deadlock_events", None), s(0));
+    let sent = request(&mut engine, s(0));
+    let text = "Invalid table s.deadlock_events: description must not exceed 100 characters";
+    some_refused(&mut engine, &sent, &[("s.deadlock_events", 400, text)], s(0));
+    assert_eq!(endings(&mut engine), "f1");
+    assert_eq!(engine.stats(s(0)).limit, 8);
+}
+
+#[test]
+fn a_close_of_a_server_that_is_slow_and_well_goes_on_to_the_end() {
+    let config = Config {
+        delivery_timeout: s(1),
+        attempt_timeout: s(1),
+        workers: 1,
+        ..patient(1)
+    };
+    let mut world = World::new(config, |_, _| Reply::Written);
+    for number in 0..2000 {
+        life_cycle(&mut world.engine, &format!("s.t{number}"), 1, s(0));
+    }
+    world.engine.close(s(0));
+    let ended = world.drain();
+    assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 0);
+    assert!(world.now > s(60) && world.engine.is_closed());
+}
+
+#[test]
+fn giving_up_holds_nobody_up() {
+    let mut engine = Engine::new(Config {
+        budget_bytes: usize::MAX,
+        ..patient(4)
+    });
+    for number in 0..50_000 {
+        life_cycle(&mut engine, &format!("s.t{number}"), 1, s(0));
+    }
+    let mut now = s(0);
+    let mut most = 0;
+    while engine.stats(now).pending > 0 {
+        for sent in requests(&mut engine, now) {
+            let before = engine.stats(now).failed;
+            respond(&mut engine, &sent, 503, "", now);
+            most = most.max(engine.stats(now).failed - before);
+        }
+        let before = engine.stats(now).failed;
+        now = engine.poll_timeout(now).expect("it waits for ever").max(now);
+        engine.handle_timeout(now);
+        most = most.max(engine.stats(now).failed - before);
+    }
+    assert!(most <= 1_001, "{most}");
+}
+
+/// The next request after a step of time; there must be one.
+fn next(engine: &mut Engine, now: &mut Time) -> Request {
+    next_request(engine, now)
+}
+
+#[test]
+fn a_record_alone_that_nobody_can_vouch_for_is_proven_by_look_ups() {
+    let mut engine = eager(4, 100);
+    submit_tables(&mut engine, 1, s(0));
+    let mut now = s(0);
+    let mut gets = 0;
+    while engine.stats(now).pending > 0 {
+        let sent = next(&mut engine, &mut now);
+        if matches!(sent.call, Call::Get { .. }) {
+            gets += 1;
+            let text = r#"{"message":"table instance for s.t0 not found"}"#;
+            respond(&mut engine, &sent, 404, text, now);
+        } else {
+            respond(&mut engine, &sent, 500, "", now);
+        }
+    }
+    assert!(gets >= 1 && now <= s(60), "{gets} {now:?}");
+    assert_eq!(endings(&mut engine), "f1");
+}

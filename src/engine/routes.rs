@@ -1,0 +1,142 @@
+//! Which endpoints a collection has (E7): bulk requests, single ones, or none at all. What answers with a page instead of the API's
+//! own words may be something in front of the server that is being changed: that is believed only when the server itself was
+//! there all the time.
+
+use std::time::Duration;
+
+use super::inquest::Refusals;
+use super::Time;
+
+/// So many pages, while the server's version could be read, are an answer.
+const PAGES: u32 = 3;
+/// So many single requests without an endpoint make sure that the collection is not there: one may have met a proxy.
+const SINGLES: u32 = 2;
+/// How soon a route that is not there is asked for again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What is known of one collection's endpoints.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    /// A bulk request has been answered.
+    proven: bool,
+    /// No release of the server takes its records in bulk.
+    always_singly: bool,
+    /// Single requests; bulk ones are asked for again at that time, if ever.
+    singly: Option<Option<Time>>,
+    /// The server has no such collection, until it is asked for again.
+    missing_until: Option<Time>,
+    pages: u32,
+    first_page: Time,
+    /// Single requests that were answered so, in the API's own words.
+    singles: u32,
+    pub refusals: Refusals,
+}
+
+/// What it means that an endpoint is not there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    /// Nothing yet: it is a fault that may pass.
+    Passing,
+    /// Its records go one by one.
+    Singly,
+    /// There is no such collection.
+    Missing,
+}
+
+impl Route {
+    /// Records of this collection never go in bulk.
+    pub fn go_singly(&mut self) {
+        self.always_singly = true;
+    }
+
+    pub fn is_bulk(&self, now: Time) -> bool {
+        !self.always_singly && self.singly.is_none_or(|again| again.is_some_and(|at| at <= now))
+    }
+
+    /// Why nothing is sent to it now, if so.
+    pub fn is_missing(&self, now: Time) -> bool {
+        self.missing_until.is_some_and(|until| now < until)
+    }
+
+    /// A request was answered in the API's own way.
+    pub fn answered(&mut self, in_bulk: bool) {
+        self.proven |= in_bulk;
+        if in_bulk {
+            self.singly = None;
+        }
+        self.missing_until = None;
+        self.pages = 0;
+        self.singles = 0;
+    }
+
+    /// An endpoint was not there; `version_read`: when the server's version was read last.
+    pub fn not_there(&mut self, in_bulk: bool, page: bool, version_read: Option<Time>, now: Time) -> NoRoute {
+        if in_bulk && self.proven {
+            return NoRoute::Passing;
+        }
+        if page {
+            if self.pages == 0 {
+                self.first_page = now;
+            }
+            self.pages += 1;
+            if self.pages < PAGES || version_read.is_none_or(|read| read < self.first_page) {
+                return NoRoute::Passing;
+            }
+        }
+        self.pages = 0;
+        if !in_bulk && !page {
+            self.singles += 1;
+            if self.singles < SINGLES {
+                return NoRoute::Passing;
+            }
+        }
+        self.singles = 0;
+        if in_bulk {
+            self.singly = Some(page.then_some(now + AGAIN));
+            NoRoute::Singly
+        } else {
+            self.missing_until = Some(now + AGAIN);
+            self.singly = None;
+            NoRoute::Missing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_apis_own_word_is_believed_at_once() {
+        let mut route = Route::default();
+        assert_eq!(route.not_there(true, false, None, s(0)), NoRoute::Singly);
+        assert!(!route.is_bulk(s(9_999)));
+        assert_eq!(route.not_there(false, false, None, s(1)), NoRoute::Passing);
+        assert_eq!(route.not_there(false, false, None, s(1)), NoRoute::Missing);
+        assert!(route.is_missing(s(60)) && !route.is_missing(s(61)));
+        assert!(route.is_bulk(s(61)), "asked for again from the start");
+    }
+
+    #[test]
+    fn a_page_is_believed_when_the_server_was_there_all_the_time() {
+        let mut route = Route::default();
+        for second in 0..9 {
+            assert_eq!(route.not_there(true, true, None, s(second)), NoRoute::Passing);
+        }
+        assert_eq!(route.not_there(true, true, Some(s(9)), s(10)), NoRoute::Singly);
+        assert!(!route.is_bulk(s(69)) && route.is_bulk(s(70)), "asked again each minute");
+        route.answered(true);
+        assert!(route.is_bulk(s(71)));
+    }
+
+    #[test]
+    fn a_route_that_worked_before_is_not_gone_for_good() {
+        let mut route = Route::default();
+        route.answered(true);
+        assert_eq!(route.not_there(true, false, Some(s(1)), s(2)), NoRoute::Passing);
+    }
+}

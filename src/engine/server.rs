@@ -1,0 +1,589 @@
+//! What is believed of the server: how much it takes, whether it is there at all, which endpoints it has, whether it lets us in. It
+//! alone decides that the server, or one lane of it, is given up (E5, E7, E9).
+//!
+//! Giving up takes a full deadline without a success and a probe that fails: `GET /system/version` first, which asks for
+//! little, then one record alone, for a server without its database answers that, too. While it is given up a probe goes
+//! out every few seconds, whether anything is pending or not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::authorization::Authorization;
+use super::compression::Compression;
+use super::health::{Carried, Health};
+use super::limiter::{Limiter, LONGEST_PAUSE};
+use super::order::CollectionId;
+use super::queues::Lane;
+use super::reading::{Trouble, TroubleKind};
+use super::routes::Route;
+use super::Time;
+
+/// Retryable answers in a row without one success that amount to overload.
+const IN_A_ROW: u32 = 3;
+/// Nothing written for so long because of faults: people are told.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+
+/// Everything that is believed.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub limiter: Limiter,
+    pub authorization: Authorization,
+    pub compression: Compression,
+    /// Whether life cycles can be patched by the entity's name, once that is known.
+    pub patch_by_name: Option<bool>,
+    routes: FxHashMap<CollectionId, Route>,
+    whole: Health,
+    lanes: FxHashMap<Lane, LaneHealth>,
+    probe: Probe,
+    /// When the next probe may go.
+    probe_at: Time,
+    version_read: Option<Time>,
+    /// Somebody wants to know whether the server is there at all.
+    version_wanted: bool,
+    served: u64,
+    in_a_row: u32,
+    /// Since when nothing is served because of faults.
+    faulty_since: Option<Time>,
+    last_served: Time,
+    last_reason: String,
+    stall_told: bool,
+    patience: Duration,
+}
+
+#[derive(Debug, Default)]
+struct LaneHealth {
+    health: Health,
+    /// While it is given up: one record is on its way to see whether it is back.
+    trying: bool,
+    /// When another one may be.
+    try_at: Time,
+}
+
+/// How far a probe has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    #[default]
+    None,
+    /// The version is asked for.
+    Asking,
+    /// It was answered: the next record goes alone.
+    Answered,
+    /// That record is on its way.
+    Trying,
+}
+
+/// What becomes of a record as it comes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Open,
+    /// It fails at once, for this reason.
+    GivenUp(Arc<str>),
+}
+
+/// What may be sent in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum May {
+    Send,
+    /// One record alone, to see whether it is served.
+    SendOne,
+    Nothing,
+}
+
+/// What a success has ended.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    /// The server, or the lane, had been given up.
+    pub was_given_up: bool,
+    /// There was more than a passing fault.
+    pub was_in_trouble: bool,
+    /// For people.
+    pub notice: Option<String>,
+}
+
+impl Server {
+    pub fn new(workers: usize, gzip: bool, patience: Duration) -> Self {
+        Self {
+            limiter: Limiter::new(workers),
+            authorization: Authorization::default(),
+            compression: Compression::new(gzip),
+            patch_by_name: None,
+            routes: FxHashMap::default(),
+            whole: Health::default(),
+            lanes: FxHashMap::default(),
+            probe: Probe::None,
+            probe_at: Time::ZERO,
+            version_read: None,
+            version_wanted: false,
+            served: 0,
+            in_a_row: 0,
+            faulty_since: None,
+            last_served: Time::ZERO,
+            last_reason: String::new(),
+            stall_told: false,
+            patience,
+        }
+    }
+
+    pub fn route(&mut self, collection: CollectionId) -> &mut Route {
+        self.routes.entry(collection).or_default()
+    }
+
+    /// Whether a collection's records go in bulk.
+    pub fn is_bulk(&self, collection: CollectionId, now: Time) -> bool {
+        self.routes.get(&collection).is_none_or(|route| route.is_bulk(now))
+    }
+
+    /// Requests that were served so far.
+    pub fn served_so_far(&self) -> u64 {
+        self.served
+    }
+
+    /// A request was served: something was written, or refused for a reason of its own.
+    pub fn served(&mut self, lane: Lane, sent: Time, now: Time) -> Recovery {
+        self.served += 1;
+        let was_in_trouble = self.in_a_row >= IN_A_ROW;
+        self.in_a_row = 0;
+        self.last_served = now;
+        self.limiter.served(sent, now);
+        self.authorization.let_in(Some(lane), sent);
+        self.probe = Probe::None;
+        let of_lane = self.lanes.entry(lane).or_default();
+        of_lane.trying = false;
+        let lane_was = of_lane.health.served(now);
+        let was_given_up = self.whole.served(now) || lane_was;
+        let since = self.faulty_since.take();
+        let told = std::mem::take(&mut self.stall_told);
+        Recovery {
+            was_given_up,
+            was_in_trouble,
+            notice: since.filter(|_| told).map(|since| {
+                let time = now.saturating_sub(since).as_secs();
+                format!("writing goes on after {time} s without success")
+            }),
+        }
+    }
+
+    /// An attempt met a fault. `first`: what it carried; `chance` is in [0, 1).
+    pub fn failed(&mut self, lane: Lane, first: Carried, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
+        let silent = trouble.kind == TroubleKind::Silent;
+        let others_served = self.others_served_since(lane, sent);
+        self.whole.failed(Some(first), sent, silent, now);
+        let of_lane = &mut self.lanes.entry(lane).or_default().health;
+        of_lane.failed(Some(first), sent, silent, now);
+        self.in_a_row += 1;
+        self.note(sent, &trouble.reason);
+        let overload = match trouble.kind {
+            TroubleKind::Overload | TroubleKind::Unavailable | TroubleKind::Connect => true,
+            TroubleKind::Silent => !others_served,
+            TroubleKind::Closed | TroubleKind::Unbuildable => false,
+            _ => self.in_a_row >= IN_A_ROW,
+        };
+        if overload {
+            self.limiter.overloaded(sent, now, trouble.retry_after, chance);
+        }
+    }
+
+    /// A look-up met a fault: that is news of the server, not of the lane.
+    pub fn look_up_failed(&mut self, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
+        if matches!(
+            trouble.kind,
+            TroubleKind::Overload | TroubleKind::Unavailable | TroubleKind::Connect
+        ) {
+            self.limiter.overloaded(sent, now, trouble.retry_after, chance);
+        }
+    }
+
+    /// Requests are turned away whatever they hold.
+    pub fn turned_away(&mut self, sent: Time, reason: &str) {
+        self.note(sent, reason);
+    }
+
+    fn note(&mut self, sent: Time, reason: &str) {
+        let since = sent.max(self.last_served);
+        self.faulty_since = Some(self.faulty_since.map_or(since, |earlier| earlier.min(since)));
+        reason.clone_into(&mut self.last_reason);
+    }
+
+    fn others_served_since(&self, lane: Lane, sent: Time) -> bool {
+        let mut others = self.lanes.iter().filter(|(other, _)| **other != lane);
+        others.any(|(_, other)| other.health.last_success().is_some_and(|at| at >= sent))
+    }
+
+    /// Nothing is pending.
+    pub fn rest(&mut self) {
+        self.whole.rest();
+        for lane in self.lanes.values_mut() {
+            lane.health.rest();
+        }
+        if !self.stall_told && self.whole.given_up().is_none() {
+            self.faulty_since = None;
+        }
+        if self.whole.given_up().is_none() {
+            self.probe = Probe::None;
+        }
+    }
+
+    /// Why a lane is given up, if it or the whole server is.
+    pub fn given_up(&self, lane: Lane) -> Option<&Arc<str>> {
+        let of_lane = || self.lanes.get(&lane).and_then(|lane| lane.health.given_up());
+        self.whole.given_up().or_else(of_lane)
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.whole.given_up().is_some()
+    }
+
+    /// What becomes of a record that comes now.
+    pub fn admission(&self, lane: Lane, now: Time) -> Admission {
+        if let Some(why) = self.whole.given_up() {
+            return match self.probe {
+                Probe::Answered | Probe::Trying => Admission::Open,
+                Probe::None | Probe::Asking => Admission::GivenUp(why.clone()),
+            };
+        }
+        let of_lane = self.lanes.get(&lane);
+        match of_lane.and_then(|lane| Some((lane, lane.health.given_up()?))) {
+            Some((lane, why)) if !lane.trying && now < lane.try_at => Admission::GivenUp(why.clone()),
+            _ => Admission::Open,
+        }
+    }
+
+    /// What may be sent in a lane now.
+    pub fn may_send(&self, lane: Lane) -> May {
+        match (self.whole.given_up().is_some(), self.probe) {
+            (_, Probe::Answered) => return May::SendOne,
+            (true, _) => return May::Nothing,
+            _ => {}
+        }
+        match self.lanes.get(&lane) {
+            Some(lane) if lane.health.given_up().is_some() && lane.trying => May::Nothing,
+            Some(lane) if lane.health.given_up().is_some() => May::SendOne,
+            _ => May::Send,
+        }
+    }
+
+    /// Requests that may be in flight now. What hangs must not take the last place from others.
+    pub fn limit(&self) -> usize {
+        let limit = self.limiter.limit();
+        if limit == 1 && self.lanes.values().any(|lane| lane.health.is_slow()) {
+            self.limiter.most().min(2)
+        } else {
+            limit
+        }
+    }
+
+    /// Whether a lane has left requests without an answer, and has answered none since.
+    pub fn is_slow(&self, lane: Lane) -> bool {
+        self.lanes.get(&lane).is_some_and(|lane| lane.health.is_slow())
+    }
+
+    /// One record leaves alone, to see whether it is served.
+    pub fn tries(&mut self, lane: Lane) {
+        if self.probe == Probe::Answered {
+            self.probe = Probe::Trying;
+        }
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.trying = lane.health.given_up().is_some();
+        }
+    }
+
+    /// That record was not served; when another one may try.
+    pub fn tried_in_vain(&mut self, lane: Lane, now: Time) {
+        if self.probe == Probe::Trying {
+            self.probe = Probe::None;
+            self.probe_at = now + LONGEST_PAUSE;
+        }
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.trying = false;
+            lane.try_at = now + LONGEST_PAUSE;
+        }
+    }
+
+    /// When the next probe is due, if one is.
+    pub fn probe_due(&self) -> Option<Time> {
+        if self.probe != Probe::None {
+            return None;
+        }
+        if self.whole.given_up().is_some() || self.version_wanted {
+            return Some(self.probe_at);
+        }
+        self.whole
+            .suspect_from(self.patience)
+            .map(|suspect| suspect.max(self.probe_at))
+    }
+
+    pub fn asks_for_version(&mut self, now: Time) {
+        self.probe = Probe::Asking;
+        self.probe_at = now + LONGEST_PAUSE;
+    }
+
+    /// The server's version came.
+    pub fn version_came(&mut self, now: Time) {
+        self.version_read = Some(now);
+        self.version_wanted = false;
+        let suspect = self.whole.suspect_from(self.patience).is_some_and(|from| from <= now);
+        self.probe = if suspect || self.whole.given_up().is_some() {
+            Probe::Answered
+        } else {
+            Probe::None
+        };
+    }
+
+    /// It did not.
+    pub fn no_version(&mut self, sent: Time, reason: &str, now: Time) {
+        self.probe = Probe::None;
+        self.probe_at = now + LONGEST_PAUSE;
+        if self.whole.first_fault().is_some() {
+            self.whole.failed(None, sent, false, now);
+        }
+        if self.whole.given_up().is_none() {
+            self.note(sent, reason);
+        }
+    }
+
+    /// Whether an endpoint that is not there is the server's answer depends on whether the server is.
+    pub fn wants_version(&mut self) {
+        self.version_wanted = true;
+    }
+
+    pub fn version_read(&self) -> Option<Time> {
+        self.version_read
+    }
+
+    /// After a probe that failed: whether the server is given up, and why.
+    pub fn consider_giving_up(&mut self, now: Time) -> Option<Arc<str>> {
+        if self.whole.given_up().is_some() || !self.whole.is_ripe(self.patience, false, now) {
+            return None;
+        }
+        let since = self.whole.first_fault().unwrap_or(now);
+        let why: Arc<str> = format!(
+            "the server is given up after {} s without one success: {}",
+            now.saturating_sub(since).as_secs(),
+            self.last_reason
+        )
+        .into();
+        self.give_up(why.clone(), now);
+        Some(why)
+    }
+
+    /// After a fault in a lane: whether it alone is given up, and why. `only_one`: nothing else of it could have been tried.
+    pub fn consider_giving_up_lane(&mut self, lane: Lane, what: &str, only_one: bool, now: Time) -> Option<Arc<str>> {
+        if self.whole.given_up().is_some() {
+            return None;
+        }
+        let of_lane = self.lanes.get(&lane)?;
+        if of_lane.health.given_up().is_some() || !of_lane.health.is_ripe(self.patience, only_one, now) {
+            return None;
+        }
+        let since = of_lane.health.first_fault().unwrap_or(now);
+        if !self.others_served_since(lane, since) {
+            // Nobody is: that is for a probe to decide.
+            return None;
+        }
+        let of_lane = self.lanes.get_mut(&lane)?;
+        let why: Arc<str> = format!(
+            "{what} are given up after {} s without one success: {}",
+            now.saturating_sub(since).as_secs(),
+            self.last_reason
+        )
+        .into();
+        of_lane.health.give_up(why.clone());
+        of_lane.trying = false;
+        of_lane.try_at = now + LONGEST_PAUSE;
+        Some(why)
+    }
+
+    pub fn give_up(&mut self, why: Arc<str>, now: Time) {
+        self.whole.give_up(why);
+        self.probe = Probe::None;
+        self.probe_at = now + LONGEST_PAUSE;
+    }
+
+    /// Whether faults come one after the other, without a success between them.
+    pub fn seems_dead(&self) -> bool {
+        self.in_a_row >= IN_A_ROW
+    }
+
+    pub fn last_reason(&self) -> &str {
+        &self.last_reason
+    }
+
+    /// Since when nothing is served because of faults.
+    pub fn faulty_since(&self) -> Option<Time> {
+        self.faulty_since
+    }
+
+    /// When people are to be told that nothing is being written.
+    pub fn stall_notice_at(&self) -> Option<Time> {
+        let since = self.faulty_since.filter(|_| !self.stall_told)?;
+        Some(since + TELL_AFTER)
+    }
+
+    /// What people are to be told of it, once.
+    pub fn tell_of_stall(&mut self, pending: u64, now: Time) -> Option<String> {
+        let since = self.stall_notice_at()?.saturating_sub(TELL_AFTER);
+        if now < since + TELL_AFTER {
+            return None;
+        }
+        self.stall_told = true;
+        if pending == 0 {
+            return None;
+        }
+        Some(format!(
+            "nothing could be written for {} s; {pending} records wait; {}; each record is tried for {} s from its first attempt",
+            now.saturating_sub(since).as_secs(),
+            self.last_reason,
+            self.patience.as_secs(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::Order;
+    use super::super::record::Kind;
+    use super::*;
+
+    fn s(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+
+    fn trouble(kind: TroubleKind) -> Trouble {
+        Trouble {
+            kind,
+            reason: "503".into(),
+            unknown: false,
+            retry_after: None,
+        }
+    }
+
+    fn lanes() -> (Lane, Lane) {
+        let mut order = Order::default();
+        let mut lane = |path: &str| (order.collection(&path.into()), Kind::Create);
+        (lane("tables"), lane("storedProcedures"))
+    }
+
+    /// A server that has answered nothing but 503 for a deadline.
+    fn suspect() -> (Server, Lane) {
+        let (tables, _) = lanes();
+        let mut server = Server::new(4, false, s(300));
+        for second in 0..=300 {
+            server.failed(
+                tables,
+                (second, 1),
+                s(second),
+                &trouble(TroubleKind::Unavailable),
+                s(second),
+                0.0,
+            );
+        }
+        (server, tables)
+    }
+
+    #[test]
+    fn a_server_is_given_up_by_a_probe_that_fails() {
+        let (mut server, tables) = suspect();
+        assert_eq!(server.probe_due(), Some(s(300)));
+        server.asks_for_version(s(300));
+        assert_eq!((server.probe_due(), server.may_send(tables)), (None, May::Send));
+        server.no_version(s(300), "refused", s(301));
+        assert!(server.consider_giving_up(s(301)).is_some());
+        assert_eq!(server.may_send(tables), May::Nothing);
+        assert!(matches!(server.admission(tables, s(302)), Admission::GivenUp(_)));
+        assert_eq!(server.probe_due(), Some(s(306)), "pending records or not");
+    }
+
+    #[test]
+    fn between_an_answered_probe_and_its_record_what_comes_is_held() {
+        let (mut server, tables) = suspect();
+        server.asks_for_version(s(300));
+        server.no_version(s(300), "refused", s(301));
+        server.consider_giving_up(s(301));
+        server.asks_for_version(s(306));
+        server.version_came(s(307));
+        assert_eq!(server.admission(tables, s(400)), Admission::Open);
+        assert_eq!(server.may_send(tables), May::SendOne);
+        server.tries(tables);
+        assert_eq!(server.admission(tables, s(400)), Admission::Open);
+        assert_eq!(server.may_send(tables), May::Nothing);
+        let recovery = server.served(tables, s(400), s(401));
+        assert!(recovery.was_given_up);
+        assert_eq!(server.may_send(tables), May::Send);
+    }
+
+    #[test]
+    fn a_lane_that_hangs_lowers_no_limit_while_another_is_served() {
+        let (tables, procedures) = lanes();
+        let mut server = Server::new(4, false, s(300));
+        server.served(procedures, s(1), s(2));
+        server.failed(tables, (1, 1), s(0), &trouble(TroubleKind::Silent), s(300), 0.5);
+        assert_eq!(server.limiter.limit(), 4);
+        server.failed(tables, (1, 1), s(300), &trouble(TroubleKind::Silent), s(600), 0.5);
+        assert_eq!(server.limiter.limit(), 3);
+        assert!(server.is_slow(tables) && !server.is_slow(procedures));
+    }
+
+    #[test]
+    fn a_lane_is_given_up_alone_and_tried_again_after_a_pause() {
+        let (tables, procedures) = lanes();
+        let mut server = Server::new(4, false, s(300));
+        for (record, second) in [(1, 0), (2, 0), (3, 300), (4, 300)] {
+            server.failed(
+                tables,
+                (record, 1),
+                s(second),
+                &trouble(TroubleKind::Silent),
+                s(second + 300),
+                0.0,
+            );
+            server.served(procedures, s(second), s(second + 300));
+        }
+        let why = server.consider_giving_up_lane(tables, "tables", false, s(600)).unwrap();
+        assert!(why.starts_with("tables are given up after 300 s"), "{why}");
+        assert_eq!(server.admission(procedures, s(600)), Admission::Open);
+        assert!(matches!(server.admission(tables, s(604)), Admission::GivenUp(_)));
+        assert_eq!(
+            (server.admission(tables, s(605)), server.may_send(tables)),
+            (Admission::Open, May::SendOne)
+        );
+        server.tries(tables);
+        assert_eq!(server.may_send(tables), May::Nothing);
+        server.tried_in_vain(tables, s(606));
+        assert!(matches!(server.admission(tables, s(607)), Admission::GivenUp(_)));
+        server.served(tables, s(700), s(701));
+        assert_eq!(server.may_send(tables), May::Send);
+    }
+
+    #[test]
+    fn three_faults_without_a_success_amount_to_overload() {
+        let (tables, _) = lanes();
+        let mut server = Server::new(4, false, s(300));
+        for (fault, limit) in [(1, 4), (2, 4), (3, 3)] {
+            server.failed(
+                tables,
+                (1, 1),
+                s(fault),
+                &trouble(TroubleKind::Status(500)),
+                s(fault),
+                0.0,
+            );
+            assert_eq!(server.limiter.limit(), limit);
+        }
+    }
+
+    #[test]
+    fn people_are_told_once_that_nothing_is_written_and_once_that_it_goes_on() {
+        let (tables, _) = lanes();
+        let mut server = Server::new(4, false, s(300));
+        server.failed(tables, (1, 1), s(5), &trouble(TroubleKind::Unavailable), s(6), 0.0);
+        assert_eq!(server.stall_notice_at(), Some(s(15)));
+        assert_eq!(server.tell_of_stall(7, s(14)), None);
+        let told = server.tell_of_stall(7, s(15)).unwrap();
+        assert!(told.starts_with("nothing could be written for 10 s; 7 records wait; 503"));
+        assert_eq!(server.tell_of_stall(7, s(99)), None);
+        let notice = server.served(tables, s(99), s(100)).notice.unwrap();
+        assert_eq!(notice, "writing goes on after 95 s without success");
+    }
+}
