@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::replies::Reply;
 use crate::server::{Flight, Row, Sent, Server};
 use crate::stream::Stream;
+use crate::wire::Wire;
 
 /// One record.
 #[derive(Debug)]
@@ -29,8 +30,12 @@ pub struct Account {
     pub blockers: Vec<Sequence>,
     /// Step at which it was last refused for a missing reference.
     pub missing_at: Option<u64>,
+    /// When it was first refused for one.
+    pub parked_first: Option<Duration>,
     /// Entities it was refused for.
     pub missing: Vec<usize>,
+    /// How often the server refused it for its own sake.
+    pub refusals: u32,
     /// Whatever the server, or the way to it, said about it.
     pub told: Vec<Arc<str>>,
     pub first_told: Option<Duration>,
@@ -45,9 +50,13 @@ struct OpenWait {
     /// Records that it may be waiting for too.
     others: Vec<Sequence>,
     opened: u64,
+    opened_at: Duration,
     is_final: bool,
     room: Option<Scope>,
 }
+
+/// A batch may fill for so many lingers while its collection goes on growing.
+const LINGERS: u32 = 5;
 
 /// What was promised, and what became of it.
 #[derive(Debug, Default)]
@@ -77,6 +86,11 @@ pub struct Books {
     pub most_in_flight: usize,
     /// The shared pause that the server asked for.
     pub asked_to_wait_until: Duration,
+    pub wire: Wire,
+    overtaken: FxHashMap<Sequence, u32>,
+    troubled_collections: FxHashSet<Arc<str>>,
+    /// Entities that are being looked up, and until when the engine may wait for that.
+    looked_up: FxHashMap<usize, Duration>,
 }
 
 pub type Checked = Result<(), String>;
@@ -88,6 +102,9 @@ fn counts(flight: &Flight) -> bool {
         Sent::Probe | Sent::RenewToken | Sent::Get { patch: None, .. }
     )
 }
+
+/// A look-up that takes longer is forgotten.
+const LOOK_UP_LASTS: Duration = Duration::from_secs(10);
 
 fn at(sequence: Sequence) -> usize {
     usize::try_from(sequence).unwrap() - 1
@@ -151,7 +168,9 @@ impl Books {
             first,
             blockers,
             missing_at: None,
+            parked_first: None,
             missing: Vec::new(),
+            refusals: 0,
             told: Vec::new(),
             first_told: None,
         });
@@ -206,6 +225,8 @@ impl Books {
 
     /// A request leaves.
     pub fn sent(&mut self, flight: &Flight, stream: &Stream, workers: usize) -> Checked {
+        self.wire.sent(flight);
+        self.is_in_one_place(flight, stream)?;
         if !counts(flight) {
             return Ok(());
         }
@@ -233,6 +254,38 @@ impl Books {
         Ok(())
     }
 
+    /// What is being looked up is not sent, and the other way round.
+    fn is_in_one_place(&mut self, flight: &Flight, stream: &Stream) -> Checked {
+        if let Sent::Get {
+            entity: Some(entity),
+            patch: None,
+        } = &flight.sent
+        {
+            let in_flight = |s: &&Sequence| self.account(**s).in_flight && self.account(**s).kind == Kind::Create;
+            if let Some(sequence) = self.of_entity(*entity).iter().find(in_flight) {
+                return Err(format!(
+                    "two places: {} is looked up while it is in flight",
+                    self.describe(*sequence, stream)
+                ));
+            }
+            // All look-ups of an incident end together.
+            let incident = self.looked_up.values().copied().filter(|until| *until > flight.at);
+            let until = incident.max().unwrap_or(flight.at + LOOK_UP_LASTS);
+            self.looked_up.insert(*entity, until);
+        }
+        for row in flight.sent.rows() {
+            let account = self.account(row.sequence);
+            let until = self.looked_up.get(&account.entity);
+            if account.kind == Kind::Create && until.is_some_and(|until| *until > flight.at) {
+                return Err(format!(
+                    "two places: {} is sent while it is looked up",
+                    self.describe(row.sequence, stream)
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn may_be_sent(&self, sequence: Sequence, stream: &Stream) -> Checked {
         let account = self.account(sequence);
         let who = || self.describe(sequence, stream);
@@ -246,13 +299,25 @@ impl Books {
                 ));
             }
             let is_before = *other < sequence && writer.ended.is_none();
-            let may_be_parked = writer.kind == Kind::LifeCycle && writer.missing_at.is_some();
+            // What is parked keeps nobody back; repeats and life cycles are parked with it.
+            let may_be_parked = self.parked_once.contains(&account.entity);
+            let is_newer = *other > sequence && writer.kind == Kind::Create && account.kind == Kind::Create;
+            if is_newer && writer.attempts > 0 && matches!(writer.ended, Some((_, Ending::Written))) {
+                return Err(format!(
+                    "{} was sent after the newer {}",
+                    who(),
+                    self.describe(*other, stream)
+                ));
+            }
             if is_before && !may_be_parked {
                 return Err(format!("{} was sent before {}", who(), self.describe(*other, stream)));
             }
         }
         if let Some(first) = account.first {
-            if !matches!(self.account(first).ended, Some((_, Ending::Written))) {
+            // A parked one is as good as written once a later record of its entity is.
+            let of_first = self.of_entity(self.account(first).entity).iter();
+            let is_written = |one: &Sequence| matches!(self.account(*one).ended, Some((_, Ending::Written)));
+            if !of_first.filter(|one| **one >= first).any(is_written) {
                 return Err(format!("{} was sent before {}", who(), self.describe(first, stream)));
             }
         }
@@ -270,6 +335,13 @@ impl Books {
 
     /// An answer arrives.
     pub fn answered(&mut self, flight: &Flight, reply: &Reply, now: Duration) {
+        self.wire.answered(flight, reply, now);
+        if let Sent::Get {
+            entity: Some(entity), ..
+        } = &flight.sent
+        {
+            self.looked_up.remove(entity);
+        }
         if counts(flight) {
             // After an abandonment nothing counts as in flight.
             self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
@@ -280,12 +352,19 @@ impl Books {
             account.in_flight = false;
             account.told.extend(reply.text.clone());
         }
+        let is_own = flight.plan.trouble.is_none() && !reply.all_well;
         for (row, text) in &reply.rows {
             self.tell(&rows[*row], text, now);
+            let no_room = text.contains("System overloaded");
+            self.accounts[at(rows[*row].sequence)].refusals += u32::from(is_own && !no_room);
+        }
+        if let (true, [row], Some(_)) = (is_own, rows, &reply.text) {
+            self.accounts[at(row.sequence)].refusals += 1;
         }
         for (row, entity) in &reply.missing {
             let account = &mut self.accounts[at(rows[*row].sequence)];
             account.missing_at = Some(self.step);
+            account.parked_first.get_or_insert(now);
             account.missing.push(*entity);
             let parked = account.entity;
             self.parked_once.insert(parked);
@@ -295,6 +374,7 @@ impl Books {
         self.told_to_any.extend(reply.rows.iter().map(|(_, text)| text.clone()));
         if !reply.all_well {
             self.troubled = true;
+            self.troubled_collections.insert(flight.collection.clone());
             self.trouble_at = now;
             for row in rows {
                 self.accounts[at(row.sequence)].first_told.get_or_insert(now);
@@ -361,7 +441,9 @@ impl Books {
                     ));
                 }
                 if let Some(first) = account.first {
-                    if !matches!(self.account(first).ended, Some((_, Ending::Written))) {
+                    let of_first = self.of_entity(self.account(first).entity).iter();
+                    let is_written = |one: &Sequence| matches!(self.account(*one).ended, Some((_, Ending::Written)));
+                    if !of_first.filter(|one| **one >= first).any(is_written) {
                         return Err(format!("{who} is reported written, and what comes first is not"));
                     }
                 }
@@ -470,7 +552,14 @@ impl Books {
     }
 
     /// The application has asked for a wait.
-    pub fn waits(&mut self, scope: &Scope, id: Option<WaitId>, stream: &Stream, has_room: bool) -> Checked {
+    pub fn waits(
+        &mut self,
+        scope: &Scope,
+        id: Option<WaitId>,
+        stream: &Stream,
+        has_room: bool,
+        now: Duration,
+    ) -> Checked {
         let what = format!("{scope:?}");
         let what: String = what.chars().take(200).collect();
         let is_room = matches!(scope, Scope::Room { .. });
@@ -496,6 +585,7 @@ impl Books {
             promised,
             others,
             opened: self.step,
+            opened_at: now,
             is_final: matches!(scope, Scope::FinalDrain),
             room: is_room.then(|| scope.clone()),
         };
@@ -535,6 +625,72 @@ impl Books {
 
     pub fn wait_cancelled(&mut self, id: WaitId) {
         self.waits.remove(&id);
+    }
+
+    /// Since when somebody drains everything.
+    pub fn drains_since(&self) -> Option<Duration> {
+        let finals = self.waits.values().filter(|wait| wait.is_final);
+        finals.map(|wait| wait.opened_at).min()
+    }
+
+    pub fn last_submitted(&self) -> Duration {
+        self.accounts.last().map_or(Duration::ZERO, |account| account.submitted)
+    }
+
+    /// A request leaves: the oldest record that is ready, and has waited longer than a batch may fill, is not overtaken for ever by
+    /// younger ones that nobody waits for.
+    pub fn overtakes(&mut self, flight: &Flight, stream: &Stream, workers: usize, patience: Duration) -> Checked {
+        let rows = flight.sent.rows();
+        // Where there is no bulk endpoint, what would have been one batch goes row by row.
+        if !matches!(flight.sent, Sent::Bulk(_)) {
+            return Ok(());
+        }
+        let Some(oldest) = self.oldest_ready(stream, flight.at.saturating_sub(patience)) else {
+            return Ok(());
+        };
+        let is_new_and_younger = |row: &Row| row.sequence > oldest && self.account(row.sequence).attempts == 0;
+        if !rows.iter().all(is_new_and_younger) {
+            return Ok(());
+        }
+        let called = self.called_for();
+        let carried: FxHashSet<Sequence> = rows.iter().map(|row| row.sequence).collect();
+        let needed = |s: &Sequence| self.account(*s).blockers.iter().any(|other| carried.contains(other));
+        if carried.iter().any(|s| called.contains(s)) || self.pending.iter().any(needed) {
+            return Ok(());
+        }
+        let times = self.overtaken.entry(oldest).or_default();
+        *times += 1;
+        if *times as usize > 2 * workers {
+            let times = *times;
+            return Err(format!(
+                "held up: {} is ready, and was overtaken by {times} requests of younger records that nobody waits for",
+                self.describe(oldest, stream)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The oldest create request that nothing holds up: submitted before `before`, never sent, its collection untroubled.
+    fn oldest_ready(&self, stream: &Stream, before: Duration) -> Option<Sequence> {
+        let old = self
+            .pending
+            .iter()
+            .copied()
+            .take_while(|s| self.account(*s).submitted < before);
+        old.into_iter().find(|sequence| {
+            let account = self.account(*sequence);
+            let earlier = |other: &Sequence| *other < *sequence && self.is_pending(*other);
+            let is_first = !self.of_entity(account.entity).iter().any(earlier);
+            let fresh = account.kind == Kind::Create && account.attempts == 0 && !account.in_flight;
+            let free = !account
+                .blockers
+                .iter()
+                .chain(&account.first)
+                .any(|other| self.is_pending(*other));
+            let collection = &stream.entities[account.entity].collection;
+            let parked = self.parked_once.contains(&account.entity);
+            fresh && free && is_first && !parked && !self.troubled_collections.contains(collection)
+        })
     }
 
     pub fn open_waits(&self) -> usize {
@@ -624,6 +780,7 @@ impl Books {
             }
         }
         for records in ready.values() {
+            let newest = records.iter().map(|s| self.account(*s).submitted).max().unwrap_or(now);
             let why = |sequence: &Sequence| {
                 if draining {
                     Some("there is a drain")
@@ -635,8 +792,10 @@ impl Books {
                     Some("somebody waits for it")
                 } else if with_children.contains(sequence) {
                     Some("its children wait for it")
-                } else if self.account(*sequence).submitted + rules.linger <= now {
+                } else if self.account(*sequence).submitted + rules.linger * LINGERS <= now {
                     Some("it has lingered")
+                } else if newest + rules.linger <= now {
+                    Some("nobody comes to fill its batch")
                 } else {
                     None
                 }

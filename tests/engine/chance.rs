@@ -6,12 +6,13 @@ use fastrand::Rng;
 use openmetadata_bulksink::engine::{Config, Embed, Fqn, Scope};
 use rustc_hash::FxHashSet;
 
+use crate::kinds;
 use crate::server::{ByRow, Profile};
 use crate::setup::{Setup, Step};
 use crate::source::stream;
 use crate::stream::Stream;
 use crate::verdicts::Tolerance;
-use crate::weather::{Garbled, Outage, Trouble, Weather, Work};
+use crate::weather::{Garbled, Outage, Trouble, Weather, Whom, Work};
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,10 @@ const fn seconds(number: u64) -> Duration {
 
 /// The run of a seed.
 pub fn setup(seed: u64) -> Setup {
+    kinds::setup(seed).unwrap_or_else(|| anything(seed))
+}
+
+fn anything(seed: u64) -> Setup {
     let mut rng = Rng::with_seed(seed);
     let rng = &mut rng;
     let season = match rng.u8(0..100) {
@@ -60,6 +65,7 @@ pub fn setup(seed: u64) -> Setup {
     ending.push(if rng.u8(0..30) == 0 { Step::Abandon } else { Step::Close });
     Setup {
         seed,
+        kind: "anything",
         stream,
         profile,
         weather,
@@ -249,7 +255,12 @@ fn weather(rng: &mut Rng, season: Season, config: &Config, time_out: Duration) -
         };
         let from = millis(rng.u64(0..20_000));
         let to = from + millis(rng.u64(100..most * 1000));
-        weather.outages.push(Outage { from, to, trouble });
+        weather.outages.push(Outage {
+            from,
+            to,
+            trouble,
+            whom: Whom::All,
+        });
         if season == Season::Rough && to - from > seconds(60) {
             weather.rates.clear();
         }
@@ -291,7 +302,12 @@ fn hostile(rng: &mut Rng, weather: &mut Weather, _time_out: Duration) {
         from + seconds(rng.u64(100..1500))
     };
     if rng.u8(0..3) > 0 {
-        weather.outages.push(Outage { from, to, trouble });
+        weather.outages.push(Outage {
+            from,
+            to,
+            trouble,
+            whom: Whom::All,
+        });
     }
     if rng.u8(0..8) == 0 {
         weather.token_expires.push((from, from + seconds(rng.u64(30..2000))));

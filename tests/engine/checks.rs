@@ -1,14 +1,17 @@
 //! Checks of the world as a whole: for when the engine has nothing more to say, and for the end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use openmetadata_bulksink::engine::{Answer, RequestId};
+use openmetadata_bulksink::engine::{Answer, Place, RequestId, Sequence};
 
+use crate::almanac::Almanac;
 use crate::books::{Checked, Rules};
+use crate::losses::Losses;
+use crate::pace::Pace;
 use crate::server::{Flight, Sent};
 use crate::verdicts::Verdicts;
-use crate::weather::Trouble;
-use crate::world::{World, ABANDONED};
+use crate::world::World;
 
 impl World {
     pub(crate) fn check_notice(&mut self, notice: &str) -> Checked {
@@ -22,6 +25,24 @@ impl World {
             }
         } else if notice.contains("accounting error") {
             return Err(notice.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Each pending record is in one place.
+    pub(crate) fn check_custody(&self) -> Checked {
+        // With many records, now and then: it looks at all of them.
+        let often = self.books.pending.len() <= 64 || self.report.rounds % 50 == 0;
+        if !often {
+            return Ok(());
+        }
+        let mut held: BTreeMap<Sequence, Place> = BTreeMap::new();
+        for (sequence, place) in self.engine.custody() {
+            if let Some(other) = held.insert(sequence, place) {
+                return Err(format!(
+                    "custody: record {sequence} is in two places, {other:?} and {place:?}"
+                ));
+            }
         }
         Ok(())
     }
@@ -77,7 +98,7 @@ impl World {
             .map(|f| f.id)
             .collect();
         for id in late {
-            self.engine.handle_answer(id, Answer::Token(Ok(())), self.now);
+            self.hand_over(id, Answer::Token(Ok(())));
         }
         if self.engine.poll_request(self.now).is_some() || self.engine.poll_timeout(self.now).is_some() {
             return Err("the engine has plans after its end".to_owned());
@@ -87,32 +108,19 @@ impl World {
             return Err(format!("{} waits never ended", self.books.open_waits()));
         }
         self.check_nothing_is_kept()?;
-        // Whatever is redirected, or has no route, fails or is split at once: that is no storm of repetitions.
-        let repeats = !self
-            .setup
-            .weather
-            .outages
-            .iter()
-            .any(|outage| matches!(outage.trouble, Trouble::Misdirected(_) | Trouble::Status(404)));
-        let most = 150 + self.down_for.as_secs();
-        if repeats && self.report.requests_while_down > most {
-            return Err(format!(
-                "{} requests while the server was down for {:?}",
-                self.report.requests_while_down, self.down_for
-            ));
-        }
         Verdicts {
             books: &self.books,
             stream: &self.setup.stream,
             server: &self.server,
-            tolerance: self.setup.tolerance,
-            own_endings: &[
-                "submitted after close",
-                "not delivered before the end of close",
-                ABANDONED,
-            ],
         }
-        .check()
+        .check()?;
+        let almanac = || Almanac {
+            setup: &self.setup,
+            server: &self.server,
+            books: &self.books,
+        };
+        Losses::new(almanac(), self.setup.tolerance, self.close_called_at).check()?;
+        Pace(&almanac()).check()
     }
 
     /// The engine holds nothing for records that have ended.
@@ -126,11 +134,17 @@ impl World {
             "places: 0,",
             "at_once: []",
             "later: {}",
-            "inquests: {}",
+            "deadlines: {}",
+            "suspects: {}",
+            "aside: {}",
             "scouts: {}",
-            "reasons: {}",
+            "trials: Trials { waiting: {} }",
+            "then: {}",
+            "batches: {}",
+            "sweeps: []",
             "open: {}",
-            "rooms: []",
+            "line: []",
+            "given: {}",
             "outcomes: []",
             "notices: []",
         ] {

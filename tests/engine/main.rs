@@ -7,7 +7,11 @@
 //! | `weather.rs` | what goes wrong on the way |
 //! | `setup.rs`, `world.rs` | what makes a run; the clock, the driver, the application's threads |
 //! | `books.rs`, `checks.rs`, `verdicts.rs` | what was promised, checked at every step, when all is quiet, at the end |
+//! | `wire.rs` | what went over the wire, for the checks at the end |
+//! | `almanac.rs`, `losses.rs` | the oracle: what the server would have taken when, and whether a loss had to be |
+//! | `pace.rs` | how much may be asked of a server, and how late |
 //! | `chance.rs`, `source.rs` | one seed -> one run |
+//! | `kinds.rs` | runs that turn on one kind of trouble each: every third seed |
 //! | `scenarios.rs` | runs made by hand, with exact figures |
 //! | `teeth.rs` | deliberate defects, each of which must be found |
 //!
@@ -22,9 +26,13 @@
     clippy::too_many_arguments
 )]
 
+mod almanac;
 mod books;
 mod chance;
 mod checks;
+mod kinds;
+mod losses;
+mod pace;
 mod replies;
 mod scenarios;
 mod server;
@@ -35,6 +43,7 @@ mod stream;
 mod teeth;
 mod verdicts;
 mod weather;
+mod wire;
 mod world;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};

@@ -54,6 +54,10 @@ impl Reply {
     }
 }
 
+pub fn page(words: &str) -> String {
+    format!("<html><body>{words}</body></html>")
+}
+
 pub fn respond(status: u16, body: String) -> Answer {
     Answer::Response(Response {
         status,
@@ -127,6 +131,10 @@ pub fn trouble_plan(trouble: Trouble, takes: Duration, time_out: Duration, now: 
         }
         Trouble::Stall { done } => (stalled(time_out), now + time_out, when(done)),
         Trouble::Unauthorized => (error(401, "Invalid token.", None), soon, None),
+        Trouble::Page(status) => {
+            let text = "default backend";
+            (Reply::whole(respond(status, page(text)), text), soon, None)
+        }
         Trouble::Misdirected(status) => {
             let text = format!("the server answered {status}");
             (Reply::whole(respond(status, String::new()), &text), soon, None)

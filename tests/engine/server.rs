@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use openmetadata_bulksink::engine::{Answer, Call, Kind, Request, RequestId, Sequence};
+use openmetadata_bulksink::engine::{Answer, Call, Fault, Kind, Request, RequestId, Sequence};
 
 use rustc_hash::FxHashMap;
 
-use crate::replies::{error, respond, stalled, trouble_plan, Plan, Reply};
-use crate::stream::{Stream, Temper};
+use crate::replies::{error, page, respond, stalled, trouble_plan, Plan, Reply};
+use crate::stream::{Poison, Stream, Temper};
 use crate::weather::{Trouble, Weather};
 
 /// What a firewall answers to a body that it dislikes.
 pub const FIREWALL: &str = "the firewall objects";
+/// The first words of its page.
+const PAGE: &str = "Request rejected, support id 4711";
 const UNREADABLE: &str = "the body is no JSON";
 
 /// How the server is made and how fast it is.
@@ -50,6 +52,10 @@ pub struct Profile {
     pub no_gzip: Option<u16>,
     /// It refuses whatever is sent to this collection: row by row, or the whole request.
     pub refuses_all: Option<(&'static str, ByRow)>,
+    /// A collection that it does not have.
+    pub absent: Option<&'static str>,
+    /// A request with more rows is cut while it is being sent.
+    pub cut_above: Option<usize>,
     /// A row that an unanswered attempt created is reported as a duplicate once.
     pub reports_duplicates: bool,
     /// Refused rows are echoed as whole objects.
@@ -85,6 +91,8 @@ impl Default for Profile {
             size_limit: None,
             no_gzip: None,
             refuses_all: None,
+            absent: None,
+            cut_above: None,
             reports_duplicates: false,
             echoes: false,
             vanish: 0.0,
@@ -174,6 +182,14 @@ pub struct Server {
     pub bulk_requests: u64,
     pub rows: u64,
     pub renewed: Option<Duration>,
+    /// When the callable gave a good token.
+    pub renewals: Vec<Duration>,
+    same_token: bool,
+    /// From when on each entity was there, or was not.
+    pub history: FxHashMap<usize, Vec<(Duration, bool)>>,
+    /// Times in which work that nobody waits for any more took all its places.
+    pub crowded: Vec<(Duration, Duration)>,
+    crowded_since: Option<Duration>,
     /// Source hashes that are not those of the submitted bodies.
     pub hashes: FxHashMap<usize, String>,
     token_failures: u32,
@@ -214,6 +230,11 @@ impl Server {
             bulk_requests: 0,
             rows: 0,
             renewed: None,
+            renewals: Vec::new(),
+            same_token: weather.same_token,
+            history: FxHashMap::default(),
+            crowded: Vec::new(),
+            crowded_since: None,
             hashes: FxHashMap::default(),
             token_failures: weather.token_failures,
             vanished: vec![false; stream.entities.len()],
@@ -232,6 +253,15 @@ impl Server {
 
     pub fn was_applied(&self, sequence: Sequence) -> bool {
         self.applied.get(usize::try_from(sequence).unwrap()).copied() == Some(true)
+    }
+
+    /// So many attempts that were answered are still at work.
+    pub fn ghosts(&mut self, count: usize, now: Duration) {
+        if self.profile.places.is_some_and(|places| count >= places) {
+            self.crowded_since.get_or_insert(now);
+        } else if let Some(since) = self.crowded_since.take() {
+            self.crowded.push((since, now));
+        }
     }
 
     /// Takes a request in: what will become of it, and when.
@@ -314,7 +344,14 @@ impl Server {
         }
         let rows = flight.sent.rows();
         let met = rows.iter().map(|row| self.met[row.spec]).max().unwrap_or(0);
-        if let Some(trouble) = weather.strikes(self.requests, met, now, rng) {
+        if let Some(trouble) = weather.strikes(
+            self.requests,
+            &flight.collection,
+            !matches!(flight.sent, Sent::Get { .. }),
+            met,
+            now,
+            rng,
+        ) {
             for row in rows {
                 self.met[row.spec] = self.met[row.spec].saturating_add(1);
             }
@@ -356,6 +393,9 @@ impl Server {
         let rows = flight.sent.rows();
         let is_create = matches!(flight.sent, Sent::Bulk(_) | Sent::One(_));
         let collection = &*flight.collection;
+        if self.profile.absent == Some(collection) {
+            return Some(error(404, "HTTP 404 Not Found", None));
+        }
         if matches!(flight.sent, Sent::Bulk(_)) && self.profile.no_bulk.contains(&collection) {
             let status = self.profile.no_bulk_status;
             return Some(error(status, &format!("HTTP {status} Not Found"), None));
@@ -384,13 +424,33 @@ impl Server {
         if temper(Temper::Offensive).is_some() {
             return Some(error(400, FIREWALL, None));
         }
+        let poison = rows.iter().find_map(|row| match stream.specs[row.spec].temper {
+            Temper::Poison(poison) => Some(poison),
+            _ => None,
+        });
+        if let Some(poison) = poison {
+            return Some(match poison {
+                Poison::Reset => {
+                    let text = "reset by the firewall";
+                    Reply::whole(Answer::Fault(Fault::Broken(text.to_owned())), text)
+                }
+                Poison::Page => Reply::whole(respond(200, page(PAGE)), PAGE),
+                Poison::BadGateway => Reply::whole(respond(502, page(PAGE)), PAGE),
+            });
+        }
+        if let (true, Some(most)) = (is_create, self.profile.cut_above) {
+            if rows.len() > most {
+                let text = "cut while it was being sent";
+                return Some(Reply::whole(Answer::Fault(Fault::NotSent(text.to_owned())), text));
+            }
+        }
         if temper(Temper::Toxic).is_some() {
             return Some(error(500, "UnhandledServerException: toxic row", None));
         }
         None
     }
 
-    fn refuses_all(&self, collection: &str, how: ByRow) -> bool {
+    pub fn refuses_all(&self, collection: &str, how: ByRow) -> bool {
         self.profile
             .refuses_all
             .is_some_and(|(path, by)| path == collection && by == how)
@@ -413,12 +473,12 @@ impl Server {
             Sent::Get { entity, patch } => self.look_up(*entity, patch.is_some(), stream),
             Sent::PatchByName(row) | Sent::PatchById(row) => {
                 let row = *row;
-                self.patch(row, flight.answered, stream)?
+                self.patch(row, flight.answered, stream, now)?
             }
             Sent::One(row) => {
                 let row = *row;
                 let missing = flight.missing_at_start.first().copied().flatten();
-                match self.write(row, missing, flight, stream)? {
+                match self.write(row, missing, flight, stream, now)? {
                     Verdict::Well | Verdict::Silent => {
                         let entity = &stream.entities[stream.specs[row.spec].entity];
                         Reply::well(format!(
@@ -455,7 +515,7 @@ impl Server {
                         continue;
                     }
                     let missing = flight.missing_at_start.get(at).copied().flatten();
-                    verdicts.push(self.write(*row, missing, flight, stream)?);
+                    verdicts.push(self.write(*row, missing, flight, stream, now)?);
                 }
                 self.bulk_reply(&rows, &verdicts, stream, rng)
             }
@@ -465,6 +525,7 @@ impl Server {
                 let entity = stream.specs[row.spec].entity;
                 self.stored[entity].there = false;
                 self.vanished[entity] = true;
+                self.history.entry(entity).or_default().push((now, false));
             }
         }
         flight.reply = Some(reply);
@@ -477,7 +538,10 @@ impl Server {
             let text = "the vault is sealed";
             return Reply::whole(Answer::Token(Err(text.to_owned())), text);
         }
-        self.renewed = Some(now);
+        if !self.same_token {
+            self.renewed = Some(now);
+            self.renewals.push(now);
+        }
         Reply {
             answer: Answer::Token(Ok(())),
             ..Reply::well(String::new())
@@ -500,7 +564,7 @@ impl Server {
         Reply::well(format!("{{\"id\":\"id-{entity}\"{}}}", hash.unwrap_or_default()))
     }
 
-    fn patch(&mut self, row: Row, late: bool, stream: &Stream) -> Result<Reply, String> {
+    fn patch(&mut self, row: Row, late: bool, stream: &Stream, now: Duration) -> Result<Reply, String> {
         let spec = &stream.specs[row.spec];
         if !self.stored[spec.entity].there {
             let mut reply = error(404, &not_found(spec.entity, stream), None);
@@ -510,12 +574,19 @@ impl Server {
         if spec.temper == Temper::Refused {
             return Ok(error(400, &format!("life cycle {} is malformed", row.spec), None));
         }
-        self.apply(row, late, stream)?;
+        self.apply(row, late, stream, now)?;
         Ok(Reply::well("{\"id\":\"x\"}".to_owned()))
     }
 
     /// Writes one row, or says why not.
-    fn write(&mut self, row: Row, missing: Option<usize>, flight: &Flight, stream: &Stream) -> Result<Verdict, String> {
+    fn write(
+        &mut self,
+        row: Row,
+        missing: Option<usize>,
+        flight: &Flight,
+        stream: &Stream,
+        now: Duration,
+    ) -> Result<Verdict, String> {
         let spec = &stream.specs[row.spec];
         let refused = |status, text: &str| Ok(Verdict::Refused(status, Some(text.to_owned()), None));
         if self.refuses_all(&flight.collection, ByRow::Row) {
@@ -528,6 +599,13 @@ impl Server {
         let again = |times: u8| seen < times;
         match spec.temper {
             Temper::Refused => return refused(400, &format!("body {} is not valid", row.spec)),
+            Temper::Named => {
+                let name = &stream.entities[spec.entity].key;
+                return refused(
+                    400,
+                    &format!("Invalid {name}: description must not exceed 100 characters"),
+                );
+            }
             Temper::RefusedAlike => return refused(400, "name must match the rule"),
             Temper::RefusedMutely => return Ok(Verdict::Refused(400, None, None)),
             Temper::RowError => return refused(500, &format!("body {} breaks the server", row.spec)),
@@ -544,7 +622,7 @@ impl Server {
                 self.seen[row.spec] += 1;
                 // Written or not: nobody is told.
                 if row.spec % 2 == 0 {
-                    self.apply(row, flight.answered, stream)?;
+                    self.apply(row, flight.answered, stream, now)?;
                 }
                 return Ok(Verdict::Silent);
             }
@@ -554,12 +632,12 @@ impl Server {
             set(&mut self.reported, row.sequence);
             return refused(400, "Entity already exists");
         }
-        self.apply(row, flight.answered, stream)?;
+        self.apply(row, flight.answered, stream, now)?;
         Ok(Verdict::Well)
     }
 
     /// Stores a body. `late`: its attempt was answered before.
-    fn apply(&mut self, row: Row, late: bool, stream: &Stream) -> Result<(), String> {
+    fn apply(&mut self, row: Row, late: bool, stream: &Stream, now: Duration) -> Result<(), String> {
         let spec = &stream.specs[row.spec];
         let entity = spec.entity;
         let stored = &mut self.stored[entity];
@@ -580,7 +658,9 @@ impl Server {
             stored.life_cycle = Some(row.spec);
             stored.life_cycle_sequence = row.sequence;
         } else {
-            stored.there = true;
+            if !std::mem::replace(&mut stored.there, true) {
+                self.history.entry(entity).or_default().push((now, true));
+            }
             stored.spec = Some(row.spec);
             stored.sequence = row.sequence;
             if row.embedded.is_some() {

@@ -32,6 +32,8 @@ pub enum Step {
 /// Everything that makes one run.
 pub struct Setup {
     pub seed: u64,
+    /// What the run turns on.
+    pub kind: &'static str,
     pub config: Config,
     pub stream: Stream,
     pub profile: Profile,

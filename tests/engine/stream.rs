@@ -36,6 +36,21 @@ pub enum Temper {
     Offensive,
     /// The server has it already in another form.
     Duplicate,
+    /// Refused for good, with a text that holds its own name.
+    Named,
+    /// Every request that holds it is answered so by a firewall.
+    Poison(Poison),
+}
+
+/// What a firewall does with a text that it dislikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    /// The connection is reset once the request is out.
+    Reset,
+    /// A page, with status 200.
+    Page,
+    /// A page, with status 502.
+    BadGateway,
 }
 
 /// An entity, known by its collection and canonical name.
@@ -58,6 +73,8 @@ pub struct Spec {
     pub needs: Vec<Fqn>,
     /// Entities that the server wants to see first.
     pub refers: Vec<usize>,
+    /// Those of them that the record can do without (foreign keys).
+    pub keys: Vec<usize>,
     pub first_wins: bool,
     pub once: bool,
     /// The body that must be written first.
@@ -78,6 +95,8 @@ pub struct Draft {
     pub needs: Vec<(&'static str, String)>,
     /// References that the engine is not told of.
     pub hidden: Vec<(&'static str, String)>,
+    /// References that it needs, and can do without: foreign keys.
+    pub keys: Vec<(&'static str, String)>,
     pub size: usize,
     pub first_wins: bool,
     pub once: bool,
@@ -174,13 +193,21 @@ impl Stream {
         for (collection, fqn) in draft.parent.iter().chain(&draft.needs).chain(&draft.hidden) {
             refers.push(self.entity(collection, fqn));
         }
+        let keys: Vec<usize> = draft.keys.iter().map(|(path, fqn)| self.entity(path, fqn)).collect();
+        refers.extend(&keys);
         refers.retain(|other| *other != entity);
         self.specs.push(Spec {
             entity,
             spelled: draft.spelled.as_deref().unwrap_or(&draft.fqn).into(),
             parent: draft.parent.as_ref().map(|(_, fqn)| Fqn::canonical(fqn)),
-            needs: draft.needs.iter().map(|(_, fqn)| Fqn::canonical(fqn)).collect(),
+            needs: draft
+                .needs
+                .iter()
+                .chain(&draft.keys)
+                .map(|(_, fqn)| Fqn::canonical(fqn))
+                .collect(),
             refers,
+            keys,
             first_wins: draft.first_wins,
             once: draft.once,
             first: draft.first,
@@ -200,6 +227,7 @@ impl Stream {
             parent: None,
             needs: Vec::new(),
             refers: Vec::new(),
+            keys: Vec::new(),
             first_wins: false,
             once: false,
             first: None,

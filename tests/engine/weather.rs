@@ -25,6 +25,8 @@ pub enum Trouble {
     Unauthorized,
     /// Refused whatever is sent: 302, 407.
     Misdirected(u16),
+    /// This status with a page of something in front of the server.
+    Page(u16),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +44,36 @@ pub enum Garbled {
     CutOff,
 }
 
-/// A time in which every request meets the same trouble.
+/// Whom an outage strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    All,
+    /// Whatever is asked of these collections.
+    Collections(&'static [&'static str]),
+    /// Whatever changes something of these collections.
+    WritesTo(&'static [&'static str]),
+    /// Whatever changes something: reading goes on.
+    Writes,
+}
+
+impl Whom {
+    pub fn includes(self, collection: &str, writes: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Collections(paths) => paths.contains(&collection),
+            Self::WritesTo(paths) => writes && paths.contains(&collection),
+            Self::Writes => writes,
+        }
+    }
+}
+
+/// A time in which every request of some kind meets the same trouble.
 #[derive(Debug, Clone, Copy)]
 pub struct Outage {
     pub from: Duration,
     pub to: Duration,
     pub trouble: Trouble,
+    pub whom: Whom,
 }
 
 /// All that goes wrong in one run.
@@ -64,6 +90,8 @@ pub struct Weather {
     pub token_expires: Vec<(Duration, Duration)>,
     /// The callable fails so many times before it gives a token.
     pub token_failures: u32,
+    /// The callable gives the token that was refused.
+    pub same_token: bool,
     /// `Retry-After` of 429 and 503.
     pub retry_after: Option<Duration>,
 }
@@ -71,8 +99,17 @@ pub struct Weather {
 impl Weather {
     /// What happens to request number `number`, sent now.
     /// `met`: how many troubles one of its rows has met.
-    pub fn strikes(&self, number: u64, met: u8, now: Duration, rng: &mut Rng) -> Option<Trouble> {
-        if let Some(outage) = self.outages.iter().find(|o| o.from <= now && now < o.to) {
+    pub fn strikes(
+        &self,
+        number: u64,
+        collection: &str,
+        writes: bool,
+        met: u8,
+        now: Duration,
+        rng: &mut Rng,
+    ) -> Option<Trouble> {
+        let is_on = |o: &&Outage| o.from <= now && now < o.to && o.whom.includes(collection, writes);
+        if let Some(outage) = self.outages.iter().find(is_on) {
             return Some(outage.trouble);
         }
         if let Some((_, trouble)) = self.by_number.iter().find(|(at, _)| *at == number) {
@@ -100,6 +137,7 @@ impl Weather {
 
     /// Whether the server is down now, whoever asks.
     pub fn is_down(&self, now: Duration) -> bool {
-        self.outages.iter().any(|o| o.from <= now && now < o.to)
+        let is_on = |o: &Outage| o.whom == Whom::All && o.from <= now && now < o.to;
+        self.outages.iter().any(is_on)
     }
 }

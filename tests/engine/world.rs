@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use openmetadata_bulksink::engine::{
-    Answer, Call, Engine, Entity as Target, Payload, Request, RequestId, Scope, Sequence, WaitId,
+    Answer, Call, Engine, Entity as Target, Kind, Payload, Record, Request, RequestId, Scope, Sequence, WaitId,
 };
 
 use crate::books::{Books, Checked};
@@ -22,6 +22,9 @@ struct Thread {
     /// What it does once the wait has ended.
     then: Option<usize>,
     blocked_since: Duration,
+    /// Since when it waits for room, and how many records got in that came later.
+    asked: Option<Duration>,
+    overtaken: u32,
 }
 
 /// When to do what.
@@ -45,6 +48,8 @@ pub struct World {
     pub(crate) now: Duration,
     events: BTreeMap<Moment, Event>,
     pub(crate) flights: BTreeMap<RequestId, Flight>,
+    /// What each of them asked, for reading its answer.
+    asked: BTreeMap<RequestId, Request>,
     threads: Vec<Thread>,
     ending: bool,
     poll_planned: bool,
@@ -52,14 +57,18 @@ pub struct World {
     pub(crate) abandoned: bool,
     pub(crate) report: Report,
     pub(crate) trace: bool,
-    pub(crate) down_for: Duration,
     pub(crate) fruitless: (u64, u32),
     pub(crate) told_of_stall: bool,
 }
 
+/// So many records may slip past somebody who waits for room: those that were let in at the same moment.
+const MAY_OVERTAKE: u32 = 3;
 /// Nothing simulated lasts longer.
 const END_OF_TIME: Duration = Duration::from_secs(24 * 3600);
 pub const ABANDONED: &str = "the run was abandoned";
+
+/// How long a probe may take.
+const PROBE_TIME_OUT: Duration = Duration::from_secs(10);
 
 impl World {
     pub fn new(setup: Setup, trace: bool) -> Self {
@@ -80,6 +89,7 @@ impl World {
             now: Duration::ZERO,
             events: BTreeMap::new(),
             flights: BTreeMap::new(),
+            asked: BTreeMap::new(),
             threads,
             ending: false,
             poll_planned: false,
@@ -87,7 +97,6 @@ impl World {
             abandoned: false,
             report: Report::default(),
             trace,
-            down_for: setup.weather.outages.iter().map(|o| o.to.saturating_sub(o.from)).sum(),
             fruitless: (0, 0),
             told_of_stall: false,
             setup,
@@ -125,7 +134,7 @@ impl World {
     pub fn run(mut self) -> Result<Report, String> {
         self.run_to_end()
             .and_then(|()| self.check_the_end())
-            .map_err(|text| format!("at {:.6} s: {text}", self.now.as_secs_f64()))?;
+            .map_err(|text| format!("{}, at {:.3} s: {text}", self.setup.kind, self.now.as_secs_f64()))?;
         self.report.ended_at = self.now;
         self.report.requests = self.server.requests;
         self.report.bulk_requests = self.server.bulk_requests;
@@ -179,13 +188,43 @@ impl World {
         if to > END_OF_TIME {
             return Err("this never ends".to_owned());
         }
-        let bound = self.setup.config.delivery_timeout + self.setup.config.attempt_timeout + self.setup.lag * 2;
-        match self.close_called_at {
-            Some(since) if !self.engine.is_closed() && to > since + bound => {
-                Err(format!("close takes longer than {bound:?}"))
-            }
-            _ => Ok(()),
+        if self.engine.is_closed() {
+            return Ok(());
         }
+        self.ends_in_time(to)
+    }
+
+    /// A drain, and close, end within a bounded time after the last record that the server took or refused (E12).
+    fn ends_in_time(&self, to: Duration) -> Checked {
+        let config = &self.setup.config;
+        // Look-ups take ten seconds, and a server is given up by a probe.
+        let others = Duration::from_secs(10) + PROBE_TIME_OUT;
+        let bound = config.delivery_timeout + config.attempt_timeout + others + self.setup.lag * 4;
+        let last = self.books.wire.last_word.max(self.books.last_submitted());
+        let drain = self.books.drains_since().map(|since| ("a drain", since.max(last)));
+        let close = self
+            .close_called_at
+            .map(|since| ("close", since.max(self.books.wire.last_word)));
+        for (what, since) in drain.into_iter().chain(close) {
+            // The server may ask to be left alone.
+            let pauses = self
+                .books
+                .wire
+                .pauses
+                .iter()
+                .filter(|(_, until)| what == "a drain" && *until > since);
+            let asked: Duration = pauses.map(|(from, until)| *until - (*from).max(since)).sum();
+            // That an attempt gets no answer is known when it ends; close does not wait for that.
+            let first_fault = if what == "a drain" {
+                config.attempt_timeout
+            } else {
+                Duration::ZERO
+            };
+            if to > since + bound + asked + first_fault {
+                return Err(format!("no end: {what} takes longer than {bound:?} after {since:?}"));
+            }
+        }
+        Ok(())
     }
 
     fn end_if_all_threads_have(&mut self) {
@@ -267,6 +306,7 @@ impl World {
             self.send(&request)?;
         }
         fruitful |= self.collect()?;
+        self.check_custody()?;
         self.check_quiet()?;
         Ok(fruitful)
     }
@@ -281,20 +321,30 @@ impl World {
                 *self.report.reasons.entry(reason.to_string()).or_default() += 1;
             }
         }
+        let mut admitted = false;
         while let Some(wait) = self.engine.poll_wait() {
             fruitful = true;
             self.say(|| format!("  {wait:?} ended"));
-            if let Some(Scope::Room { bytes, place }) = self.books.wait_ended(wait, &self.setup.stream)? {
-                if !self.engine.has_room(bytes, place) {
-                    return Err(format!("{wait:?} for room for {bytes} bytes ended, and there is none"));
-                }
-            }
+            let for_room = matches!(
+                self.books.wait_ended(wait, &self.setup.stream)?,
+                Some(Scope::Room { .. })
+            );
             let now = self.now;
             let Some(thread) = self.threads.iter().position(|t| t.blocked == Some(wait)) else {
                 return Err(format!("{wait:?} ended, and no thread waits for it"));
             };
             self.threads[thread].blocked = None;
+            if let (true, Some(spec)) = (for_room, self.threads[thread].then.take()) {
+                // As the driver does it: it comes with its record at once.
+                let waited = now - self.threads[thread].blocked_since;
+                self.report.blocked += waited;
+                self.take(thread, spec, Some(wait))?;
+                admitted = true;
+            }
             self.plan(now, 2, Event::Thread(thread));
+        }
+        if admitted {
+            return self.collect().map(|_| true);
         }
         while let Some(notice) = self.engine.poll_notice() {
             fruitful = true;
@@ -425,24 +475,26 @@ impl World {
         });
         let is_request = !matches!(sent, Sent::RenewToken);
         let (stream, weather) = (&self.setup.stream, &self.setup.weather);
-        let flight = self.server.receive(
-            request,
-            sent,
-            stream,
-            weather,
-            self.setup.time_out,
-            self.now,
-            &mut self.rng,
-        );
+        let time_out = match sent {
+            Sent::Probe => self.setup.time_out.min(PROBE_TIME_OUT),
+            _ => self.setup.time_out,
+        };
+        let flight = self
+            .server
+            .receive(request, sent, stream, weather, time_out, self.now, &mut self.rng);
         if is_request {
             self.report.requests_while_down += u64::from(weather.is_down(self.now));
             self.report.sent_at.push(self.now);
         }
-        self.books.sent(&flight, stream, self.setup.config.workers.max(1))?;
+        let workers = self.setup.config.workers.max(1);
+        let patience = self.setup.config.linger * 5;
+        self.books.overtakes(&flight, stream, workers, patience)?;
+        self.books.sent(&flight, stream, workers)?;
         if let Some(at) = flight.plan.work_at {
             self.plan(at, 0, Event::Work(flight.id));
         }
         self.plan(flight.plan.reply_at, 1, Event::Reply(flight.id));
+        self.asked.insert(request.id, request.clone());
         self.flights.insert(flight.id, flight);
         Ok(())
     }
@@ -460,6 +512,7 @@ impl World {
         if !flight.answered {
             self.flights.insert(id, flight);
         }
+        self.count_ghosts();
         Ok(())
     }
 
@@ -483,6 +536,7 @@ impl World {
             if let Some(asked) = response.retry_after {
                 let until = self.now + asked.min(Duration::from_secs(60));
                 self.books.asked_to_wait_until = self.books.asked_to_wait_until.max(until);
+                self.books.wire.pauses.push((self.now, until));
             }
         }
         self.books.answered(&flight, &reply, self.now);
@@ -493,8 +547,24 @@ impl World {
             }
             self.flights.insert(id, flight);
         }
-        self.engine.handle_answer(id, reply.answer, self.now);
+        self.count_ghosts();
+        self.hand_over(id, reply.answer);
         self.told()
+    }
+
+    /// Work whose answer has come, or was seen not to come.
+    fn count_ghosts(&mut self) {
+        let ghosts = self
+            .flights
+            .values()
+            .filter(|flight| flight.answered && flight.has_place);
+        self.server.ghosts(ghosts.count(), self.now);
+    }
+
+    /// The only way in which an answer reaches the engine.
+    pub(crate) fn hand_over(&mut self, id: RequestId, answer: Answer) {
+        let Some(request) = self.asked.remove(&id) else { return };
+        self.engine.handle_answer(id, request.read(&answer), self.now);
     }
 
     fn thread_goes_on(&mut self, thread: usize) -> Checked {
@@ -553,12 +623,27 @@ impl World {
         let place = matches!(record.payload, Payload::Create(_));
         if !self.engine.has_room(bytes, place) {
             self.threads[thread].then = Some(spec);
+            self.threads[thread].asked.get_or_insert(self.now);
             return self.wait(thread, &Scope::Room { bytes, place }, None);
         }
+        self.take(thread, spec, None)?;
+        self.told()
+    }
+
+    /// The engine takes a record, with the ticket that was given for it.
+    fn take(&mut self, thread: usize, spec: usize, ticket: Option<WaitId>) -> Checked {
+        let record = self.setup.stream.record(spec);
+        let place = matches!(record.payload, Payload::Create(_));
+        self.keeps_the_line(thread, place)?;
         let (collection, fqn) = (record.collection.clone(), record.fqn.clone());
-        let sequence = match record.payload {
-            Payload::LifeCycle(life_cycle) => self.engine.submit_life_cycle(collection, fqn, life_cycle, self.now),
-            Payload::Create(_) => self.engine.submit(record, self.now),
+        let sequence = match (ticket, record.payload) {
+            (Some(ticket), payload) => self
+                .engine
+                .submit_with_ticket(ticket, Record { payload, ..record }, self.now),
+            (None, Payload::LifeCycle(life_cycle)) => {
+                self.engine.submit_life_cycle(collection, fqn, life_cycle, self.now)
+            }
+            (None, payload) => self.engine.submit(Record { payload, ..record }, self.now),
         };
         self.say(|| {
             let spec = &self.setup.stream.specs[spec];
@@ -584,7 +669,30 @@ impl World {
                 stats.pending_bytes
             ));
         }
-        self.told()
+        Ok(())
+    }
+
+    /// Who waits for room gets it before those who ask later.
+    fn keeps_the_line(&mut self, thread: usize, place: bool) -> Checked {
+        let asked = self.threads[thread].asked.take().unwrap_or(self.now);
+        self.threads[thread].overtaken = 0;
+        for (number, other) in self.threads.iter_mut().enumerate() {
+            let waits = other.blocked.is_some() && other.asked.is_some_and(|since| since < asked);
+            let same_line = other
+                .then
+                .is_some_and(|spec| (self.setup.stream.specs[spec].kind == Kind::Create) == place);
+            if number == thread || !waits || !same_line {
+                continue;
+            }
+            other.overtaken += 1;
+            if other.overtaken > MAY_OVERTAKE {
+                return Err(format!(
+                    "room: thread {number} waits since {:?}, and {} records that came later got in",
+                    other.asked, other.overtaken
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn wait(&mut self, thread: usize, scope: &Scope, patience: Option<Duration>) -> Checked {
@@ -594,7 +702,7 @@ impl World {
         };
         let id = self.engine.wait_for(scope, self.now);
         self.say(|| format!("wait {id:?} for {scope:?}"));
-        self.books.waits(scope, id, &self.setup.stream, has_room)?;
+        self.books.waits(scope, id, &self.setup.stream, has_room, self.now)?;
         if let Some(id) = id {
             self.threads[thread].blocked = Some(id);
             self.threads[thread].blocked_since = self.now;
