@@ -201,7 +201,6 @@ def test_a_proxy_that_is_down(sink: Session, small: Path, server: ReferenceServe
     [
         ("OM_BULKSINK_WORKERS", "many", "OM_BULKSINK_WORKERS must be a whole number from 1 to 64, not 'many'"),
         ("OM_BULKSINK_LINGER", "-1", "OM_BULKSINK_LINGER must be a number of seconds"),
-        ("OM_BULKSINK_WORKER", "4", "did you mean OM_BULKSINK_WORKERS?"),
         ("OM_BULKSINK_DEAD_LETTERS", "/nonexistent/x", "is not a directory"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -249,6 +250,7 @@ def test_three_chunks_that_fail_are_the_last(
     engine: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Upstream reads the tables, and one line says so."""
+    caplog.set_level(logging.INFO, "metadata")
     monkeypatch.setattr(f"{postgres_bulk.__name__}.snapshot._RELATIONS", "SELECT no such statement")
     with Source(engine) as source:
         names = source.names("area_000")
