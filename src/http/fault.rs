@@ -84,12 +84,12 @@ impl Destination {
     }
 
     /// A server that wants a client certificate says so and closes. Where our request is on its way just then, the failed
-    /// write is what we hear of it.
+    /// write is what we hear of it; where it is not yet, only that the connection is gone.
     fn perhaps_not_let_in(&self, error: &reqwest::Error) -> bool {
-        let cut = causes(error)
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .any(|cause| matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset));
-        self.tunnel && !error.is_connect() && !self.answered.load(Ordering::Relaxed) && cut
+        self.tunnel
+            && !error.is_connect()
+            && !self.answered.load(Ordering::Relaxed)
+            && causes(error).any(|cause| cut_off(cause) || gone_before_the_request(cause))
     }
 
     /// The end that the trouble is with, as far as that can be known.
@@ -117,6 +117,18 @@ fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
         Some(inner) => Some(inner),
         None => error.source(),
     }
+}
+
+/// The other end closed the connection under a write.
+fn cut_off(cause: &(dyn Error + 'static)) -> bool {
+    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset))
+}
+
+/// The connection was closed while the request still waited for it.
+fn gone_before_the_request(cause: &(dyn Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<hyper::Error>();
+    error.is_some_and(|error| error.is_canceled() || error.is_closed())
 }
 
 /// Whether the other end is gone: closed or reset. (What it had said of an answer by then is no answer.)
