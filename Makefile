@@ -9,7 +9,7 @@ TOOLS := $(PYTHON) -m tools
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build releases test test-rust test-python test-versions lint fmt lock clean simulate \
-	chaos reliability memory differential shards-seeds test-airflow test-ray \
+	chaos reliability memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-shards bench-start-up bench-tags
 
@@ -120,6 +120,13 @@ test-ray: ## the example on a Ray of this machine (the first time 2 minutes for 
 shards-seeds: ## 20 warehouses as 2 and 4 shards against one run, and 20 shards killed at random moments (SEEDS="1 2 ...")
 	@SEEDS_OF_SHARDS="$(or $(SEEDS),$(shell seq 1 20))" SEEDS_OF_KILLS="$(or $(SEEDS),$(shell seq 1 20))" $(TOOLS) pytest --upstream 2.0.7.0 -- \
 		tests/python/shards/test_one_run_as_many.py tests/python/shards/test_hazards.py -k "one_run_leaves or killed"
+
+canary-seeds: ## the canary on a server that is wrong, odd or interrupted (SEEDS=n for another number than 200)
+	@SEEDS=$(or $(SEEDS),200) $(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/canary
+
+canary-matrix: ## the canary with all five upstream versions on every profile of the reference server
+	@for version in 1.11.14.0 2.0.7.0 $(OTHER_VERSIONS); do PROFILES="1.11 1.12 1.13 2.0" $(TOOLS) pytest --upstream $$version -- \
+		tests/python/canary/test_canary.py -k leave_the_same; done
 
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py

@@ -91,10 +91,17 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         help="say whether the native sink would be used, and if not, why not",
         description="Checks the installation, and with a workflow file also the server: address, version, token, bulk "
-        "endpoint, TLS and proxy. Changes nothing. The last line says what a workflow would do.",
+        "endpoint, TLS and proxy. Changes nothing without --canary. The last line says what a workflow would do.",
     )
     examined.add_argument("-c", "--config", type=Path, metavar="FILE", help="a workflow's YAML or JSON")
     examined.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    examined.add_argument(
+        "--canary",
+        action="store_true",
+        help="write a small catalogue with both sinks into services of its own, compare them field by field, and "
+        "delete both; asks first",
+    )
+    examined.add_argument("--yes", action="store_true", help="yes, this server may be written to (--canary)")
     examined.set_defaults(run=_doctor)
 
     replay = words.add_parser(
@@ -149,6 +156,10 @@ def _installed(name: str) -> str:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
+    if chosen.canary:
+        from openmetadata_bulksink.canary.command import run
+
+        return FINE if run(chosen.config, yes=chosen.yes, as_json=chosen.json) else WRONG
     found = doctor.examine(chosen.config) if chosen.json else doctor.examine(chosen.config, _Teller())
     status = _STATUS.get(found.verdict, WRONG)
     if chosen.json:

@@ -1,0 +1,231 @@
+"""The canary in order: may we, two services, both sinks, what is there, what the server does, everything away again.
+
+The first part is a question: nothing that could stay is written before the server has shown that it deletes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from openmetadata_bulksink import connection, workflow_file
+from openmetadata_bulksink.canary import comparison, facts
+from openmetadata_bulksink.canary.asking import Server, Unanswered
+from openmetadata_bulksink.canary.catalogue import STAGES, Given
+from openmetadata_bulksink.canary.comparison import Difference, Refusals
+from openmetadata_bulksink.canary.facts import Fact
+from openmetadata_bulksink.canary.reading import Reader, masked
+from openmetadata_bulksink.canary.services import Services
+from openmetadata_bulksink.canary.side import SINKS, Ran, Side, SideFailed
+
+#: A workflow sends at most so many records in a request: all that is compared is in more than one of them.
+_BATCH = 100
+
+_SOURCE_CLASS = "openmetadata_bulksink.canary.source.CanarySource"
+
+Tell = Callable[[str], None]
+
+
+class CannotBeAsked(Exception):
+    """Why there is no result; the text is masked. Nothing was compared."""
+
+
+@dataclass
+class Work:
+    """What one sink did: seconds of each stage, what was sent, what was reported as lost."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Findings:
+    """Everything that is reported. entities: how many of each collection were compared. left: lines about services
+    that could not be deleted. wrong: what went wrong besides differences, in sentences. hidden: what a report must not
+    show, secrets aside.
+    """
+
+    order: tuple[str, ...] = ()
+    work: dict[str, Work] = field(default_factory=dict)
+    entities: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    not_as_sent: dict[str, list[Difference]] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
+
+    @property
+    def same(self) -> bool:
+        """Whether both sinks left the same, and all of it is gone again."""
+        return not (self.differences or self.wrong or self.left)
+
+
+class Canary:
+    """One run. `sides` may be given, so that one pair of processes serves several runs; they are not ended then."""
+
+    def __init__(self, config: Path, tell: Tell, *, sides: Mapping[str, Side] | None = None) -> None:
+        """Raises Unreadable, CannotBeAsked. Sends no request."""
+        self._workflow = workflow_file.load(config)
+        self._content = workflow_file.content(config)
+        self._tell, self._given_sides = tell, sides
+        self._own_sides: dict[str, Side] = {}
+        self._names: dict[str, str] = {}
+        try:
+            self._server = Server(self._workflow.client.client, self._workflow.mask)
+        except connection.Unusable as reason:
+            raise CannotBeAsked(self._workflow.mask(str(reason))) from None
+        self._services = Services(self._server)
+        self.address = self._server.base
+        self.found = Findings(hidden=[urlsplit(self.address).netloc, str(urlsplit(self.address).hostname)])
+
+    def run(self) -> Findings:
+        """All of it. Raises CannotBeAsked; whatever is raised, all services are deleted, or named through `tell`."""
+        try:
+            self.write()
+            self.compare()
+            with self._timed("facts"):
+                self.found.facts += facts.all_of(self._server, self._services.make())
+        except (Unanswered, SideFailed) as error:
+            raise CannotBeAsked(str(error)) from None
+        finally:
+            self.clean_up()
+        return self.found
+
+    def clean_up(self) -> None:
+        """Ends the processes and deletes the services; once more than needed does no harm."""
+        own, self._own_sides = self._own_sides, {}
+        for side in own.values():
+            side.kill()
+        with self._timed("deleting"):
+            self.found.left = self._services.delete_all()
+        for line in self.found.left:
+            self._tell(line)
+        self._server.close()
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.found.seconds[part] = time.monotonic() - started
+
+    # --- asking ---
+
+    def _may_we(self) -> Given:
+        """Make and delete an empty service, and see what there is to refer to. Raises CannotBeAsked."""
+        trial = self._services.make()
+        refused = self._services.delete(trial)
+        if refused is not None:
+            raise CannotBeAsked(
+                f"the token may create a service and not delete it ({refused.status}: {refused.message}); nothing else "
+                f"was written. The service {trial} is left"
+            )
+        self._tell("The token may create services and delete them for good: an empty one was made and is gone.")
+        tags = [
+            name
+            for name in ("PersonalData.Personal", "PII.Sensitive", "Tier.Tier5")
+            if self._server.ask("GET", f"/tags/name/{name}").well
+        ]
+        who = self._server.ask("GET", "/users/loggedInUser")
+        # The token's own user: nobody gets a message about a table of theirs.
+        owner = None
+        if who.well and isinstance(who.body, dict) and who.body.get("id"):
+            owner = {"id": who.body["id"], "type": "user", "fullyQualifiedName": who.body["fullyQualifiedName"]}
+            self.found.hidden.append(str(who.body.get("name") or ""))
+        return Given(tuple(tags), owner)
+
+    # --- writing ---
+
+    def write(self) -> None:
+        """Asks whether we may, and lets both sinks write all stages. Raises CannotBeAsked, Unanswered, SideFailed."""
+        with self._timed("asking"):
+            given = self._may_we()
+        self._names = {sink: self._services.make() for sink in SINKS}
+        sides = self._given_sides
+        if sides is None:
+            for sink in SINKS:
+                self._own_sides[sink] = Side(sink)
+            sides = self._own_sides
+        order = list(SINKS)
+        random.shuffle(order)
+        self.found.order = tuple(order)
+        self.found.work = {sink: Work() for sink in SINKS}
+        with self._timed("writing"):
+            for stage in STAGES:
+                for sink in order:
+                    self._tell(f"Writing, {stage}: {sink}")
+                    self._take(sink, stage, sides[sink].run(self._config(self._names[sink], stage, given)))
+
+    def _take(self, sink: str, stage: str, ran: Ran) -> None:
+        work = self.found.work[sink]
+        mask = self._workflow.mask
+        if ran.why:
+            self.found.wrong.append(f"The workflow {stage} of {sink} ended badly: {mask(ran.why)}")
+        elif ran.native != (sink == "ours"):
+            self.found.wrong.append(
+                f"The workflow {stage} of {sink} was written by {'our' if ran.native else 'upstream'}'s sink"
+            )
+        work.seconds[stage] = ran.seconds
+        work.sent += [(collection, body) for collection, body in ran.sent]
+        work.failures += [(mask(name), mask(text)) for name, text in ran.failures]
+
+    def _config(self, service: str, stage: str, given: Given) -> dict[str, Any]:
+        """The user's workflow with our source; what it reports elsewhere is left out."""
+        content = copy.deepcopy(self._content)
+        sink = content.get("sink") or {"type": "metadata-rest"}
+        settings = dict(sink.get("config") or {})
+        settings["bulk_sink_batch_size"] = min(_BATCH, int(settings.get("bulk_sink_batch_size", _BATCH)))
+        workflow = content["workflowConfig"]
+        workflow["loggerLevel"] = "ERROR"
+        options = {"stage": stage, "given": json.dumps({"tags": given.tags, "owner": given.owner})}
+        connected = {"type": "CustomDatabase", "sourcePythonClass": _SOURCE_CLASS, "connectionOptions": options}
+        return {
+            "source": {
+                "type": "CustomDatabase",
+                "serviceName": service,
+                "serviceConnection": {"config": connected},
+                "sourceConfig": {"config": {"type": "DatabaseMetadata"}},
+            },
+            "sink": {"type": "metadata-rest", "config": settings},
+            "workflowConfig": workflow,
+        }
+
+    # --- reading back ---
+
+    def compare(self) -> None:
+        """Reads both services and compares them, with one another and with what was sent. Raises Unanswered."""
+        found = self.found
+        with self._timed("reading back"):
+            reader = Reader(self._server)
+            states = {sink: reader.state(self._names[sink]) for sink in SINKS}
+        found.entities = {name: len(entities) for name, entities in states["ours"].items()}
+        found.differences = comparison.between(states["ours"], states["upstream"])
+        for sink, work in found.work.items():
+            service = self._names[sink]
+            found.not_as_sent[sink] = comparison.from_sent(states[sink], work.sent, service)
+            for one in found.not_as_sent[sink]:
+                if not one.field:
+                    found.wrong.append(f"{one.collection} {one.name} of {sink} should be {one.one} and is {one.other}")
+            self._judge(sink, comparison.refusals(work.failures, service))
+        given = [masked([list(pair) for pair in work.sent], self._names[sink]) for sink, work in found.work.items()]
+        if given[0] != given[1]:
+            found.wrong.append("The two sinks were not given the same")
+
+    def _judge(self, sink: str, found: Refusals) -> None:
+        """What a sink reports must be what happened. Upstream's reports may lack names."""
+        for text in found.wrong[:20]:
+            self.found.wrong.append(f"Reported as lost by {sink}, and nothing that must be refused: {text[:300]}")
+        if sink == "ours" and found.unnamed:
+            self.found.wrong.append(f"Not reported by ours: {', '.join(found.unnamed)}")
