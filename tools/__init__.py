@@ -9,5 +9,6 @@
     environments.py  the build environment; one environment for each upstream version, with or without our wheel
     artifacts.py     the wheel and the reference server
     postgresql.py    the programs of a PostgreSQL 15
+    mariadb.py       the programs of a MariaDB
     tree.py          checks of the committed files that no linter knows
 """

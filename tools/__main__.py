@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools import artifacts, environments, lint, locks, machine, postgresql, steps, test_runs
+from tools import artifacts, environments, lint, locks, machine, mariadb, postgresql, steps, test_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wheel.add_argument("--copy-to", type=Path, help="a directory that gets a copy")
     command("server", "build the reference server and print its path", _server)
     command("postgresql", "print the directory of PostgreSQL's programs", _postgresql)
+    command("mariadb", "print the paths of MariaDB's programs", _mariadb)
     command("lint", "all checks of style, types and stubs", lambda _: lint.run())
     command("fmt", "format Rust and Python", lambda _: lint.reformat())
     command("lock", "resolve the pinned requirements again", lambda _: locks.resolve())
@@ -98,6 +99,11 @@ def _server(_: argparse.Namespace) -> int:
 
 def _postgresql(_: argparse.Namespace) -> int:
     print(postgresql.programs())
+    return 0
+
+
+def _mariadb(_: argparse.Namespace) -> int:
+    print(*mariadb.programs(), sep="\n")
     return 0
 
 

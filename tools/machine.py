@@ -1,6 +1,6 @@
 """What the machine must bring: finds programs and interpreters, or says in one line how to get them.
 
-Installs nothing; `postgresql.py` is the only place that may ask the system's package manager.
+Installs nothing; `postgresql.py` and `mariadb.py` are the only places that may ask the system's package manager.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ them); a test never installs anything by itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
-from tools import artifacts, environments, machine, postgresql, steps
+from tools import artifacts, environments, machine, mariadb, postgresql, steps
 
 
 def pytest_beside(runner: str, arguments: Sequence[str]) -> int:
@@ -33,6 +34,7 @@ def pytest(version: str, arguments: Sequence[str], *, plain: bool = False) -> in
         "BULKSINK_TEST_SINK": "" if plain else str(chosen),
         "BULKSINK_TEST_SERVER": str(artifacts.reference_server()),
         "BULKSINK_TEST_POSTGRES": str(postgresql.programs()),
+        "BULKSINK_TEST_MARIADB": os.pathsep.join(map(str, mariadb.programs())),
         "BULKSINK_TEST_UV": str(environments.uv()),
         "BULKSINK_TEST_WHEEL": "" if plain else str(artifacts.wheel()),
     }

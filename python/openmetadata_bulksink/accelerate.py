@@ -30,6 +30,7 @@ from openmetadata_bulksink.accelerators import (
     put_in,
     query_log,
     quoted_names,
+    read_ahead,
     schema_caches,
     seen_tables,
     source_hash,
@@ -62,7 +63,11 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "stale_scope": stale_scope.install,
     "frozen_imports": frozen_imports.install,
     "postgres_bulk": postgres_bulk.install,
+    "read_ahead": read_ahead.install,
 }
+
+#: Those that look ahead of the source.
+_LOOK_AHEAD = frozenset({"postgres_bulk", "read_ahead"})
 
 #: What an accelerator could stand in for; each of these imports the rest.
 _MODULES = (
@@ -90,7 +95,7 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
         if "foreign_keys" in chosen:
             with suppress(StepsAside):
                 undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
-        if "postgres_bulk" in chosen:
+        if _LOOK_AHEAD & chosen:
             with suppress(StepsAside):
                 undo.append(_hold("tables that come", coming.install))
         for name, put in _TABLE.items():
@@ -115,12 +120,19 @@ def before_tables(names: Iterable[str], sink: Any, decide: Callable[[], object])
     none of these accelerators needs that, do nothing. The source is known by the client that it shares with the sink,
     which is not kept alive by this.
     """
-    if "postgres_bulk" not in names:
+    if not _LOOK_AHEAD.intersection(names):
         return all_of([])
     undo = [coming.decide_first(sink.metadata, weakref.WeakMethod(decide))]
     with suppress(StepsAside):
         undo.append(_hold("tables that come", coming.install))
     return all_of(undo)
+
+
+def grant(metadata: Any, connections: int | None) -> Undo:
+    """Let the source that has this client open so many connections of its own for `read_ahead`; None: nobody has said
+    how many.
+    """
+    return read_ahead.grant(metadata, connections or 0)
 
 
 def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:

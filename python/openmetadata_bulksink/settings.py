@@ -38,7 +38,11 @@ ACCELERATORS = (
     "stale_scope",
     "frozen_imports",
     "postgres_bulk",
+    "read_ahead",
 )
+
+#: Connections for statements ahead that a user can grant.
+MOST_AHEAD = 64
 
 #: Requests in flight at the most, for the variable, the workflow's key and `BulkSink`'s argument alike.
 MOST_WORKERS = 64
@@ -74,6 +78,12 @@ class Tuning:
     keep_alarm: bool = False
     term_grace: float | None = None
     accelerate: frozenset[str] = field(default_factory=lambda: frozenset(ACCELERATORS))
+    read_ahead: int | None = None
+
+    @property
+    def accelerators(self) -> frozenset[str]:
+        """Those to put in: `read_ahead` needs connections that somebody grants."""
+        return self.accelerate if self.read_ahead else self.accelerate - {"read_ahead"}
 
 
 def switched_off(environ: Mapping[str, str] | None = None) -> bool:
@@ -204,6 +214,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "OM_BULKSINK_KEEP_ALARM": ("keep_alarm", _switch),
     "OM_BULKSINK_TERM_GRACE": ("term_grace", _seconds(1, 3600)),
     "OM_BULKSINK_ACCELERATE": ("accelerate", _accelerators),
+    "OM_BULKSINK_READ_AHEAD": ("read_ahead", _whole(0, MOST_AHEAD)),
 }
 
 

@@ -78,7 +78,7 @@ class NativeSink(UpstreamSink):
         self._users_config = config
         self.config = config.model_copy(update={"bulk_sink_batch_size": 1})
         self._undecided = True
-        self._undo.append(accelerate.before_tables(self._tuning.accelerate, self, self._goes_native))
+        self._undo.append(accelerate.before_tables(self._tuning.accelerators, self, self._goes_native))
 
     # --- records ---
 
@@ -297,7 +297,8 @@ class NativeSink(UpstreamSink):
             engine.close()
             engine = self._engine(adjusted, connected)
         writer = Writer(engine, self.metadata.client, self.status, self._upstream.StackTraceError)  # type: ignore[union-attr]
-        undo, active, aside = accelerate.install(self._tuning.accelerate)
+        self._undo.append(accelerate.grant(self.metadata, self._tuning.read_ahead))
+        undo, active, aside = accelerate.install(self._tuning.accelerators)
         self._undo += undo
         if self._tuning.term_grace is not None:
             self._undo += grace.install(writer.deliver_within, self._tuning.term_grace)

@@ -5,7 +5,10 @@ Upstream is imported in child processes alone (`child.py`).
 
     reference_server.py  starts the server's program; its control API
     postgres.py          a PostgreSQL of our own for the time of a test
-    sources.py           catalogues to ingest: SQLite files, PostgreSQL schemas
+    mariadb.py           a MariaDB of our own, likewise
+    own_server.py        what the two share
+    far.py               a proxy that makes a database slow, or lets connections fail
+    sources.py           catalogues to ingest: SQLite files, PostgreSQL and MariaDB schemas
     workflow.py          the workflow file
     runs.py              one ingestion in a process of its own, or several in one process
     child.py             the program inside upstream's environment
@@ -15,6 +18,8 @@ Upstream is imported in child processes alone (`child.py`).
 """
 
 from tests.ingest.catalogue import Difference, compare, describe
+from tests.ingest.far import FarDatabase, Fate
+from tests.ingest.mariadb import MariaDB
 from tests.ingest.postgres import Postgres
 from tests.ingest.reference_server import ReferenceServer
 from tests.ingest.runs import Run, Session, Step, ingest
@@ -22,6 +27,9 @@ from tests.ingest.workflow import workflow
 
 __all__ = [
     "Difference",
+    "FarDatabase",
+    "Fate",
+    "MariaDB",
     "Postgres",
     "ReferenceServer",
     "Run",

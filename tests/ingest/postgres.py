@@ -5,19 +5,16 @@ Never durable (`fsync=off`) and open to every local user (`trust`): for tests on
 
 from __future__ import annotations
 
-import ctypes
 import os
-import pwd
 import shutil
 import signal
-import socket
-import stat
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+
+from tests.ingest import own_server
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -30,7 +27,6 @@ _SETTINGS = {
     "max_locks_per_transaction": "1024",
     "logging_collector": "off",
 }
-_PR_SET_PDEATHSIG = 1
 
 
 class PostgresFailed(Exception):
@@ -44,11 +40,11 @@ class Postgres:
 
     def __init__(self, programs: Path, *, settings: dict[str, str] | None = None) -> None:
         self._programs = programs
-        account = _account()
+        account = own_server.account()
         self._user = account.pw_uid if account else None
         self._group = account.pw_gid if account else None
         self._extra_groups: list[int] | None = [] if account else None
-        self._folder = Path(tempfile.mkdtemp(prefix="bulksink-postgres-", dir=_open_temporary_directory()))
+        self._folder = Path(tempfile.mkdtemp(prefix="bulksink-postgres-", dir=own_server.open_temporary_directory()))
         self._data = self._folder / "data"
         self._log = self._folder / "server.log"
         self._settings = {**_SETTINGS, **(settings or {})}
@@ -77,7 +73,7 @@ class Postgres:
 
     def _start(self) -> None:
         for _ in range(5):
-            self.port = _free_port()
+            self.port = own_server.free_port()
             if self._try_start():
                 return
         raise PostgresFailed(f"postgres did not start:\n{self.log()[-3_000:]}")
@@ -93,7 +89,7 @@ class Postgres:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no lock
+                preexec_fn=own_server.end_with_parent,  # noqa: PLW1509 - one system call, no lock
                 user=self._user,
                 group=self._group,
                 extra_groups=self._extra_groups,
@@ -157,35 +153,3 @@ class Postgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _account() -> pwd.struct_passwd | None:
-    """Whose processes the server's are; None: ours."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise PostgresFailed("postgres refuses to run as root, and there is neither an account `postgres` nor `nobody`")
-
-
-def _open_temporary_directory() -> str | None:
-    """A temporary directory that another account can reach; None: the usual one."""
-    usual = Path(tempfile.gettempdir()).resolve()
-    closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in (usual, *usual.parents))
-    return "/var/tmp" if closed else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _end_with_parent() -> None:
-    """The server stops when the thread that started it is gone, however that ended."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

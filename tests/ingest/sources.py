@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ingest.mariadb import MariaDB
 from tests.ingest.postgres import Postgres
 from tests.ingest.workflow import database_source
 
@@ -219,3 +220,49 @@ def postgres_source(
         **(connection or {}),
     }
     return database_source("Postgres", service, settings, options)
+
+
+#: Tables whose names end a literal or an identifier, or stand where nobody expects a name; and what has one's schema's.
+_MARIADB_STRANGE = """
+CREATE TABLE `it's` (id int PRIMARY KEY, `a"b` int COMMENT 'with %s and `x`');
+CREATE TABLE `back``tick; DROP TABLE table_00000` (id int PRIMARY KEY);
+CREATE TABLE `100%s` (id int PRIMARY KEY);
+CREATE TABLE `CREATE` (id int PRIMARY KEY);
+CREATE TABLE `{schema}` (id int PRIMARY KEY);
+CREATE TABLE id (id int PRIMARY KEY);
+CREATE TABLE `Table_00000` (other int PRIMARY KEY);
+CREATE TABLE `naïve tåble` (id int PRIMARY KEY, kind enum('a', 'it''s'));
+CREATE VIEW `odd'view` AS SELECT id FROM `it's`;
+"""
+
+
+def mariadb_statements(*, schemas: int, tables: int, columns: int = 8, views: int = 4) -> str:
+    """A script that makes a catalogue: keys, comments, views, routines, odd names in the first schema."""
+    script = []
+    for number in range(schemas):
+        schema = _schema_name(number)
+        script.append(f"CREATE DATABASE {schema}; USE {schema};")
+        for table in range(tables):
+            parts = ["id bigint PRIMARY KEY"]
+            parts += [f"column_{c:03} varchar({10 + c}) COMMENT 'column {c}'" for c in range(1, columns)]
+            if table % 5 == 4:
+                parts.append(f"other bigint, FOREIGN KEY (other) REFERENCES table_{table - 1:05} (id)")
+            script.append(f"CREATE TABLE table_{table:05} ({', '.join(parts)}) COMMENT 'Table {table}';")
+        script += [f"CREATE VIEW view_{n:02} AS SELECT id FROM table_{n:05};" for n in range(min(views, tables))]
+        script.append("CREATE PROCEDURE add_row(x int) INSERT INTO table_00000 (id) VALUES (x);")
+        if number == 0:
+            script.append(_MARIADB_STRANGE.format(schema=schema))
+    return "\n".join(script)
+
+
+def mariadb_source(
+    server: MariaDB, *, service: str = "maria", port: int | None = None, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The workflow's source for all schemas of `mariadb_statements`. port: of a proxy, if there is one."""
+    settings = {
+        "username": server.user,
+        "authType": {"password": server.password},
+        "hostPort": f"127.0.0.1:{port or server.port}",
+    }
+    only_ours = {"schemaFilterPattern": {"includes": ["^area_.*"]}}
+    return database_source("Mysql", service, settings, {**only_ours, **(options or {})})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest import Postgres, ReferenceServer, Session
+from tests.ingest import MariaDB, Postgres, ReferenceServer, Session
 
 # A shell's background job starts with Ctrl-C ignored, and so would every program that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -76,6 +76,13 @@ def server_program() -> Path:
 def postgres_programs() -> Path:
     """The directory of PostgreSQL's programs."""
     return Path(prepared("POSTGRES"))
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB for the whole session; tests make schemas of their own."""
+    with MariaDB([Path(program) for program in prepared("MARIADB").split(os.pathsep)]) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

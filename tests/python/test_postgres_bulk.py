@@ -276,7 +276,7 @@ def test_a_statement_that_is_not_known_leaves_the_table_to_upstream(engine: Any)
     with Source(engine) as source, installed(coming.install), installed(postgres_bulk.install):
         readers: Any = coming._listeners[-1]
         names = source.names("area_000")
-        readers.expect(source.source, "area_000", names)
+        readers.expect(source.source, "area_000", [(name, "Regular") for name in names])
         read: list[Any] = []
 
         def columns_and_constraints(*arguments: Any) -> str:
@@ -319,7 +319,7 @@ def test_each_thread_has_its_reader(engine: Any) -> None:
 
     readers = postgres_bulk._Readers(PostgresSource)
     source = object.__new__(PostgresSource)
-    readers.expect(source, "a", ["x", "y"])
+    readers.expect(source, "a", [("x", "Regular"), ("y", "Regular")])
     of_thread: list[Any] = []
     thread = threading.Thread(target=lambda: of_thread.append(readers.of(source)))
     thread.start()

@@ -34,14 +34,21 @@ class Window(NamedTuple):
     high: int
 
 
+#: A table's name, and upstream's type of it.
+Table = tuple[str, Any]
+
+
 class Listener(Protocol):
     """Who wants to know what comes."""
 
     def window(self, source: Any) -> Window | None:
         """How far ahead of this source; None: not at all."""
 
-    def expect(self, source: Any, schema: str, names: list[str]) -> None:
-        """The next names of a schema of this thread, in their order."""
+    def expect(self, source: Any, schema: str, tables: list[Table]) -> None:
+        """The next tables of a schema of this thread, in their order."""
+
+    def turn(self, source: Any, schema: str, table: Table | None) -> None:
+        """The table that upstream reads from now on; None: it is done with the last one that was named."""
 
 
 _lock = threading.Lock()
@@ -59,6 +66,11 @@ def listen(listener: Listener) -> Undo:
             _listeners[:] = [one for one in _listeners if one is not listener]
 
     return undo
+
+
+def is_wanted(source: Any, but: Listener) -> bool:
+    """Whether another listener than this one looks ahead of a source."""
+    return any(listener is not but and listener.window(source) is not None for listener in tuple(_listeners))
 
 
 def decide_first(metadata: Any, decide: weakref.WeakMethod[Callable[[], object]]) -> Undo:
@@ -125,9 +137,15 @@ class _Ahead:
                 if self._error is not None:
                     raise self._error
                 return
-            self._tell([listener for listener, _ in listening])
+            listeners = [listener for listener, _ in listening]
+            self._tell(listeners)
             self._told = max(self._told - 1, 0)
-            yield self._taken.popleft()
+            table = self._taken.popleft()
+            for listener in listeners:
+                listener.turn(self._source, self._schema, table)
+            yield table
+            for listener in listeners:
+                listener.turn(self._source, self._schema, None)
 
     def _listening(self) -> list[tuple[Listener, Window]]:
         found = []
@@ -154,7 +172,7 @@ class _Ahead:
         """Names that were taken before anybody listened are told to those who listen later."""
         if not listeners or self._told == len(self._taken):
             return
-        fresh = [name for name, _ in islice(self._taken, self._told, None)]
+        fresh = list(islice(self._taken, self._told, None))
         self._told = len(self._taken)
         for listener in listeners:
             listener.expect(self._source, self._schema, fresh)

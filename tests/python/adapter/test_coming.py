@@ -32,15 +32,22 @@ class Listener:
     def __init__(self, window: Window | None) -> None:
         self.wanted = window
         self.told: list[list[str]] = []
+        self.turns: list[str | None] = []
 
     def window(self, source: Any) -> Window | None:
         assert isinstance(source, Source)
         return self.wanted
 
-    def expect(self, source: Any, schema: str, names: list[str]) -> None:
+    def expect(self, source: Any, schema: str, tables: list[coming.Table]) -> None:
         assert isinstance(source, Source)
         assert schema == "shop"
-        self.told.append(names)
+        assert all(kind == "Regular" for _, kind in tables)
+        self.told.append([name for name, _ in tables])
+
+    def turn(self, source: Any, schema: str, table: coming.Table | None) -> None:
+        assert isinstance(source, Source)
+        assert schema == "shop"
+        self.turns.append(None if table is None else table[0])
 
 
 @pytest.fixture
@@ -88,6 +95,25 @@ def test_names_come_in_their_order_and_are_told_once(
     assert listener.told == [["a", "b", "c"]]
     assert [name for name, _ in tables] == list("bcdefg")
     assert [name for names in listener.told for name in names] == list("abcdefg")
+
+
+def test_each_table_is_named_in_its_turn(source: Source, request: pytest.FixtureRequest) -> None:
+    """And what upstream does behind it is nobody's."""
+    listener = listening(Listener(Window(2, 3)), request)
+    tables = source.get_tables_name_and_type()
+    assert listener.turns == []
+    next(tables)
+    assert listener.turns == ["a"]
+    next(tables)
+    assert listener.turns == ["a", None, "b"]
+    assert len(list(tables)) == 5
+    assert listener.turns[-2:] == ["g", None]
+
+
+def test_whether_somebody_else_looks_ahead(source: Source, request: pytest.FixtureRequest) -> None:
+    one, other = listening(Listener(Window(1, 1)), request), listening(Listener(None), request)
+    assert coming.is_wanted(source, but=other)
+    assert not coming.is_wanted(source, but=one)
 
 
 def test_one_who_wants_nothing_of_this_source_is_told_nothing(source: Source, request: pytest.FixtureRequest) -> None:

@@ -41,6 +41,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "OM_BULKSINK_GZIP": "1",
             "OM_BULKSINK_DEAD_LETTERS": letters,
             "OM_BULKSINK_ACCELERATE": "version",
+            "OM_BULKSINK_READ_AHEAD": "4",
         }
     )
     assert found == settings.Tuning(
@@ -55,6 +56,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         gzip=True,
         dead_letters=letters,
         accelerate=frozenset({"version"}),
+        read_ahead=4,
     )
 
 
@@ -74,6 +76,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         ("OM_BULKSINK_DEAD_LETTERS", "/no/such/directory/lost.jsonl"),
         ("OM_BULKSINK_DEAD_LETTERS", "/"),
         ("OM_BULKSINK_ACCELERATE", "version,warp"),
+        ("OM_BULKSINK_READ_AHEAD", "-1"),
+        ("OM_BULKSINK_READ_AHEAD", "65"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
@@ -108,6 +112,15 @@ def test_an_empty_value_is_not_set() -> None:
 @pytest.mark.parametrize(("value", "off"), [("0", True), ("false", True), ("OFF", True), ("1", False), ("what", False)])
 def test_switch(value: str, off: bool) -> None:
     assert settings.switched_off({"OM_BULKSINK": value}) is off
+
+
+def test_statements_go_ahead_only_where_connections_are_granted() -> None:
+    for given in ({}, {"OM_BULKSINK_READ_AHEAD": "0"}):
+        assert "read_ahead" not in settings.tuning(given).accelerators
+    granted = settings.tuning({"OM_BULKSINK_READ_AHEAD": "4"})
+    assert granted.accelerators == frozenset(settings.ACCELERATORS)
+    none = settings.tuning({"OM_BULKSINK_READ_AHEAD": "4", "OM_BULKSINK_ACCELERATE": "0"})
+    assert none.accelerators == frozenset()
 
 
 def test_accelerators_can_be_all_none_or_named() -> None:

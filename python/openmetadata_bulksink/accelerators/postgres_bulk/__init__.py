@@ -128,13 +128,16 @@ class _Readers:
             return None
         return coming.Window(2, MOST_TABLES) if self._knows(source.engine.dialect) else None
 
-    def expect(self, source: Any, schema: str, names: list[str]) -> None:
+    def expect(self, source: Any, schema: str, tables: list[coming.Table]) -> None:
         """For `coming`."""
         with self._lock:
             reader = self._readers.setdefault(source, {}).setdefault(
                 threading.get_ident(), Reader(self.partition_details)
             )
-        reader.expected.add(schema, names)
+        reader.expected.add(schema, [name for name, _ in tables])
+
+    def turn(self, source: Any, schema: str, table: coming.Table | None) -> None:
+        """For `coming`: a chunk is read when its first table asks for it."""
 
     def _knows(self, dialect: Any) -> bool:
         """Whether the functions that stand in this dialect now are those that were read."""

@@ -1,0 +1,125 @@
+"""The statements of coming tables, sent ahead of their turn on connections of our own.
+
+A source that asks its database for one table after the other waits for a round trip each time. What it asks is learned
+from its first tables; what it will ask for the next ones is sent on helper connections, and handed over when upstream
+sends exactly the same text with exactly the same parameters. Upstream's code runs as ever, on its own thread and with
+its own connection; a wrong guess costs a statement and changes nothing.
+
+texts: which statements, and when two are the same. templates, learning: what is guessed. worth: when it pays, when it
+ends. guesses: between the threads. asking: the connections. reader: one source. This file: which sources, and how many
+connections they are granted.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from functools import wraps
+from typing import Any
+
+from openmetadata_bulksink.accelerators import Undo, all_of, coming, loaded, put
+from openmetadata_bulksink.accelerators.read_ahead.reader import Reader
+from openmetadata_bulksink.accelerators.read_ahead.templates import Place
+
+#: Sources that were tried, by module and class.
+_SOURCES = frozenset(
+    {
+        ("metadata.ingestion.source.database.mariadb.metadata", "MariadbSource"),
+        ("metadata.ingestion.source.database.mysql.metadata", "MysqlSource"),
+    }
+)
+#: Their drivers: whole answers, in cursors that can go back to the first row.
+_DRIVERS = frozenset({"pymysql", "psycopg2"})
+
+#: What ends a source's connections, where upstream has it.
+_ENDS = ("close", "_release_engine", "set_inspector")
+
+_lock = threading.Lock()
+_granted: dict[int, int] = {}
+
+
+def grant(metadata: Any, connections: int) -> Undo:
+    """Let the source that has this client open connections."""
+    with _lock:
+        _granted[id(metadata)] = connections
+
+    def undo() -> None:
+        with _lock:
+            _granted.pop(id(metadata), None)
+
+    return undo
+
+
+def may_help(source: Any) -> bool:
+    """Whether a source is one of those that can be read ahead."""
+    cls = type(source)
+    return (cls.__module__, cls.__qualname__) in _SOURCES
+
+
+def install() -> Undo:
+    """Listen to what comes. `coming` must be in already. Raises StepsAside."""
+    cls = loaded(coming.SOURCE).CommonDbSourceService
+    readers = _Readers()
+    undo = [readers.close_all, coming.listen(readers)]
+    undo += [_close_before(readers, cls, name) for name in _ENDS if name in vars(cls)]
+    return all_of(undo)
+
+
+def _close_before(readers: _Readers, cls: Any, name: str) -> Undo:
+    original = vars(cls)[name]
+
+    @wraps(original)
+    def end(self: Any, *arguments: Any, **named: Any) -> Any:
+        readers.close(self)
+        return original(self, *arguments, **named)
+
+    return put(cls, name, end, calls_original=True)
+
+
+class _Readers:
+    """The reader of each source."""
+
+    def __init__(self) -> None:
+        self._readers: weakref.WeakKeyDictionary[Any, Reader] = weakref.WeakKeyDictionary()
+
+    def window(self, source: Any) -> coming.Window | None:
+        """For `coming`."""
+        connections = _granted.get(id(source.metadata), 0)
+        if not connections or not may_help(source) or source.context.threads > 1 or coming.is_wanted(source, self):
+            return None
+        reader = self._readers.get(source)
+        if reader is None or reader.engine is not source.engine:
+            reader = self._open(source, connections)
+        wanted = None if reader is None else reader.window
+        return None if wanted is None else coming.Window(wanted, wanted)
+
+    def _open(self, source: Any, connections: int) -> Reader | None:
+        self.close(source)
+        engine = source.engine
+        if engine.dialect.driver not in _DRIVERS or type(engine.pool).__name__ != "QueuePool":
+            return None
+        reader = self._readers[source] = Reader(engine, connections)
+        return reader
+
+    def expect(self, source: Any, schema: str, tables: list[coming.Table]) -> None:
+        """For `coming`."""
+        reader = self._readers.get(source)
+        if reader is not None:
+            reader.expect([(Place(schema, name), kind) for name, kind in tables])
+
+    def turn(self, source: Any, schema: str, table: coming.Table | None) -> None:
+        """For `coming`."""
+        reader = self._readers.get(source)
+        if reader is not None:
+            reader.turn(None if table is None else (Place(schema, table[0]), table[1]))
+
+    def close(self, source: Any) -> None:
+        """Before the source's connections are closed."""
+        reader = self._readers.pop(source, None)
+        if reader is not None:
+            reader.close()
+
+    def close_all(self) -> None:
+        """At the end of a sink."""
+        for source in list(self._readers):
+            self.close(source)

@@ -1,0 +1,58 @@
+"""The programs of a MariaDB: found, or installed from Debian's packages where we are root.
+
+Starting a server is not done here: `tests/ingest/mariadb.py` does that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from tools import machine, steps
+
+#: The programs without the package that would start a server of its own.
+_PACKAGES = ("mariadb-server-core", "mariadb-client-core")
+_HOW = f"install it, on Debian with `apt-get install {' '.join(_PACKAGES)}`, or put its programs on PATH"
+
+
+class Programs(NamedTuple):
+    """The paths of `mariadbd`, `mariadb-install-db` and the client `mariadb`."""
+
+    server: Path
+    install_db: Path
+    client: Path
+
+
+def programs() -> Programs:
+    """Raises machine.Missing."""
+    found = _find()
+    if found is not None:
+        return found
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        raise machine.Missing(f"MariaDB is missing: {_HOW}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        steps.run("MariaDB: reading the package lists", [apt, "update", "-q"], environment=quiet)
+        steps.run(
+            "MariaDB: installing",
+            [apt, "install", "-q", "-y", "--no-install-recommends", *_PACKAGES],
+            environment=quiet,
+        )
+    except steps.StepFailed as failure:
+        raise machine.Missing(
+            f"MariaDB is missing and its packages could not be installed: {_HOW}\n{failure}"
+        ) from None
+    found = _find()
+    if found is None:
+        raise machine.Missing(f"MariaDB was installed and is not on PATH: {_HOW}")
+    return found
+
+
+def _find() -> Programs | None:
+    # A user's PATH may lack /usr/sbin, where Debian puts the server.
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/bin"))
+    found = [shutil.which(name, path=path) for name in ("mariadbd", "mariadb-install-db", "mariadb")]
+    return None if None in found else Programs(*(Path(str(program)) for program in found))
