@@ -21,7 +21,7 @@ from tests.ingest.far import everything_passes
 from tests.ingest.reference_server import State
 from tests.ingest.sources import mariadb_source, mariadb_statements
 
-pytestmark = [pytest.mark.upstream, pytest.mark.mariadb, pytest.mark.wheel]
+pytestmark = [pytest.mark.mariadb, pytest.mark.wheel]
 
 #: Long enough for statements to count as slow, whatever the machine does.
 DELAY = 0.004
@@ -117,6 +117,7 @@ def counted(run: Run) -> tuple[int, int]:
     return int(line[0]), int(line[1])
 
 
+@pytest.mark.upstream
 def test_the_same_requests_by_statements_that_were_sent_ahead(
     ingested: Ingest, far: FarDatabase, logging_server: ReferenceServer
 ) -> None:
@@ -265,6 +266,7 @@ def ours() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("bulksink-read-ahead")]
 
 
+@pytest.mark.upstream
 def test_each_answer_is_the_statements_own_and_events_fire_once(engine: Any, reader: Reader) -> None:
     from sqlalchemy import event
 
@@ -283,6 +285,7 @@ def test_each_answer_is_the_statements_own_and_events_fire_once(engine: Any, rea
     assert (reader._worth.used, reader._worth.unused) == (TABLES - FIRST, 0)
 
 
+@pytest.mark.upstream
 def test_a_statement_that_wants_its_own_cursor_has_it(engine: Any, reader: Reader) -> None:
     used: list[int] = []
     with engine.connect() as connection:
@@ -294,6 +297,7 @@ def test_a_statement_that_wants_its_own_cursor_has_it(engine: Any, reader: Reade
     assert used[11] == used[-1] == 12 - FIRST
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("statement", ["SET @x = 1", "USE area_001", "CREATE TEMPORARY TABLE tmp (x int)"])
 def test_a_connection_with_a_state_of_its_own_asks_by_itself(engine: Any, reader: Reader, statement: str) -> None:
     used: list[int] = []
@@ -307,6 +311,7 @@ def test_a_connection_with_a_state_of_its_own_asks_by_itself(engine: Any, reader
     assert used[11] == used[-1] == 12 - FIRST
 
 
+@pytest.mark.upstream
 def test_half_of_the_guesses_unused_end_it(engine: Any, reader: Reader) -> None:
     """From some table on each asks something else."""
     asked = 0
@@ -321,6 +326,7 @@ def test_half_of_the_guesses_unused_end_it(engine: Any, reader: Reader) -> None:
     assert reader._worth.unused <= 20 + Worth(2).window
 
 
+@pytest.mark.upstream
 def test_long_answers_are_not_kept(engine: Any, reader: Reader) -> None:
     eleven = "(" + " UNION ALL ".join(f"SELECT {number} AS n" for number in range(11)) + ")"
     text = f"SELECT '{{}}' FROM {eleven} a, {eleven} b, {eleven} c"
@@ -330,6 +336,7 @@ def test_long_answers_are_not_kept(engine: Any, reader: Reader) -> None:
     assert reader._worth.used == 0
 
 
+@pytest.mark.upstream
 def test_another_thread_asks_by_itself(engine: Any, reader: Reader) -> None:
     found: list[Any] = []
 
@@ -349,6 +356,7 @@ def test_another_thread_asks_by_itself(engine: Any, reader: Reader) -> None:
     assert reader._worth.used == TABLES - FIRST, "it took no answer from the source"
 
 
+@pytest.mark.upstream
 def test_a_source_that_ends_in_the_middle_leaves_nothing(engine: Any, reader: Reader, far: FarDatabase) -> None:
     with engine.connect() as connection:
         for name in tables_of(reader, NAMES):
@@ -379,6 +387,7 @@ class OursHang:
         return Fate.HANGS
 
 
+@pytest.mark.upstream
 def test_statements_that_do_not_come_back_end_it(
     engine: Any, reader: Reader, far: FarDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +406,7 @@ def test_statements_that_do_not_come_back_end_it(
     assert reader._worth.end == "its connections do not answer"
 
 
+@pytest.mark.upstream
 def test_an_interruption_ends_the_wait_for_an_answer(
     engine: Any, reader: Reader, far: FarDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
