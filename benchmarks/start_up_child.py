@@ -55,18 +55,17 @@ def _watch_hook(cpu_ms: dict[str, float], replaced: Callable[[], None]) -> None:
 
 
 def _watch_sink(cpu_ms: dict[str, float], threads: list[int]) -> None:
-    from openmetadata_bulksink import eligibility
-    from openmetadata_bulksink.sink import NativeSink
+    from openmetadata_bulksink import decision, eligibility
 
-    start = NativeSink._start
+    decide = decision.go_native
 
-    def starting(sink: NativeSink) -> Any:
+    def deciding(*arguments: Any) -> Any:
         threads.append(_threads_of_ours())
-        return start(sink)
+        return decide(*arguments)
 
-    NativeSink._start = starting  # type: ignore[method-assign, assignment]
+    setattr(decision, decide.__name__, deciding)
     _time(eligibility, "why_not_native", "a sink is made", cpu_ms)
-    _time(NativeSink, "_start", "the first record", cpu_ms)
+    _time(decision, "go_native", "the first record", cpu_ms)
 
 
 def _time(owner: Any, name: str, part: str, cpu_ms: dict[str, float]) -> None:

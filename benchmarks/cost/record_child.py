@@ -2,7 +2,7 @@
 
 Runs in an environment of upstream with our wheel. Chunks are small enough that the sink never has to wait for room; the
 time between them is not counted. What comes later is: outcomes are accounted for in the next record's call, and the
-last ones in `get_status`.
+last ones when the sink settles.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Framework:
 
     def settle(self) -> None:
         """As the workflow's end begins: what is left is written, and every outcome is in the status."""
-        self._sink.get_status()
+        self._sink._drain()
 
     def fence_seconds(self, paths: Sequence[str], *, barrier: bool) -> float:
         """CPU time of this thread for GETs of these paths through our fence, without sending them."""

@@ -94,15 +94,15 @@ def install(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     try:
         if "foreign_keys" in chosen:
             with suppress(StepsAside):
-                undo.append(_hold("foreign key lookups pass", foreign_keys.let_pass))
+                undo.append(hold("foreign key lookups pass", foreign_keys.let_pass))
         if _LOOK_AHEAD & chosen:
             with suppress(StepsAside):
-                undo.append(_hold("tables that come", coming.install))
+                undo.append(hold("tables that come", coming.install))
         for name, put in _TABLE.items():
             if name not in chosen:
                 continue
             try:
-                undo.append(_hold(name, put))
+                undo.append(hold(name, put))
                 active.append(name)
             except StepsAside as reason:
                 if str(reason):
@@ -124,7 +124,7 @@ def before_tables(names: Iterable[str], sink: Any, decide: Callable[[], object])
         return all_of([])
     undo = [coming.decide_first(sink.metadata, weakref.WeakMethod(decide))]
     with suppress(StepsAside):
-        undo.append(_hold("tables that come", coming.install))
+        undo.append(hold("tables that come", coming.install))
     return all_of(undo)
 
 
@@ -145,7 +145,7 @@ def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:
     return install(names)
 
 
-def _hold(name: str, put: Callable[[], Undo]) -> Undo:
+def hold(name: str, put: Callable[[], Undo]) -> Undo:
     """Several sinks of one process share an accelerator; the last one that lets go removes it, in whatever order they
     end.
     """

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
+from collections.abc import Iterator
 from importlib import import_module
-from types import FunctionType, ModuleType
 from typing import Any
 
-from openmetadata_bulksink import connection
+from openmetadata_bulksink import connection, own
 
 #: Methods of upstream's sink that the adapter calls or stands in for, with their parameters after `self`.
 _SINK_METHODS: dict[str, tuple[str, ...]] = {
@@ -29,16 +30,23 @@ _SINK_METHODS: dict[str, tuple[str, ...]] = {
 #: The same for those that came with 1.12; both or none.
 _QUERY_METHODS: dict[str, tuple[str, ...]] = {"write_query": ("record",), "_flush_query_buffer": ()}
 
-#: The client's verbs are not examined: upstream decorates them itself, and all of them end in these two.
-_CLIENT_METHODS = ("_request", "_one_request")
+#: Methods of the client that upstream's sink would come through, and ours does not.
 _METADATA_METHODS = (
     "bulk_create_or_update",
     "_execute_bulk_operation",
+    "_group_entities_by_type",
+    "get_entity_from_create",
     "get_suffix",
     "create_or_update",
+    "_create",
     "get_by_name",
     "_get",
+    "patch",
+    "patch_life_cycle",
 )
+
+#: Records that ours takes past upstream's dispatch by type.
+_DISPATCHED = frozenset({"Barrier", "OMetaLifeCycleData", "OMetaTagAndClassification", "CreateQueryRequest"})
 
 
 def shape_problem(sink_class: type) -> str | None:
@@ -72,14 +80,16 @@ def _signature_problem(sink_class: type, name: str, wanted: tuple[str, ...]) -> 
     return None
 
 
-def why_not_native(metadata: Any) -> str | None:
-    """The reason why writing through this live client stays upstream's; None: native writing may start.
+def why_not_native(metadata: Any, sink: Any = None) -> str | None:
+    """The reason why writing through this live client stays upstream's; None: native writing may start. sink: the one
+    that is to write, whose own methods are looked at, too.
 
     The engine adds one reason of its own: its GET of the server's version must succeed.
     """
     try:
         return (
             _native_module_problem()
+            or (_sink_problem(sink) if sink is not None else None)
             or _metadata_problem(metadata)
             or _client_problem(metadata.client)
             or _session_problem(metadata.client._session, connection.base_url(metadata.client))
@@ -87,7 +97,32 @@ def why_not_native(metadata: Any) -> str | None:
             or _connection_problem(metadata.client)
         )
     except Exception as error:  # noqa: BLE001 - an unexpected object is a reason, never a crash of somebody's ingestion
-        return f"the live client could not be examined ({type(error).__name__}: {error})"
+        return f"the live client could not be examined ({where(error)})"
+
+
+def where(error: BaseException) -> str:
+    """The kind of an exception and the function that raised it; not its text, which may hold a header or a token."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frames[-1].name}" if frames else type(error).__name__
+
+
+def tracer(client: Any) -> str | None:
+    """The tracer that makes spans of what the Python client sends, by its usual name; ours are not seen by it."""
+    found = [vars(cls).get(name) for cls, name in _traced(client)]
+    return next((name for function in found if (name := own.tracer(function)) is not None), None)
+
+
+def _traced(client: Any) -> Iterator[tuple[type, str]]:
+    """The functions that tracers wrap, from the session down to the connection."""
+    for cls in type(client._session).__mro__:
+        yield from ((cls, name) for name in ("request", "send"))
+    for cls in type(client._session.get_adapter(connection.base_url(client))).__mro__:
+        yield cls, "send"
+    for module, name, functions in (
+        ("urllib3.connectionpool", "HTTPConnectionPool", ("urlopen",)),
+        ("http.client", "HTTPConnection", ("request", "putrequest")),
+    ):
+        yield from ((getattr(import_module(module), name), function) for function in functions)
 
 
 def _native_module_problem() -> str | None:
@@ -98,11 +133,38 @@ def _native_module_problem() -> str | None:
     return None
 
 
+def _owner_of(cls: type, name: str) -> type:
+    """The class that has an attribute by itself."""
+    return next(each for each in cls.__mro__ if name in vars(each))
+
+
 def _metadata_problem(metadata: Any) -> str | None:
     cls = type(metadata)
     if (cls.__module__, cls.__qualname__) != ("metadata.ingestion.ometa.ometa_api", "OpenMetadata"):
         return f"the client is a {cls.__module__}.{cls.__qualname__}, not upstream's own OpenMetadata"
-    return _patched(metadata, _METADATA_METHODS)
+    return own.replaced(metadata, _METADATA_METHODS)
+
+
+#: What a workflow calls of a sink. Something around one of these stands before ours, and sees all that it would see.
+_ENTRIES = ("run", "close", "get_status")
+
+
+def _sink_problem(sink: Any) -> str | None:
+    """Whether a method that ours does not come through is not upstream's."""
+    cls, parent = type(sink), sink._parent
+    inner = [name for name in own.methods(cls) if name not in _ENTRIES]
+    return own.replaced(sink, inner) or own.replaced_in(parent, _ENTRIES) or _dispatch_problem(cls)
+
+
+def _dispatch_problem(cls: Any) -> str | None:
+    """Whether somebody has registered a function of their own for records that ours takes past the dispatch."""
+    registry = vars(_owner_of(cls, "_run_dispatch"))["_run_dispatch"].dispatcher.registry
+    for record, function in registry.items():
+        name = getattr(record, "__name__", "")
+        problem = own.why_not(function, "metadata") if name in _DISPATCHED else None
+        if problem is not None:
+            return f"what the sink does with {name} {problem}"
+    return None
 
 
 def _client_problem(client: Any) -> str | None:
@@ -117,28 +179,27 @@ def _client_problem(client: Any) -> str | None:
     present = client.__dict__.get("_request")
     if present is not None and not isinstance(present, Fence):
         return "the REST client's _request was replaced"
-    names = [name for name in _CLIENT_METHODS if name != "_request" or present is None]
-    return _patched(client, names)
+    return own.replaced(client, [name for name in own.methods(cls) if name != "_request"]) or own.replaced_in(
+        cls, ["_request"]
+    )
 
 
 def _session_problem(session: Any, url: str) -> str | None:
     sessions: Any = import_module("requests.sessions")
-    adapters: Any = import_module("requests.adapters")
     if type(session) is not sessions.Session:
         return f"the HTTP session is a {type(session).__module__}.{type(session).__qualname__}, not a requests.Session"
-    names = ("request", "send", "get_adapter", "prepare_request", "merge_environment_settings")
-    problem = _patched(session, names)
+    problem = own.replaced(session)
     if problem is not None:
         return problem
     adapter = session.get_adapter(url)
     home = type(adapter).__module__
     if home not in ("requests.adapters", "metadata.ingestion.ometa.http_adapter"):
         return f"an adapter of {home} is mounted on the HTTP session"
-    if not _is_own(adapters.HTTPAdapter.send, adapters):
-        return "requests' HTTPAdapter.send was replaced"
     if session.hooks.get("response"):
         return "the HTTP session has response hooks"
-    return None
+    if session.params:
+        return "the HTTP session adds parameters to each request"
+    return own.replaced(adapter)
 
 
 def _gevent_problem() -> str | None:
@@ -154,24 +215,3 @@ def _connection_problem(client: Any) -> str | None:
     except connection.Unusable as reason:
         return str(reason)
     return None
-
-
-def _patched(instance: Any, names: tuple[str, ...] | list[str]) -> str | None:
-    """Whether one of these methods is not the one that its class was written with."""
-    cls = type(instance)
-    package = cls.__module__.partition(".")[0]
-    for name in names:
-        if name in vars(instance):
-            return f"{cls.__qualname__}.{name} was replaced"
-        function = inspect.getattr_static(cls, name)
-        function = getattr(function, "__func__", function)
-        home = getattr(function, "__module__", None) or ""
-        module = sys.modules.get(home)
-        if home.partition(".")[0] != package or module is None or not _is_own(function, module):
-            return f"{cls.__qualname__}.{name} was replaced"
-    return None
-
-
-def _is_own(function: Any, module: ModuleType) -> bool:
-    """A plain function whose code was compiled in that module: wrappers and mocks are not, whatever name they carry."""
-    return isinstance(function, FunctionType) and function.__globals__ is vars(module)

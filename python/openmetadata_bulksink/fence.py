@@ -290,6 +290,10 @@ def record_scopes(name: str) -> Callable[[Any], tuple[Scope, ...]]:
 # -------------------------------------------------------------------------------------------------------------
 
 
+def _nothing_pending() -> bool:
+    return False
+
+
 class Fence:
     """Stands in for `client._request` while a sink writes natively.
 
@@ -309,6 +313,7 @@ class Fence:
         self.engine = engine
         self.pending = pending
         self.lost = lost
+        self.removed = False
         self.mark = 0
         self._settled = 0
         self.waited: dict[str, float] = {}
@@ -317,14 +322,20 @@ class Fence:
         self._client._request = self
 
     def remove(self) -> None:
-        """The client's `_request` is as it was. A fence that another one was put upon stays, open."""
-        self.pending = lambda: False
+        """The client's `_request` is as it was before all fences that were removed. One that another was put upon
+        stays, open, until that one goes.
+        """
+        self.pending = _nothing_pending
+        self.removed = True
         if self._client.__dict__.get("_request") is not self:
             return
-        if self._before is None:
+        before = self._before
+        while isinstance(before, Fence) and before.removed:
+            before = before._before
+        if before is None:
             del self._client._request
         else:
-            self._client._request = self._before
+            self._client._request = before
 
     def __call__(self, method: str, path: str, data: Any = None, json: Any = None, *rest: Any, **more: Any) -> Any:
         if self.pending() and not getattr(self._passing, "on", False):

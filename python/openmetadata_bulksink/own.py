@@ -54,10 +54,17 @@ def replaced(instance: Any, names: Iterable[str] | None = None) -> str | None:
     None: all are. names: only these; all functions of its classes, if not given. Wrappers of tracers pass.
     """
     cls = type(instance)
+    names = methods(cls) if names is None else tuple(names)
     mine = vars(instance) if hasattr(instance, "__dict__") else {}
-    for name in methods(cls) if names is None else names:
+    for name in names:
         if name in mine:
             return f"{cls.__qualname__}.{name} was replaced by {_name_of(mine[name])}"
+    return replaced_in(cls, names)
+
+
+def replaced_in(cls: type, names: Iterable[str]) -> str | None:
+    """As `replaced`, of a class alone."""
+    for name in names:
         for owner in cls.__mro__[:-1]:  # all but `object`: a method may call the one that it overrides
             if name in vars(owner):
                 problem = why_not(without_tracers(vars(owner)[name]), owner.__module__.partition(".")[0])

@@ -2,83 +2,66 @@
 
 Upstream's own methods stay in charge of what a record is and how it is routed: a class of records goes native only
 after upstream's `write_create_request` has put one into its buffer. This file decides no request, no retry and no
-setting.
+setting; whether it is native at all is `decision.py`'s matter.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import accelerate, connection, eligibility, fence, grace, records, settings, tags
+from openmetadata_bulksink import accelerate, decision, eligibility, fence, final_drain, records, settings, tags
 from openmetadata_bulksink.log import log
-from openmetadata_bulksink.writer import Writer
+from openmetadata_bulksink.state import UNDECIDED, UPSTREAMS, Native, Undecided, Upstreams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import CodeType, FrameType
+    from collections.abc import Callable
 
-    from openmetadata_bulksink._native import BulkSink
     from openmetadata_bulksink.upstream import Status, UpstreamSink
+    from openmetadata_bulksink.writer import Writer
 else:
     UpstreamSink = object
 
 #: Records other than create requests that the native side takes itself.
 _OURS = frozenset({"Barrier", "OMetaLifeCycleData", tags.RECORD})
 
-#: First server release with `/bulk`.
-_FIRST_SERVER = (1, 11)
-
-#: How often both clients are asked before the native one counts as unable to reach the server.
-_TRIES = 3
-
 
 class NativeSink(UpstreamSink):
-    """What is mixed in before upstream's class (`sink_class`).
-
-    A sink begins undecided; the first record that upstream would buffer decides, once: native (`_writer` is set), or
-    upstream untouched (`_undecided` is False and `_writer` None).
-    """
+    """What is mixed in before upstream's class (`sink_class`)."""
 
     _exactly: type | None = None
+    _parent: Any = object
 
-    _undecided = False
-    _writer: Writer | None = None
-    _closed = False
+    #: A subclass may have an `__init__` that does not call ours: everything goes upstream's way then.
+    _state: Undecided | Native | Upstreams = UPSTREAMS
 
-    # A subclass may have an `__init__` that does not call ours: everything goes upstream's way then.
-    _forms: Mapping[type, records.Form] = MappingProxyType({})
-    _tag_class: type | None = None
-
-    def __init__(self, config: Any, metadata: Any) -> None:
-        super().__init__(config, metadata)
-        self._forms = {}
-        self._singles: set[type] = set()
-        self._scopes: dict[type, Any] = {}
-        self._tag_class = None
-        self._tag_forms: tags.Forms | None = None
-        self._undo: list[Any] = []
-        self._owner = threading.get_ident()
-        self._routing = threading.RLock()
-        self._labels_pending = False
-        #: What the engine raises for a record that it cannot take; everything else is not about the record.
-        self._refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
-        self._upstream = sys.modules[type(self).__module__] if type(self) is self._exactly else None
-        if self._upstream is None or settings.switched_off():
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        if type(self) is not self._exactly and not arguments and not named:
+            # `super(MetadataRestSink, self).__init__()` in a subclass: past upstream's class, to the one above it.
+            above: Any = super(self._parent, self)
+            above.__init__()
             return
+        super().__init__(*arguments, **named)
+        if type(self) is not self._exactly or settings.switched_off():
+            return
+        self._routing = threading.RLock()
+        self._upstream: Any = sys.modules[type(self).__module__]
         self._nothing = self._upstream.Either(right=None)
         self._tuning = _tuning()
-        reason = eligibility.why_not_native(metadata)
+        reason = eligibility.why_not_native(self.metadata, self)
         if reason is not None:
-            _say_why_not(reason)
+            decision.say_why_not(reason)
             return
-        settings.writing(config, self._tuning)
-        self._users_config = config
-        self.config = config.model_copy(update={"bulk_sink_batch_size": 1})
-        self._undecided = True
-        self._undo.append(accelerate.before_tables(self._tuning.accelerators, self, self._goes_native))
+        settings.writing(self.config, self._tuning)
+        self._state = UNDECIDED
+        self._let_tables_pass = accelerate.before_tables(self._tuning.accelerators, self, self._decided)
+
+    @property
+    def _writer(self) -> Writer | None:
+        """The native side, once there is one."""
+        state = self._state
+        return state.writer if isinstance(state, Native) else None
 
     # --- records ---
 
@@ -86,76 +69,81 @@ class NativeSink(UpstreamSink):
         """What upstream's loop calls. Waits stand outside of upstream's `except Exception` here: an exception that a
         signal handler raises (schedulers end tasks that way) must end the run, not become the failure of a record.
         """
-        form = self._forms.get(type(record))
+        native = self._state
+        if not isinstance(native, Native):
+            return super().run(record)
+        form = native.forms.get(type(record))
         if form is not None:
-            left = self._write(form, record).left
-        elif type(record) is self._tag_class and not tags.is_nameless(record):
-            left = self._write_tag(record).left
+            left = self._write(native, form, record).left
+        elif type(record) is native.tag_class and not tags.is_nameless(record):
+            left = self._write_tag(native, record).left
         else:
-            if self._writer is not None:
-                self._wait_before(record)
+            self._wait_before(native, record)
             return super().run(record)
         if left is not None:
             self.status.failed(left)
         return None
 
     def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
-        form = self._forms.get(type(record))
-        if form is not None:
-            return self._write(form, record)
-        if self._writer is None and not self._undecided:
+        state = self._state
+        if isinstance(state, Upstreams):
             return super()._run(record, *args, **kwargs)
+        if isinstance(state, Native):
+            form = state.forms.get(type(record))
+            if form is not None:
+                return self._write(state, form, record)
         name = type(record).__name__
-        if name == "Barrier":
-            if self._writer is not None:
-                self._writer.barrier(self._tuning.strict_barrier)
-                return self._nothing
-        elif name == "OMetaLifeCycleData":
-            if self._goes_native():
-                return self._write_life_cycle(record)
-        elif name == tags.RECORD:
-            if not tags.is_nameless(record) and self._goes_native():
-                self._tag_class = type(record)
-                return self._write_tag(record)
-        elif name.startswith("Create"):
+        if name.startswith("Create"):
             return self._learn(record, *args, **kwargs)
-        elif self._writer is not None:
-            self._wait_before(record)  # for callers of `_run`; behind `run` there is nothing left to wait for
+        if name == "OMetaLifeCycleData" or (name == tags.RECORD and not tags.is_nameless(record)):
+            native = self._decided()
+            if native is not None:
+                return (self._write_tag if name == tags.RECORD else self._write_life_cycle)(native, record)
+        elif isinstance(state, Native):
+            if name == "Barrier":
+                state.writer.barrier(state.tuning.strict_barrier)
+                return self._nothing
+            self._wait_before(state, record)  # for callers of `_run`; behind `run` there is nothing left to wait for
         return super()._run(record, *args, **kwargs)
 
     def _learn(self, record: Any, *args: Any, **kwargs: Any) -> Any:
-        """Let upstream route a create request. One at a time while it is open whether its class ends up in the one
-        buffer.
+        """Let upstream route a create request, and take from its buffers what it has put there. One at a time while it
+        is open whether the class ends up in one.
         """
-        if type(record) in self._singles:
+        state = self._state
+        if isinstance(state, Native) and type(record) in state.singles:
             return super()._run(record, *args, **kwargs)
         with self._routing:
             result = super()._run(record, *args, **kwargs)
-            if self._writer is not None and type(record) not in self._forms and not self.buffer:
-                self._singles.add(type(record))
+            if self.buffer or getattr(self, "query_buffer", None):
+                native = self._decided()
+                return result if native is None else self._take(native)
+            state = self._state
+            if isinstance(state, Native) and type(record) not in state.forms:
+                state.singles.add(type(record))
             return result
 
-    def _write(self, form: records.Form, record: Any) -> Any:
+    def _write(self, native: Native, form: records.Form, record: Any) -> Any:
         """One create request into the engine. What cannot even be submitted fails here, alone and by name."""
         if self.limit_reached and form.name in self.limit_reached:
             return self._nothing
-        writer: Writer = self._writer  # type: ignore[assignment]
+        writer = native.writer
         mark = writer.engine.mark()
         made: records.Record | None = None
         try:
             body = records.body_of(form, record)
             made = form.record(record, body)
-            if self._labels_pending:
+            if native.labels_pending:
                 made = made._replace(needs=_with_mentions(made))
             elif writer.waits_for_tags():
                 made = made._replace(needs=(*made.needs, *tags.labels_in(body)))
             writer.submit(made)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
-            return self._not_submitted(mark, error, _full_name(form, record), "", sent=made is not None)
+            return self._not_submitted(native, mark, error, _full_name(form, record), "", sent=made is not None)
         return self._nothing
 
-    def _write_life_cycle(self, record: Any) -> Any:
-        writer: Writer = self._writer  # type: ignore[assignment]
+    def _write_life_cycle(self, native: Native, record: Any) -> Any:
+        writer = native.writer
         mark = writer.engine.mark()
         body: bytes | None = None
         try:
@@ -164,31 +152,34 @@ class NativeSink(UpstreamSink):
             writer.submit_life_cycle(collection, record.entity_fqn, body)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
             name = str(record.entity_fqn)
-            return self._not_submitted(mark, error, name, "The life cycle of ", sent=body is not None)
+            return self._not_submitted(native, mark, error, name, "The life cycle of ", sent=body is not None)
         return self._nothing
 
-    def _write_tag(self, record: Any) -> Any:
-        writer: Writer = self._writer  # type: ignore[assignment]
+    def _write_tag(self, native: Native, record: Any) -> Any:
+        writer = native.writer
         mark = writer.engine.mark()
         tagging: tags.Tagging | None = None
         try:
-            if self._tag_forms is None:
-                self._tag_forms = tags.Forms(record)
-            tagging = self._tag_forms.tagging(record)
-            if self._labels_pending:
+            native.tag_class = type(record)
+            if native.tag_forms is None:
+                native.tag_forms = tags.Forms(record)
+            tagging = native.tag_forms.tagging(record)
+            if native.labels_pending:
                 tagging = tagging._replace(tag=tagging.tag._replace(needs=_with_mentions(tagging.tag)))
             writer.submit_tag(tagging, mark)
         except BaseException as error:  # noqa: BLE001 - signals are raised here, too
-            return self._not_submitted(mark, error, tags.label_of(record), "", sent=tagging is not None)
+            return self._not_submitted(native, mark, error, tags.label_of(record), "", sent=tagging is not None)
         return self._nothing
 
-    def _not_submitted(self, mark: int, error: BaseException, name: str, what: str, *, sent: bool) -> Any:
+    def _not_submitted(
+        self, native: Native, mark: int, error: BaseException, name: str, what: str, *, sent: bool
+    ) -> Any:
         """What stopped a record on its way into the engine; sent: it was on its way. Where the record is the cause, it
         is lost alone, by name. Whatever else was raised there, by a signal handler (Ctrl-C, the SIGTERM of a runner),
         ends the run; a record that the engine has by then is not lost.
         """
-        its_own = isinstance(error, self._refusals if sent else Exception)
-        if not its_own and self._writer.engine.mark() > mark:  # type: ignore[union-attr]
+        its_own = isinstance(error, native.refusals if sent else Exception)
+        if not its_own and native.writer.engine.mark() > mark:
             raise error
         reason = str(error) or f"it was interrupted by {type(error).__name__}"
         lost = self._left(name, f"{what}{name} cannot be sent: {reason}")
@@ -197,33 +188,33 @@ class NativeSink(UpstreamSink):
         self.status.failed(lost.left)
         raise error
 
-    def _wait_before(self, record: Any) -> None:
+    def _wait_before(self, native: Native, record: Any) -> None:
         """Rule A3. Create requests wait by their own request, and ours not at all."""
-        scopes_of = self._scopes.get(type(record))
+        scopes_of = native.scopes.get(type(record))
         if scopes_of is None:
             name = type(record).__name__
             scopes_of = fence.nothing if name in _OURS else fence.record_scopes(name)
-            self._scopes[type(record)] = scopes_of
-        self._writer.wait_for(scopes_of(record), type(record).__name__)  # type: ignore[union-attr]
+            native.scopes[type(record)] = scopes_of
+        native.writer.wait_for(scopes_of(record), type(record).__name__)
 
     # --- upstream's buffers ---
 
     def _flush_buffer(self) -> Any:
-        if not self._goes_native():
-            return self._as_upstream_would(self.buffer, super()._flush_buffer)
-        waiting, self.buffer = self.buffer, []
-        getattr(self, "buffered_entity_names", {}).clear()
-        return self._take(waiting)
+        native = self._decided()
+        return super()._flush_buffer() if native is None else self._take(native)
 
     def _flush_query_buffer(self) -> Any:
-        if not self._goes_native():
-            return self._as_upstream_would(self.query_buffer, super()._flush_query_buffer)
-        waiting, self.query_buffer = self.query_buffer, []
-        self.buffered_query_checksums.clear()
-        return self._take(waiting)
+        native = self._decided()
+        return super()._flush_query_buffer() if native is None else self._take(native)
 
-    def _take(self, waiting: list[Any]) -> Any:
-        """Learn the class of what upstream has just buffered, so that its next record needs no detour, and write it."""
+    def _take(self, native: Native) -> Any:
+        """Write what upstream has buffered, and learn its class, so that its next record needs no detour."""
+        waiting, self.buffer = self.buffer, []
+        getattr(self, "buffered_entity_names", {}).clear()
+        if getattr(self, "query_buffer", None):
+            waiting = [*waiting, *self.query_buffer]
+            self.query_buffer = []
+            self.buffered_query_checksums.clear()
         result = self._nothing
         for record in waiting:
             cls = type(record)
@@ -233,164 +224,93 @@ class NativeSink(UpstreamSink):
                 result = self._left(cls.__name__, f"{cls.__name__} cannot be written: {error}")
                 continue
             if form.collection in records.NAMED_BY_LABELS:
-                self._labels_pending = True
-            written = self._write(form, record)
-            self._forms = {**self._forms, cls: form}
+                native.labels_pending = True
+            written = self._write(native, form, record)
+            native.forms = {**native.forms, cls: form}
             if written.left is not None:
                 result = written
         return result
 
-    def _as_upstream_would(self, buffered: list[Any], flush: Any) -> Any:
-        """The decision fell against us while a first record stood in a buffer of one: upstream's batch size holds
-        again.
-        """
-        config = getattr(self, "_users_config", None)
-        if config is not None and self.config is not config:
-            self.config = config
-            if 0 < len(buffered) < config.bulk_sink_batch_size:
-                return self._nothing
-        return flush()
-
     # --- the decision ---
 
-    def _goes_native(self) -> bool:
-        if self._undecided:
+    def _decided(self) -> Native | None:
+        """The native side, or None where upstream's is to go on; the first call decides. Raises SettingError."""
+        if isinstance(self._state, Undecided):
             with self._routing:
-                if self._undecided:
+                if isinstance(self._state, Undecided):
                     self._decide()
-        return self._writer is not None
+        state = self._state
+        return state if isinstance(state, Native) else None
 
     def _decide(self) -> None:
         try:
-            self._writer = self._start()
-        except settings.SettingError:
-            raise
-        except _NotNative as reason:
-            _say_why_not(str(reason))
-        self._undecided = False
-        if self._writer is None:
-            self._take_out()
-            # `_as_upstream_would` puts the config back when a buffer is involved; nothing else reads it before.
-            self._restore_config_unless_buffered()
-
-    def _restore_config_unless_buffered(self) -> None:
-        if not self.buffer and not getattr(self, "query_buffer", None):
-            self.config = self._users_config
-
-    def _start(self) -> Writer:
-        from openmetadata_bulksink import _native
-
-        self._refusals = (ValueError, TypeError, _native.BulkSinkError)
-        try:
-            connected = connection.arguments(self.metadata.client)
-        except connection.Unusable as reason:
-            raise _NotNative(str(reason)) from None
-        how = settings.writing(self._users_config, self._tuning)
-        engine = self._engine(how, connected)
-        version = self._version(engine)
-        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-        if len(numbers) == 2 and numbers < _FIRST_SERVER:
-            engine.close()
-            raise _NotNative(f"the server is {version}, and bulk requests came with 1.11")
-        adjusted = settings.writing(self._users_config, self._tuning, version)
-        if adjusted != how:
-            engine.close()
-            engine = self._engine(adjusted, connected)
-        writer = Writer(engine, self.metadata.client, self.status, self._upstream.StackTraceError)  # type: ignore[union-attr]
-        self._undo.append(accelerate.grant(self.metadata, self._tuning.read_ahead))
-        undo, active, aside = accelerate.install(self._tuning.accelerators)
-        self._undo += undo
-        if self._tuning.term_grace is not None:
-            self._undo += grace.install(writer.deliver_within, self._tuning.term_grace)
-        log.info(
-            "openmetadata-bulksink %s writes to %s (server %s): %s; accelerators: %s%s",
-            _native.__version__,
-            connected["base_url"],
-            version,
-            adjusted.describe(),
-            ", ".join(active) or "none",
-            f" (stepped aside: {'; '.join(aside)})" if aside else "",
-        )
-        return writer
-
-    def _version(self, engine: BulkSink) -> str:
-        """The server's version, asked natively. A fault that comes and goes is no reason against native writing: only
-        where upstream's client gets an answer each time and the native one never does, the two differ.
-        """
-        from openmetadata_bulksink import _native
-
-        problem = None
-        for _ in range(_TRIES):
-            try:
-                return engine.server_version()
-            except _native.TransportError as error:
-                problem = error
-            if not _answers(self.metadata.client):
-                # The server is away for both: that is what the engine's retries are for.
-                return "not reached yet"
-        engine.close()
-        raise _NotNative(f"upstream's client reaches the server and the native one does not ({problem})")
-
-    def _engine(self, how: settings.Writing, connected: dict[str, Any]) -> BulkSink:
-        from openmetadata_bulksink import _native
-
-        try:
-            return _native.BulkSink(
-                **settings.engine_arguments(self._tuning, how, connected),
-                on_notice=lambda line: log.warning("%s", line),
-            )
-        except _native.ConfigurationError as error:
-            raise _NotNative(str(error)) from None
+            native = decision.go_native(self, self._tuning, self._upstream.StackTraceError, _drain_step)
+            native.undo.insert(0, self._let_tables_pass)
+            self._state = native
+        except decision.NotNative as reason:
+            self._state = UPSTREAMS
+            self._let_tables_pass()
+            decision.say_why_not(str(reason))
 
     # --- the end ---
 
     def get_status(self) -> Status:
-        """On the thread that made the sink and after the last record: the final drain, so that pipeline state,
-        printed summary and exit code know every loss. From anywhere else: what is known so far, at once.
-        """
-        writer = self._writer
-        if writer is not None and not writer.closed and threading.get_ident() == self._owner and _after_the_loop():
-            known: tuple[type[Exception], ...] = (*self._refusals, RuntimeError)
-            try:
-                self._wait_to_the_end(writer.finish)
-            except known as error:
-                log.warning("The final drain ended early: %s", error)
+        """What is known so far, at once."""
+        state = self._state
+        if isinstance(state, Native) and not state.closed:
+            state.writer.glance()
         return super().get_status()
 
-    def close(self) -> None:
-        writer = self._writer
-        if writer is not None and not self._closed:
-            self._wait_to_the_end(writer.close)
-            self._closed = True
-            self._take_out()
-            log.info("openmetadata-bulksink: %s", writer.summary(getattr(self._tuning, "read_ahead", None)))
-        elif self._undecided:
-            self._undecided = False
-            self._take_out()
-            self.config = self._users_config
-        super().close()
-
-    def _take_out(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
-    def _wait_to_the_end(self, wait: Callable[[], None]) -> None:
-        """Wait for what is pending, unless this is the second Ctrl-C: then what is left is lost by name. The first one
-        is on its way out of the workflow, which must still stop its threads; up to 1.13 it does not where `get_status`
-        raises.
-        """
+    def _drain(self) -> None:
+        """The final drain of a workflow that is about to decide its state, on whatever thread."""
+        state = self._state
+        if not isinstance(state, Native) or state.writer.closed:
+            return
+        state.asked = True
+        known: tuple[type[Exception], ...] = (*state.refusals, RuntimeError)
         try:
-            wait()
-        except BaseException as again:
-            if not _is_leaving(again):
-                raise
-            self._writer.give_up()  # type: ignore[union-attr]
+            _wait_to_the_end(state.writer, state.writer.finish)
+        except known as error:
+            log.warning("The final drain ended early: %s", error)
+
+    def close(self) -> None:
+        state = self._state
+        if isinstance(state, Native) and not state.closed:
+            late = final_drain.replaced_by() if not state.asked and state.writer.pending() else None
+            _wait_to_the_end(state.writer, state.writer.close)
+            state.closed = True
+            while state.undo:
+                state.undo.pop()()
+            if late is not None:
+                log.info("The last records were written in close(): %s decides its state without them", late)
+            log.info("openmetadata-bulksink: %s", state.writer.summary(state.tuning.read_ahead))
+        elif isinstance(state, Undecided):
+            self._state = UPSTREAMS
+            self._let_tables_pass()
+        super().close()
 
     # --- failures ---
 
     def _left(self, name: str, error: str) -> Any:
         upstream = self._upstream
-        return upstream.Either(left=upstream.StackTraceError(name=name, error=error, stackTrace=None))  # type: ignore[union-attr]
+        return upstream.Either(left=upstream.StackTraceError(name=name, error=error, stackTrace=None))
+
+
+def _drain_step(step: Any) -> None:
+    if isinstance(step, NativeSink):
+        step._drain()
+
+
+def _wait_to_the_end(writer: Writer, wait: Callable[[], None]) -> None:
+    """Wait for what is pending, unless this is the second Ctrl-C: then what is left is lost by name. The first one is
+    on its way out of the workflow, which must still stop its threads; up to 1.13 it does not where this raises.
+    """
+    try:
+        wait()
+    except BaseException as again:
+        if not _is_leaving(again):
+            raise
+        writer.give_up()
 
 
 def _full_name(form: records.Form, record: Any) -> str:
@@ -413,18 +333,6 @@ def _interrupts(error: BaseException | None) -> bool:
     return False
 
 
-class _NotNative(Exception):
-    """Why this sink stays upstream's, in words."""
-
-
-def _answers(client: Any) -> bool:
-    """Whether the server answers upstream's client at this moment."""
-    try:
-        return bool(client.get("/system/version"))
-    except Exception:  # noqa: BLE001
-        return False
-
-
 def _tuning() -> settings.Tuning:
     """The settings of the environment; says which of its variables are none."""
     for line in settings.unknown():
@@ -432,38 +340,10 @@ def _tuning() -> settings.Tuning:
     return settings.tuning()
 
 
-def _say_why_not(reason: str) -> None:
-    log.info("openmetadata-bulksink is not active: %s. Upstream's own sink writes.", reason)
-
-
 def _with_mentions(made: records.Record) -> tuple[str, ...]:
     found = dict.fromkeys((*made.needs, *records.mentions(made.body)))
     found.pop(made.fqn, None)
     return tuple(found)
-
-
-#: Code that runs while records are still coming.
-_RUNNING: set[CodeType] = {
-    NativeSink.run.__code__,
-    NativeSink._run.__code__,
-    NativeSink.close.__code__,
-    NativeSink._flush_buffer.__code__,
-}
-
-
-def _after_the_loop() -> bool:
-    """Whether the caller of `get_status` asks after the last record: not a signal handler in the middle of the run,
-    and not upstream's diagnostics, which report from wherever they are.
-    """
-    current: FrameType | None = sys._getframe(2)
-    while current is not None:
-        code = current.f_code
-        if code in _RUNNING or code.co_name == "execute_internal":
-            return False
-        if str(current.f_globals.get("__name__", "")).startswith("metadata.ingestion.diagnostics"):
-            return False
-        current = current.f_back
-    return True
 
 
 def sink_class(parent: type) -> type:
@@ -473,7 +353,7 @@ def sink_class(parent: type) -> type:
         (NativeSink, parent),
         {"__module__": parent.__module__, "__qualname__": parent.__qualname__, "__doc__": parent.__doc__},
     )
-    made._exactly = made  # type: ignore[attr-defined]
+    made._exactly, made._parent = made, parent  # type: ignore[attr-defined]
     return made
 
 
@@ -484,7 +364,7 @@ def inert_class(parent: type, reason: str) -> type:
     def create(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if not settings.switched_off():
             _tuning()
-            _say_why_not(reason)
+            decision.say_why_not(reason)
         return theirs.create.__func__(cls, *args, **kwargs)
 
     return type(

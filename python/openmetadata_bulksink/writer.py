@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Outcomes of tag records are taken by so many: most of them are there at once, because nothing is sent.
 _TAGS_TOGETHER = 32
 
+#: Seconds for which the final drain waits before it takes the outcomes that have come.
+_SLICE = 0.05
+
 
 class Writer:
     """Records in, entries of a status out."""
@@ -43,6 +46,8 @@ class Writer:
         #: Tables that wait for the tables of their foreign keys, until they end.
         self._keyed: dict[str, Record] = {}
         self._lost_tables: set[str] = set()
+        #: What goes to the engine again, without the keys that the server refused.
+        self._again: list[Record] = []
         self.entities = 0
         self.lost = 0
         self.life_cycles = 0
@@ -53,16 +58,14 @@ class Writer:
         self.closed = False
         self._finishing = False
         self._source_time = source_time.SourceTime()
-        self.fence.install()
+        self._accounting = False
         _living.add(self)
 
     # --- records ---
 
     def submit(self, record: Record) -> None:
         self._hand_over(record)
-        outcomes = self.engine.take_outcomes()
-        if outcomes:
-            self._account(outcomes)
+        self.collect()
 
     def _hand_over(self, record: Record) -> None:
         if record.needs and record.collection == "tables":
@@ -109,7 +112,7 @@ class Writer:
         """Whether any record may be without an outcome. Asked for every request of the client."""
         if os.getpid() != self._pid:
             self._start_afresh()
-        return self.engine.mark() > self._ended
+        return self.engine.mark() > self._ended or bool(self._again)
 
     def _start_afresh(self) -> None:
         """In the child of a fork: what was pending is the parent's."""
@@ -117,6 +120,8 @@ class Writer:
         self._lock = threading.RLock()
         self._ended = 0
         self._keyed = {}
+        self._again = []
+        self._accounting = False
         self._tags_pending = 0
         self.fence.forget()
 
@@ -125,45 +130,69 @@ class Writer:
     def collect(self) -> bool:
         """Turn the outcomes that have come into entries. Returns whether that gave the engine something to do again."""
         outcomes = self.engine.take_outcomes()
-        return self._account(outcomes) if outcomes else False
+        return self._account(outcomes) if outcomes or self._again else False
+
+    def glance(self) -> None:
+        """As `collect`, for whoever only looks: waits for nobody, sends nothing, and does nothing where entries are
+        being made at the moment, by another thread or by the one whose signal handler asks.
+        """
+        if os.getpid() != self._pid or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if not self._accounting:
+                self._make_entries(self.engine.take_outcomes())
+        finally:
+            self._lock.release()
 
     def _account(self, outcomes: list[Outcome]) -> bool:
         if os.getpid() != self._pid:
             self._start_afresh()
-        written: list[str] = []
-        again: list[Record] = []
-        with self._lock:
-            self._ended += len(outcomes)
-            for outcome in outcomes:
-                status = outcome.status
-                if outcome.label is not None:
-                    self._account_tag(outcome, outcome.label, written)
-                    continue
-                if self._keyed and outcome.kind == "create":
-                    keyed = self._keyed.pop(outcome.fqn, None)
-                    if keyed is not None and status == "failed":
-                        bare = without_lost_keys(keyed, outcome.reason or "")
-                        if bare is not None:
-                            again.append(bare)
-                            continue
-                if status == "written":
-                    if outcome.kind == "create":
-                        self.entities += 1
-                        written.append(self._text(outcome.collection))
-                    else:
-                        self.life_cycles += 1
-                elif status == "failed":
-                    self.lost += 1
-                    if outcome.collection == "tables":
-                        self._lost_tables.add(outcome.fqn)
-                    self._fail(outcome)
-                else:
-                    self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
-            self._status.records.extend(written)
-        for record in again:
+        self._make_entries(outcomes)
+        handed_over = False
+        while self._again:
+            record = self._again.pop(0)
             log.info("%s is written without its foreign keys to tables that were not written", record.fqn)
             self._hand_over(record)
-        return bool(again)
+            handed_over = True
+        return handed_over
+
+    def _make_entries(self, outcomes: list[Outcome]) -> None:
+        written: list[str] = []
+        with self._lock:
+            self._accounting = True
+            try:
+                for outcome in outcomes:
+                    self._account_one(outcome, written)
+            finally:
+                self._ended += len(outcomes)
+                self._status.records.extend(written)
+                self._accounting = False
+
+    def _account_one(self, outcome: Outcome, written: list[str]) -> None:
+        status = outcome.status
+        if outcome.label is not None:
+            self._account_tag(outcome, outcome.label, written)
+            return
+        if self._keyed and outcome.kind == "create":
+            keyed = self._keyed.pop(outcome.fqn, None)
+            if keyed is not None and status == "failed":
+                bare = without_lost_keys(keyed, outcome.reason or "")
+                if bare is not None:
+                    self._again.append(bare)
+                    return
+        if status == "written":
+            if outcome.kind == "create":
+                self.entities += 1
+                written.append(self._text(outcome.collection))
+            else:
+                self.life_cycles += 1
+        elif status == "failed":
+            self.lost += 1
+            if outcome.collection == "tables":
+                self._lost_tables.add(outcome.fqn)
+            self._fail(outcome)
+        else:
+            self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
 
     def has_lost(self, table: str) -> bool:
         """Whether a record about a table was lost, after a look at the outcomes that have come."""
@@ -211,7 +240,9 @@ class Writer:
             self.fence.barrier()
 
     def finish(self) -> None:
-        """The final drain: after it, nothing is pending. Does not close: more records may come."""
+        """The final drain: after it, nothing is pending. Does not close: more records may come. Outcomes are taken
+        while it waits, so that whoever looks at the status sees them come.
+        """
         if self.closed or self._finishing:
             return
         self._finishing = True
@@ -219,11 +250,20 @@ class Writer:
         try:
             more = self.pending()
             while more:
-                self.engine.drain()
-                more = self.collect()
+                drained = self._drained_within(_SLICE)
+                more = self.collect() or not drained
         finally:
             self._finishing = False
             self.final_drain_seconds += time.monotonic() - started
+
+    def _drained_within(self, seconds: float) -> bool:
+        from openmetadata_bulksink import _native
+
+        try:
+            self.engine.drain(seconds)
+        except _native.DrainTimeout:
+            return False
+        return True
 
     def close(self) -> None:
         """Drain, end the engine's threads, and give the client back. A wait that was interrupted may be tried again."""

@@ -168,7 +168,7 @@ class _Run:
         while True:
             try:
                 self._closing = True
-                self._sink.get_status()
+                _settle(self._sink)
                 self._sink.close()
             except (KeyboardInterrupt, Terminated, TerminatedAsError) as error:
                 self.interrupted.append(f"close {type(error).__name__}")
@@ -213,12 +213,17 @@ class _Run:
             return
 
     def status(self) -> None:
-        """What the workflow asks at the end."""
-        self._sink.get_status()
+        """What the workflow does at the end, before it decides its state."""
+        _settle(self._sink)
 
     def sleep(self, seconds: float) -> None:
         """The source takes its time."""
         time.sleep(seconds)
+
+
+def _settle(sink: Any) -> None:
+    """What a workflow does before it decides its state; with upstream's sink, that is nothing."""
+    getattr(sink, "_drain", sink.get_status)()
 
 
 def _request(kind: str, name: str, parent: str, version: int) -> Any:

@@ -128,7 +128,6 @@ def _around_execute(original: Callable[..., Any], workflow: Any) -> Any:
         return original()
     finally:
         _report["workflow_s"] = time.perf_counter() - started
-        # `status`, not `get_status()`: ours would drain.
         _report["steps"] = [_describe_step(step) for step in workflow.workflow_steps()]
 
 

@@ -28,7 +28,7 @@ from tests.python.faults.streams import own_server, prepare
 pytestmark = [pytest.mark.wheel]
 
 PROGRAM = Path(__file__).resolve().parent / "ending.py"
-WAITS = ["budget", "fence", "barrier", "status", "close"]
+WAITS = ["budget", "fence", "barrier", "state", "close"]
 
 NO_ANSWER = [{"match": {"class": "bulk"}, "do": {"kind": "stall"}}]
 

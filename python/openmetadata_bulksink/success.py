@@ -1,0 +1,34 @@
+"""The success percentage of a sink with failures (docs/deviations.md, *Counting*).
+
+Upstream rounds it to two places, so that one lost entity of 20,000 is 100 %, and the run a success. Sources take the
+last successful run as the point from which they go on: what was lost in it would never be read again.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+#: The most that a sink with a failure reports.
+_MOST_WITH_FAILURES = 99.99
+
+
+def never_whole_with_failures(status: Any) -> None:
+    """Let a status of upstream's count so from now on. It stays the object that others may hold."""
+    cls: Any = type(status)
+    status.__class__ = _counting(cls)
+
+
+@cache
+def _counting(cls: Any) -> Any:
+    def calculate_success(self: Any) -> float:
+        percentage: float = cls.calculate_success(self)
+        return min(percentage, _MOST_WITH_FAILURES) if self.failures else percentage
+
+    members = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+        "calculate_success": calculate_success,
+    }
+    return type(cls)(cls.__name__, (cls,), members)

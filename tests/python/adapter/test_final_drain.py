@@ -1,0 +1,194 @@
+"""Who waits for the last records: the workflow before it decides its state, on whatever thread, and `close()` (A6)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from openmetadata_bulksink import accelerate, final_drain
+from tests.python.adapter.recording_server import RecordingServer
+from tests.python.adapter.test_sink import engine, table
+
+pytestmark = pytest.mark.upstream
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def base() -> Any:
+    from metadata.workflow.base import BaseWorkflow
+
+    before = vars(BaseWorkflow)["calculate_success"]
+    yield BaseWorkflow
+    assert vars(BaseWorkflow)["calculate_success"] is before
+
+
+def workflow(base: Any, *steps: Any, **members: Any) -> Any:
+    """As much of a workflow as deciding its state needs."""
+    cls = type(
+        "Mine", (base,), {"workflow_steps": lambda _: list(steps), "__abstractmethods__": frozenset(), **members}
+    )
+    cls.__abstractmethods__ = frozenset()
+    return object.__new__(cls)
+
+
+def test_upstreams_function_is_known(base: Any) -> None:
+    undo = final_drain.install(lambda _: None)
+    assert vars(base)["calculate_success"].__module__ == base.__module__
+    undo()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_state_is_decided_with_every_loss_known(
+    elsewhere: bool, base: Any, make_sink: Make, server: RecordingServer
+) -> None:
+    server.refuse = {"s.d.p.t0": "no such tag"}
+    sink = make_sink()
+    for number in range(4):
+        sink.run(table(f"t{number}"))
+    assert server.rows("tables") == []
+    found: list[float] = []
+    decide = workflow(base, sink).calculate_success
+    if elsewhere:
+        thread = threading.Thread(target=lambda: found.append(decide()))
+        thread.start()
+        thread.join()
+    else:
+        found.append(decide())
+    assert found == [75.0]
+    assert [failure.name for failure in sink.status.failures] == ["s.d.p.t0"]
+    sink.close()
+
+
+def test_only_a_workflows_own_sinks_are_drained(base: Any, make_sink: Make, server: RecordingServer) -> None:
+    mine, other = make_sink(), make_sink()
+    mine.run(table("mine"))
+    other.run(table("other"))
+    workflow(base, mine).calculate_success()
+    assert [row["name"] for row in server.rows("tables")] == ["mine"]
+    mine.close()
+    other.close()
+
+
+def test_the_last_sink_gives_the_workflow_back(base: Any, make_sink: Make) -> None:
+    upstreams = vars(base)["calculate_success"]
+    first, second = make_sink(), make_sink()
+    first.run(table("t"))
+    second.run(table("u"))
+    first.close()
+    assert vars(base)["calculate_success"] is not upstreams
+    second.close()
+    assert vars(base)["calculate_success"] is upstreams
+
+
+def test_a_workflow_with_a_state_of_its_own_is_named(
+    base: Any, make_sink: Make, server: RecordingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "metadata")
+    sink = make_sink()
+    sink.run(table("t"))
+    mine = workflow(base, sink, calculate_success=lambda _: 100.0)
+    assert mine.calculate_success() == 100.0
+    assert server.rows("tables") == []
+    sink.close()
+    assert len(server.rows("tables")) == 1
+    said = [line for line in caplog.messages if "were written in close()" in line]
+    assert len(said) == 1
+    assert "Mine decides its state without them" in said[0]
+
+
+def test_a_replaced_function_stays_and_is_named(
+    base: Any, make_sink: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "metadata")
+
+    def theirs(_: Any) -> float:
+        return 100.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "calculate_success", theirs)
+        sink = make_sink()
+        sink.run(table("t"))
+        assert sink._writer is not None
+        assert vars(base)["calculate_success"] is theirs
+        sink.close()
+    assert len([line for line in caplog.messages if "after the state of the run was decided" in line]) == 1
+
+
+def test_without_accelerators_the_state_is_still_right(
+    base: Any, make_sink: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OM_BULKSINK_ACCELERATE", "0")
+    sink = make_sink()
+    sink.run(table("t"))
+    assert list(accelerate._installed) == ["final drain"]
+    workflow(base, sink).calculate_success()
+    assert len(sink.status.records) == 1
+    sink.close()
+
+
+def test_outcomes_are_taken_while_the_final_drain_waits(make_sink: Make, double: Any) -> None:
+    """Whoever looks at the status, a progress line for one, sees them come."""
+    sink = make_sink()
+    for number in range(3):
+        sink.run(table(f"t{number}"))
+    slices: list[int] = []
+    drain = engine(sink).drain
+
+    def slow(timeout: float | None = None) -> float:
+        slices.append(len(sink.status.records))
+        assert timeout is not None
+        waiting = engine(sink)._pending
+        if len(waiting) > 1:
+            engine(sink)._pending = waiting[:1]
+            drain()
+            engine(sink)._pending = waiting[1:]
+            raise double.DrainTimeout
+        return float(drain())
+
+    engine(sink).drain = slow
+    sink._drain()
+    assert slices == [0, 1, 2]
+    assert len(sink.status.records) == 3
+
+
+# --- the percentage ---
+
+
+def test_a_sink_with_failures_is_never_whole(base: Any, make_sink: Make) -> None:
+    from metadata.ingestion.api.status import Status
+
+    sink = make_sink()
+    sink.run(table("t"))
+    status = sink.status
+    status.records.extend(["Table written"] * 30_000)
+    engine(sink).drain()
+    assert sink.get_status().calculate_success() == 100.0
+    status.failed(sink._upstream.StackTraceError(name="lost", error="refused", stackTrace=None))
+    assert sink.status is status
+    assert isinstance(status, Status)
+    assert type(status).__name__ == "Status"
+    assert status.calculate_success() == 99.99
+    assert Status.calculate_success(status) == 100.0
+    assert workflow(base, sink).calculate_success() == 99.99
+    status.failures.extend(status.failures * 10_000)
+    assert status.calculate_success() == Status.calculate_success(status)
+
+
+def test_upstreams_sink_counts_as_ever(make_sink: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OM_BULKSINK", "0")
+    sink = make_sink()
+    sink.run(table("t"))
+    sink.status.records.extend(["written"] * 30_000)
+    sink.status.failed(sink_failure())
+    assert sink.get_status().calculate_success() == 100.0
+
+
+def sink_failure() -> Any:
+    from metadata.ingestion.api.models import StackTraceError
+
+    return StackTraceError(name="lost", error="refused", stackTrace=None)
