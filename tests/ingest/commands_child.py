@@ -68,9 +68,13 @@ def _become(job: dict[str, Any]) -> None:
         os._exit(code or 0)
 
 
+class Limit(BaseException):
+    """As Airflow's: an ordinary exception would be taken for a failure of whatever upstream reads at that moment."""
+
+
 def _set_alarm(seconds: str) -> None:
     def limit(*_: object) -> None:
-        raise TimeoutError("the limit of the runner")
+        raise Limit("the limit of the runner")
 
     if seconds:
         signal.signal(signal.SIGALRM, limit)
