@@ -77,9 +77,42 @@ def _deleted(client: Any, mask: Any, service: str) -> bool:
 
 def _one(workflow: workflow_file.Workflow, chosen: settings.Tuning, service: str, size: Size, number: int) -> bool:
     """Write the tables with so many workers. Returns whether the server took all of them."""
+    found = rate(workflow, chosen, service, size, number)
+    print(
+        f"  {number:2d} workers: {found.written / found.seconds:8.1f} tables/s, {found.seconds:6.2f} s, "
+        f"{found.requests} requests, {found.retries} retries, {len(found.refused)} refused"
+    )
+    for line in found.refused[:3]:
+        print(f"     refused: {line}")
+    return not found.refused
+
+
+class Rate(NamedTuple):
+    """What was written in how many seconds. refused: FQN and reason of each table that was not, masked."""
+
+    written: int
+    seconds: float
+    requests: int
+    retries: int
+    refused: list[str]
+
+
+def rate(
+    workflow: workflow_file.Workflow,
+    chosen: settings.Tuning,
+    service: str,
+    size: Size,
+    number: int,
+    batch_size: int | None = None,
+) -> Rate:
+    """Write the tables with so many workers into a database of their own below the service. batch_size: records a
+    request; else the workflow's.
+    """
     from openmetadata_bulksink import _native
 
     how = settings.writing(workflow.sink_config, chosen)._replace(workers=number, synchronous=False)
+    if batch_size is not None:
+        how = how._replace(batch_size=batch_size)
     arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
     database = f"{service}.w{number}"
     schema = f"{database}.public"
@@ -103,16 +136,10 @@ def _one(workflow: workflow_file.Workflow, chosen: settings.Tuning, service: str
         raise
     engine.close()
     outcomes: list[Any] = engine.take_outcomes()
-    lost = [outcome for outcome in outcomes if outcome.status == "failed"]
+    refused = [workflow.mask(f"{one.fqn}: {one.reason}") for one in outcomes if one.status == "failed"]
     written = sum(outcome.collection == "tables" and outcome.status != "failed" for outcome in outcomes)
     stats: Any = engine.stats()
-    print(
-        f"  {number:2d} workers: {written / seconds:8.1f} tables/s, {seconds:6.2f} s, {stats.requests} requests, "
-        f"{stats.retries} retries, {len(lost)} refused"
-    )
-    for outcome in lost[:3]:
-        print(workflow.mask(f"     refused: {outcome.fqn}: {outcome.reason}"))
-    return not lost
+    return Rate(written, seconds, stats.requests, stats.retries, refused)
 
 
 def _end_soon(engine: Any) -> None:

@@ -102,6 +102,11 @@ def _parser() -> argparse.ArgumentParser:
         "delete both; asks first",
     )
     examined.add_argument("--yes", action="store_true", help="yes, this server may be written to (--canary)")
+    examined.add_argument(
+        "--probe",
+        action="store_true",
+        help="also ask how large a body may be, and how long a connection may idle: two minutes more (--canary)",
+    )
     examined.set_defaults(run=_doctor)
 
     replay = words.add_parser(
@@ -159,7 +164,8 @@ def _doctor(chosen: argparse.Namespace) -> int:
     if chosen.canary:
         from openmetadata_bulksink.canary.command import run
 
-        return FINE if run(chosen.config, yes=chosen.yes, as_json=chosen.json) else WRONG
+        same = run(chosen.config, yes=chosen.yes, as_json=chosen.json, probe=chosen.probe)
+        return FINE if same else WRONG
     found = doctor.examine(chosen.config) if chosen.json else doctor.examine(chosen.config, _Teller())
     status = _STATUS.get(found.verdict, WRONG)
     if chosen.json:

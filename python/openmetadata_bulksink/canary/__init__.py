@@ -9,6 +9,7 @@
     reading.py       what is on the server, as comparable data
     comparison.py    what differs between the two, and from what was sent
     facts.py         what this server does
+    speed.py         microseconds a row by number of workers, and what to set
     probes.py        largest body and idle time-out, where asked for
     examination.py   all of it in order; the verdict
     page.py          the page for people, and the JSON for a report

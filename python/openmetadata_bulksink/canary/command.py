@@ -16,15 +16,15 @@ from openmetadata_bulksink.workflow_file import Unreadable
 
 _WARNING = """\
 The canary writes to {address}:
-  four services whose names begin with bulksink_canary_, one after the other and side by side, with about 140
-  entities in each of two of them; each is deleted for good at the end, with all that is in it, also after Ctrl-C.
+  five services whose names begin with bulksink_canary_, with about 140 entities in each of two of them, and 750
+  tables in one that measures; each is deleted for good at the end, with all that is in it, also after Ctrl-C.
   First it makes an empty service and deletes it, to see whether the token may.
   Nothing else is written. While it runs, search shows these entities; alerts, webhooks and the activity feed see them
   come and go. The owner of a few tables is the token's own user.
 It takes one or two minutes."""
 
 
-def run(config: Path | None, *, yes: bool, as_json: bool) -> bool:
+def run(config: Path | None, *, yes: bool, as_json: bool, probe: bool) -> bool:
     """Returns whether both sinks left the same. Raises SettingError, Unreadable where it cannot be found out."""
     if config is None:
         raise SettingError("--canary needs the workflow's file: add -c FILE")
@@ -35,7 +35,7 @@ def run(config: Path | None, *, yes: bool, as_json: bool) -> bool:
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    canary = Canary(config, tell)
+    canary = Canary(config, tell, probe=probe)
     tell(_WARNING.format(address=canary.address))
     if not yes and not _agreed():
         raise SettingError("nothing was written; add --yes if the canary may write to this server")

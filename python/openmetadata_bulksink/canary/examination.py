@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from openmetadata_bulksink import connection, workflow_file
-from openmetadata_bulksink.canary import comparison, facts
+from openmetadata_bulksink.canary import comparison, facts, probes, speed
 from openmetadata_bulksink.canary.asking import Server, Unanswered
 from openmetadata_bulksink.canary.catalogue import STAGES, Given
 from openmetadata_bulksink.canary.comparison import Difference, Refusals
@@ -25,6 +25,7 @@ from openmetadata_bulksink.canary.facts import Fact
 from openmetadata_bulksink.canary.reading import Reader, masked
 from openmetadata_bulksink.canary.services import Services
 from openmetadata_bulksink.canary.side import SINKS, Ran, Side, SideFailed
+from openmetadata_bulksink.canary.speed import Speed
 
 #: A workflow sends at most so many records in a request: all that is compared is in more than one of them.
 _BATCH = 100
@@ -60,6 +61,7 @@ class Findings:
     differences: list[Difference] = field(default_factory=list)
     not_as_sent: dict[str, list[Difference]] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -72,13 +74,17 @@ class Findings:
 
 
 class Canary:
-    """One run. `sides` may be given, so that one pair of processes serves several runs; they are not ended then."""
+    """One run. probe: also look at what stands in front of the server. sides: one pair of processes that serves several
+    runs; they are not ended then.
+    """
 
-    def __init__(self, config: Path, tell: Tell, *, sides: Mapping[str, Side] | None = None) -> None:
+    def __init__(
+        self, config: Path, tell: Tell, *, probe: bool = False, sides: Mapping[str, Side] | None = None
+    ) -> None:
         """Raises Unreadable, CannotBeAsked. Sends no request."""
         self._workflow = workflow_file.load(config)
         self._content = workflow_file.content(config)
-        self._tell, self._given_sides = tell, sides
+        self._tell, self._probe, self._given_sides = tell, probe, sides
         self._own_sides: dict[str, Side] = {}
         self._names: dict[str, str] = {}
         try:
@@ -96,6 +102,12 @@ class Canary:
             self.compare()
             with self._timed("facts"):
                 self.found.facts += facts.all_of(self._server, self._services.make())
+            with self._timed("speed"):
+                self.found.speeds = speed.measure(self._workflow, self._services.make())
+            if self._probe:
+                with self._timed("probing"):
+                    carried = connection.arguments(self._workflow.client.client)
+                    self.found.facts += probes.all_of(self._server, carried)
         except (Unanswered, SideFailed) as error:
             raise CannotBeAsked(str(error)) from None
         finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 from openmetadata_bulksink.canary.comparison import Difference
 from openmetadata_bulksink.canary.examination import Findings
+from openmetadata_bulksink.canary.speed import advised
 from openmetadata_bulksink.masking import Mask
 
 #: Examples of each group of differences.
@@ -27,6 +28,9 @@ def lines(found: Findings) -> Iterator[str]:
     yield "What this server does"
     for fact in found.facts:
         yield f"  {fact.question:<22}{fact.answer}"
+    if found.speeds:
+        rows = ", ".join(f"{one.workers}: {one.microseconds:,} us" for one in found.speeds)
+        yield f"  {'a row, by workers':<22}{rows}; advised: OM_BULKSINK_WORKERS={advised(found.speeds)}"
     kept = _groups(_alike(found))
     if kept:
         yield "What it holds otherwise than it was sent, from both sinks alike"
@@ -69,6 +73,7 @@ def _everything(found: Findings) -> dict[str, Any]:
         },
         "entities": found.entities,
         "facts": {fact.question: {"answer": fact.answer, "detail": fact.detail} for fact in found.facts},
+        "speed": [one._asdict() for one in found.speeds],
         "differences": _summed(found.differences),
         "not_as_sent": {sink: _summed(ones) for sink, ones in found.not_as_sent.items()},
         "wrong": found.wrong,

@@ -84,15 +84,16 @@ def writes(server: ReferenceServer) -> list[dict[str, Any]]:
 
 
 def is_within(request: dict[str, Any]) -> bool:
-    """Whether a request names a service of the canary's and nothing else that it could write to. Where upstream patches
+    """Whether a request names a service of the canary's and nothing else that it could write to. Where upstream writes
     by id, the entities that `add_somebody_elses` made say whether it was another's.
     """
     body = request["body"] or ""
     if request["path"].endswith("/bulk"):
         is_compressed = not body.startswith("[")
         return is_compressed or all("bulksink_canary_" in json.dumps(row) for row in json.loads(body))
-    by_id = re.fullmatch(r".*/tables/[0-9a-f-]{36}", request["path"]) and request["method"] == "PATCH"
-    return bool(by_id) or "bulksink_canary_" in request["path"] + body
+    asked = f"{request['method']} {request['path']}"
+    by_id = re.fullmatch(r"(PATCH .*/tables|DELETE .*/databaseSchemas)/[0-9a-f-]{36}", asked)
+    return by_id is not None or "bulksink_canary_" in asked + body
 
 
 def add_somebody_elses(server: ReferenceServer) -> Any:
@@ -134,6 +135,7 @@ def test_both_sinks_leave_the_same(
     assert len(made) > 50
     assert [one for one in made if not is_within(one)] == []
     assert empty_server.violations() == []
+    assert [(one["workers"], one["refused"]) for one in report["speed"]] == [(1, 0), (2, 0), (4, 0), (8, 0)]
     said = ended.output + ended.errors
     assert empty_server.token not in said
     assert "ingestion-bot" not in ended.output
@@ -181,6 +183,25 @@ def test_ctrl_c_leaves_no_service(
     empty_server.release()
     assert {name: list(held) for name, held in empty_server.state().items() if held} == {}
     assert [one for one in writes(empty_server) if not is_within(one)] == []
+
+
+def test_probes_say_what_stands_in_front(empty_server: ReferenceServer, tmp_path: Path) -> None:
+    from openmetadata_bulksink import connection, workflow_file
+    from openmetadata_bulksink.canary import probes
+    from openmetadata_bulksink.canary.asking import Server
+
+    too_large = {"kind": "status", "status": 413, "body": {"message": "too large"}}
+    empty_server.set_faults([{"match": {"body_over": 3 << 20}, "do": too_large}])
+    empty_server.ask("PUT", "/switches", {"idle_timeout_s": 1.0})
+    try:
+        workflow = workflow_file.load(job(empty_server.url, empty_server.token, tmp_path))
+        client = workflow.client.client
+        body, idle = probes.all_of(Server(client, workflow.mask), connection.arguments(client))
+    finally:
+        empty_server.ask("PUT", "/switches", {"idle_timeout_s": 60.0})
+    assert (body.answer, body.detail) == ("2 MiB; 4 MiB: 413", [413, "too large"])
+    assert idle.answer.startswith("closed after ")
+    assert {one["rows"] for one in writes(empty_server)} == {0}
 
 
 # --- servers that are wrong, and servers that are odd ---

@@ -7,6 +7,7 @@ from typing import Any
 from openmetadata_bulksink.canary import comparison
 from openmetadata_bulksink.canary.catalogue import REFUSED, STAGES, Catalogue, Given, with_hash
 from openmetadata_bulksink.canary.reading import SERVICE, masked, normal
+from openmetadata_bulksink.canary.speed import Speed, advised
 
 SCHEMA = f"{SERVICE}.d.s"
 
@@ -99,3 +100,12 @@ def test_the_catalogue_is_as_large_as_it_says() -> None:
     names = [(one.body["databaseSchema"], one.body["name"]) for one in made]
     assert len(set(names)) == len(names) == 120 + len(REFUSED)
     assert {len(one.body["columns"]) for one in made} >= {3, 60}
+
+
+def test_more_workers_are_advised_only_where_they_bring_something() -> None:
+    def by(*microseconds: int) -> list[Speed]:
+        return [Speed(workers, one, 0, 0) for workers, one in zip((1, 2, 4, 8), microseconds, strict=True)]
+
+    assert advised(by(1000, 500, 260, 250)) == 4
+    assert advised(by(1000, 990, 1010, 1200)) == 1
+    assert advised(by(1000, 500, 250, 125)) == 8

@@ -1,0 +1,42 @@
+"""Microseconds a row with 1, 2, 4 and 8 workers, with the engine alone, and what to set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from openmetadata_bulksink import bench, settings, workflow_file
+
+_WORKERS = (1, 2, 4, 8)
+
+#: Rows of each request, and requests of each worker: two, so that a slow server is asked no longer for more workers.
+_ROWS, _REQUESTS, _COLUMNS = 25, 2, 20
+
+#: More workers must bring so much of the time, or fewer are advised.
+_WORTH = 0.15
+
+
+class Speed(NamedTuple):
+    """microseconds: a row, over the whole time of writing."""
+
+    workers: int
+    microseconds: int
+    retries: int
+    refused: int
+
+
+def measure(workflow: workflow_file.Workflow, service: str) -> list[Speed]:
+    """Writes tables below an empty service of ours."""
+    found = []
+    for workers in _WORKERS:
+        size = bench.Size(_ROWS * _REQUESTS * workers, _COLUMNS)
+        rate = bench.rate(workflow, settings.tuning(), service, size, workers, _ROWS)
+        a_row = round(rate.seconds / max(1, rate.written) * 1e6)
+        found.append(Speed(workers, a_row, rate.retries, len(rate.refused)))
+    return found
+
+
+def advised(found: Sequence[Speed]) -> int:
+    """The smallest number of workers that all larger ones are hardly faster than."""
+    best = min(one.microseconds for one in found)
+    return next(one.workers for one in found if one.microseconds <= best * (1 + _WORTH))
