@@ -29,6 +29,10 @@ _TAGS_TOGETHER = 32
 #: Seconds for which the final drain waits before it takes the outcomes that have come.
 _SLICE = 0.05
 
+#: Seconds for which who looks lets another thread make entries. That takes no time, but upstream logs each failure, and
+#: who looks may be a handler of that very log.
+_OTHERS_ENTRIES = 1.0
+
 
 class Writer:
     """Records in, entries of a status out."""
@@ -133,10 +137,10 @@ class Writer:
         return self._account(outcomes) if outcomes or self._again else False
 
     def glance(self) -> None:
-        """As `collect`, for whoever only looks: waits for nobody, sends nothing, and does nothing where entries are
-        being made at the moment, by another thread or by the one whose signal handler asks.
+        """As `collect`, for whoever only looks: sends nothing, waits for no request, and does nothing where the entries
+        are being made by the very thread whose signal handler asks.
         """
-        if os.getpid() != self._pid or not self._lock.acquire(blocking=False):
+        if os.getpid() != self._pid or not self._lock.acquire(timeout=_OTHERS_ENTRIES):
             return
         try:
             if not self._accounting:
@@ -251,6 +255,8 @@ class Writer:
             more = self.pending()
             while more:
                 drained = self._drained_within(_SLICE)
+                with self._lock:  # for whoever looks meanwhile: an outcome is in the engine or among the entries
+                    self._make_entries(self.engine.take_outcomes())
                 more = self.collect() or not drained
         finally:
             self._finishing = False

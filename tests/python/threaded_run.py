@@ -1,6 +1,6 @@
-"""A workflow of upstream's with a source of the user's own, made in one thread and executed in another.
+"""Workflows of upstream's with a source of the user's own, each made in one thread and executed in another.
 
-Runs as a script in an environment with our sink: `threaded_run.py WAY URL TOKEN`; prints one JSON object. It is the
+Runs as a script in an environment with our sink: `threaded_run.py URL TOKEN WAY...`; prints one JSON object. It is the
 module of its own source class, too.
 """
 
@@ -24,14 +24,19 @@ from metadata.ingestion.api.steps import Source
 from metadata.workflow.metadata import MetadataWorkflow
 
 TABLES = 250
+BATCH = 10
 
 
 class Made(Source):
     """A database, a schema, and tables."""
 
+    service: str
+
     @classmethod
     def create(cls, config_dict: Any, metadata: Any, pipeline_name: Any = None) -> Made:  # noqa: ARG003 - upstream's
-        return cls()
+        self = cls()
+        self.service = config_dict["serviceName"]
+        return self
 
     @property
     def name(self) -> str:
@@ -47,29 +52,41 @@ class Made(Source):
         """Nothing to close."""
 
     def _iter(self, *_: Any, **__: Any) -> Iterator[Any]:
-        yield Either(right=CreateDatabaseRequest(name="d", service="made"))
-        yield Either(right=CreateDatabaseSchemaRequest(name="s", database="made.d"))
+        yield Either(right=CreateDatabaseRequest(name="d", service=self.service))
+        yield Either(right=CreateDatabaseSchemaRequest(name="s", database=f"{self.service}.d"))
         for number in range(TABLES):
             columns = [{"name": "c", "dataType": "INT"}]
-            yield Either(right=CreateTableRequest(name=f"t{number:03}", databaseSchema="made.d.s", columns=columns))
+            yield Either(
+                right=CreateTableRequest(name=f"t{number:03}", databaseSchema=f"{self.service}.d.s", columns=columns)
+            )
 
 
-def config(url: str, token: str) -> dict[str, Any]:
+def config(url: str, token: str, service: str) -> dict[str, Any]:
     """The workflow, as YAML would give it."""
     server = {"hostPort": url, "authProvider": "openmetadata", "securityConfig": {"jwtToken": token}}
     return {
         "source": {
             "type": "customDatabase",
-            "serviceName": "made",
+            "serviceName": service,
             "serviceConnection": {
                 "config": {"type": "CustomDatabase", "sourcePythonClass": f"{Path(__file__).stem}.Made"}
             },
             "sourceConfig": {"config": {"type": "DatabaseMetadata"}},
         },
-        "sink": {"type": "metadata-rest", "config": {}},
+        "sink": {"type": "metadata-rest", "config": {"bulk_sink_batch_size": BATCH}},
         "workflowConfig": {"openMetadataServerConfig": server},
-        "ingestionPipelineFQN": "made.pipeline",
+        "ingestionPipelineFQN": f"{service}.pipeline",
     }
+
+
+def made(url: str, token: str, service: str) -> Any:
+    """The workflow, and its service on the server."""
+    workflow = MetadataWorkflow.create(config(url, token, service))
+    request = CreateDatabaseServiceRequest(
+        name=service, serviceType="CustomDatabase", connection={"config": {"type": "CustomDatabase"}}
+    )
+    workflow.metadata.create_or_update(request)
+    return workflow
 
 
 def executed(way: str, workflow: Any) -> None:
@@ -87,13 +104,9 @@ def executed(way: str, workflow: Any) -> None:
         asyncio.run(asyncio.to_thread(workflow.execute))
 
 
-def main(way: str, url: str, token: str) -> None:
-    """Runs it, and prints what was persisted and what the program would end with."""
-    workflow = MetadataWorkflow.create(config(url, token))
-    service = CreateDatabaseServiceRequest(
-        name="made", serviceType="CustomDatabase", connection={"config": {"type": "CustomDatabase"}}
-    )
-    workflow.metadata.create_or_update(service)
+def ran(way: str, url: str, token: str) -> dict[str, Any]:
+    """Runs one, whose service is named after the way; what was persisted, and what the program would end with."""
+    workflow = made(url, token, way)
     persisted: list[Any] = []
     persist = workflow.set_ingestion_pipeline_status
 
@@ -109,8 +122,12 @@ def main(way: str, url: str, token: str) -> None:
         ended = "well"
     except Exception as error:  # noqa: BLE001 - upstream's command prints it and exits with 1
         ended = type(error).__name__
-    sink = workflow.steps[-1]
-    print(json.dumps({"persisted": persisted, "ended": ended, "lost": len(sink.status.failures), "tables": TABLES}))
+    return {"persisted": persisted, "ended": ended, "lost": len(workflow.steps[-1].status.failures)}
+
+
+def main(url: str, token: str, *ways: str) -> None:
+    """Runs one for each way, one after the other."""
+    print(json.dumps({"tables": TABLES, "runs": {way: ran(way, url, token) for way in ways}}))
 
 
 if __name__ == "__main__":

@@ -227,14 +227,16 @@ def test_a_patch_waits_for_its_entity(make_sink: Make, server: RecordingServer, 
     assert sink.status.updated_records
 
 
-def test_get_status_never_waits(make_sink: Make, server: RecordingServer) -> None:
-    """From no thread, at no time: a progress display may ask after each record."""
+@pytest.mark.parametrize("polled", [False, True])
+def test_get_status_never_waits(polled: bool, make_sink: Make, server: RecordingServer) -> None:
+    """From no thread, at no time: a progress display may ask after each record, and no request is more for it."""
     sink = make_sink()
-    for number in range(250):
+    for number in range(1_050):
         sink.run(table(f"t{number}"))
-        sink.get_status()
-    assert [len(json.loads(one.body)) for one in server.sent("PUT", "/tables/bulk")] == [100, 100]
-    assert len(sink.get_status().records) == 200
+        if polled:
+            sink.get_status()
+    assert [len(json.loads(one.body)) for one in server.sent("PUT", "/tables/bulk")] == [100] * 10
+    assert len(sink.get_status().records) == 1_000
     assert engine(sink).waits == []
 
 
