@@ -77,6 +77,7 @@ _MODULES = (
     source_hash.MODULE,
     schema_caches.SOURCE,
     statements.SOURCE,
+    *read_ahead.MODULES,
 )
 
 _lock = threading.Lock()
@@ -129,10 +130,13 @@ def before_tables(names: Iterable[str], sink: Any, decide: Callable[[], object])
 
 
 def grant(metadata: Any, connections: int | None) -> Undo:
-    """Let the source that has this client open so many connections of its own for `read_ahead`; None: nobody has said
-    how many.
-    """
-    return read_ahead.grant(metadata, connections or 0)
+    """Let the source that has this client open so many connections for `read_ahead`; None: what its workflow grants."""
+    return read_ahead.grant(metadata, connections)
+
+
+def granted(metadata: Any) -> int | None:
+    """What was granted; 0: nothing, and it would help the source that has this client; None: it would not."""
+    return read_ahead.granted(metadata)
 
 
 def examine(names: Iterable[str]) -> tuple[list[Undo], list[str], list[str]]:

@@ -82,8 +82,8 @@ class Tuning:
 
     @property
     def accelerators(self) -> frozenset[str]:
-        """Those to put in: `read_ahead` needs connections that somebody grants."""
-        return self.accelerate if self.read_ahead else self.accelerate - {"read_ahead"}
+        """Those to put in: 0 connections are the end of `read_ahead`; without a number the workflow may grant some."""
+        return self.accelerate - {"read_ahead"} if self.read_ahead == 0 else self.accelerate
 
 
 def switched_off(environ: Mapping[str, str] | None = None) -> bool:

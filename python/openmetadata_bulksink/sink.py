@@ -279,11 +279,12 @@ class NativeSink(UpstreamSink):
             late = final_drain.replaced_by() if not state.asked and state.writer.pending() else None
             _wait_to_the_end(state.writer, state.writer.close)
             state.closed = True
+            connections = accelerate.granted(self.metadata)
             while state.undo:
                 state.undo.pop()()
             if late is not None:
                 log.info("The last records were written in close(): %s decides its state without them", late)
-            log.info("openmetadata-bulksink: %s", state.writer.summary(state.tuning.read_ahead))
+            log.info("openmetadata-bulksink: %s", state.writer.summary(connections))
         elif isinstance(state, Undecided):
             self._state = UPSTREAMS
             self._let_tables_pass()

@@ -303,7 +303,7 @@ class Writer:
     # --- what it says ---
 
     def summary(self, read_ahead: int | None = None) -> str:
-        """The line at the end. read_ahead: as the setting says; None where there is none."""
+        """The line at the end. read_ahead: connections that were granted; None where none would help."""
         stats = self.engine.stats()
         parts = f"budget {stats.blocked_seconds:.1f} s"
         fences = dict(self.fence.waited)

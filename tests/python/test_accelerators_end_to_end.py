@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.upstream, pytest.mark.postgres, pytest.mark.redshift, 
 CHANGE_REQUESTS = {"foreign_keys", "seen_tables", "stale_scope"}
 FOR_ALL_SOURCES = {"version", "entity_table", "name_walk", "type_names", "proxies", "column_names", "quoted_names"}
 FOR_ALL_SOURCES |= {"source_hash", "foreign_keys", "query_log", "tracebacks", "schema_caches"}
-FOR_POSTGRES = {"statements", "postgres_bulk"}
+FOR_POSTGRES = {"statements", "postgres_bulk", "read_ahead"}
 FOR_REDSHIFT = {"version_numbers"}
 SINCE_2_0 = {"stale_scope"}
 #: Steps aside from the second run of a process on.

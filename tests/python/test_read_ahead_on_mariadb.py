@@ -74,7 +74,7 @@ def ingested(
 ) -> Ingest:
     """Ingests through `far` into an emptied server with so many connections granted."""
 
-    def run(connections: int, **options: Any) -> Run:
+    def run(connections: int | None, **options: Any) -> Run:
         logging_server.reset()
         far.reset()
         config = workflow(
@@ -83,7 +83,8 @@ def ingested(
             token=logging_server.token,
             sink={"enable_async_pipeline": False},
         )
-        variables = {**ONE_AT_A_TIME, "OM_BULKSINK_READ_AHEAD": str(connections)}
+        granted = {} if connections is None else {"OM_BULKSINK_READ_AHEAD": str(connections)}
+        variables = {**ONE_AT_A_TIME, **granted}
         # Up to 1.13 upstream remembers for the life of a process what it has written.
         if upstream_version.startswith("2."):
             return sink.run(config, variables=variables)
@@ -136,6 +137,30 @@ def test_the_same_requests_by_statements_that_were_sent_ahead(
     # A connection of MariaDB's begins with a few of its own.
     assert far.trips <= trips + for_nothing + 4 * 8
     assert not [name for name in run.threads_left if "read-ahead" in name]
+
+
+INSTEAD = "threads: 4 of the workflow: one thread reads, and up to 3 connections ask ahead of it"
+
+
+def test_threads_of_the_workflow_grant_connections(
+    ingested: Ingest, far: FarDatabase, logging_server: ReferenceServer, one_by_one: State
+) -> None:
+    run = ingested(None, threads=4).require_success()
+    assert INSTEAD in run.output
+    assert not compare(one_by_one, logging_server.state())
+    ahead, for_nothing = counted(run)
+    assert ahead > 0
+    assert for_nothing <= 0.02 * far.trips
+    assert far.most_open <= 2 + 3, "upstream's one thread has two"
+    run = ingested(0, threads=4).require_success()
+    assert INSTEAD not in run.output
+    assert not compare(one_by_one, logging_server.state())
+
+
+def test_who_asks_the_server_for_each_table_keeps_its_threads(ingested: Ingest, far: FarDatabase) -> None:
+    run = ingested(None, threads=4, includeOwners=True).require_success()
+    assert INSTEAD not in run.output
+    assert far.trips > 0
 
 
 def test_nothing_is_opened_where_statements_are_quick(ingested: Ingest, far: FarDatabase) -> None:

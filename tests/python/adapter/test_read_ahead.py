@@ -407,6 +407,7 @@ def test_only_sources_that_were_tried() -> None:
 
 def test_nothing_is_opened_without_a_grant() -> None:
     readers = read_ahead._Readers()
+    assert read_ahead.granted(object()) is None
     of_list = type("MysqlSource", (), {"__module__": "metadata.ingestion.source.database.mysql.metadata"})
     source = of_list()
     source.metadata, source.context = object(), SimpleNamespace(threads=1)
@@ -417,3 +418,15 @@ def test_nothing_is_opened_without_a_grant() -> None:
     undo()
     source.context.threads = 1
     assert readers.window(source) is None
+
+
+def test_whether_a_grant_would_help_is_known_at_the_end() -> None:
+    readers = read_ahead._Readers()
+    for name, expected in (("MysqlSource", 0), ("AnotherSource", None)):
+        made = type(name, (), {"__module__": "metadata.ingestion.source.database.mysql.metadata"})()
+        made.metadata, made.context = object(), SimpleNamespace(threads=1)
+        undo = read_ahead.grant(made.metadata, None)
+        assert readers.window(made) is None
+        assert read_ahead.granted(made.metadata) == expected
+        undo()
+        assert read_ahead.granted(made.metadata) is None

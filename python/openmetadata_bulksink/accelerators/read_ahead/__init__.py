@@ -6,28 +6,35 @@ sends exactly the same text with exactly the same parameters. Upstream's code ru
 its own connection; a wrong guess costs a statement and changes nothing.
 
 texts: which statements, and when two are the same. templates, learning: what is guessed. worth: when it pays, when it
-ends. guesses: between the threads. asking: the connections. reader: one source. This file: which sources, and how many
-connections they are granted.
+ends. guesses: between the threads. asking: the connections. reader: one source. threads: what `threads: N` grants. This
+file: which sources, and how many connections they are granted.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
-from openmetadata_bulksink.accelerators import Undo, all_of, coming, loaded, put
+from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, coming, loaded, put
+from openmetadata_bulksink.accelerators.read_ahead import threads
 from openmetadata_bulksink.accelerators.read_ahead.reader import Reader
 from openmetadata_bulksink.accelerators.read_ahead.templates import Place
+from openmetadata_bulksink.log import log
 
 #: Sources that were tried, by module and class.
 _SOURCES = frozenset(
     {
         ("metadata.ingestion.source.database.mariadb.metadata", "MariadbSource"),
         ("metadata.ingestion.source.database.mysql.metadata", "MysqlSource"),
+        ("metadata.ingestion.source.database.postgres.metadata", "PostgresSource"),
     }
 )
+MODULES = sorted(module for module, _ in _SOURCES)
+
 #: Their drivers: whole answers, in cursors that can go back to the first row.
 _DRIVERS = frozenset({"pymysql", "psycopg2"})
 
@@ -35,19 +42,31 @@ _DRIVERS = frozenset({"pymysql", "psycopg2"})
 _ENDS = ("close", "_release_engine", "set_inspector")
 
 _lock = threading.Lock()
-_granted: dict[int, int] = {}
+_granted: dict[int, int | None] = {}
+#: Clients whose source could have been read ahead, and was granted nothing.
+_lacking: set[int] = set()
 
 
-def grant(metadata: Any, connections: int) -> Undo:
-    """Let the source that has this client open connections."""
+def grant(metadata: Any, connections: int | None) -> Undo:
+    """Let the source that has this client open so many connections; None: as many as the threads of its workflow, less
+    the one that it reads with.
+    """
     with _lock:
         _granted[id(metadata)] = connections
 
     def undo() -> None:
         with _lock:
             _granted.pop(id(metadata), None)
+            _lacking.discard(id(metadata))
 
     return undo
+
+
+def granted(metadata: Any) -> int | None:
+    """The connections of the source that has this client; 0: it was granted none, and they would help. None: no
+    number would.
+    """
+    return 0 if id(metadata) in _lacking else _granted.get(id(metadata))
 
 
 def may_help(source: Any) -> bool:
@@ -58,9 +77,13 @@ def may_help(source: Any) -> bool:
 
 def install() -> Undo:
     """Listen to what comes. `coming` must be in already. Raises StepsAside."""
+    if not any(module in sys.modules for module in MODULES):
+        raise StepsAside
     cls = loaded(coming.SOURCE).CommonDbSourceService
     readers = _Readers()
     undo = [readers.close_all, coming.listen(readers)]
+    with suppress(StepsAside):  # upstream's threads stay then
+        undo.append(threads.install(readers.stands_in, readers.goes_on))
     undo += [_close_before(readers, cls, name) for name in _ENDS if name in vars(cls)]
     return all_of(undo)
 
@@ -81,11 +104,43 @@ class _Readers:
 
     def __init__(self) -> None:
         self._readers: weakref.WeakKeyDictionary[Any, Reader] = weakref.WeakKeyDictionary()
+        #: What is granted to sources that are read in one thread instead of several.
+        self._instead: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def stands_in(self, source: Any, count: int) -> bool:
+        """For `threads`: whether a source is read in one thread, with connections ahead of it."""
+        key = id(source.metadata)
+        if key not in _granted or not may_help(source) or threads.asks_the_server(source):
+            return False
+        if source.engine.dialect.driver not in _DRIVERS or coming.is_wanted(source, self):
+            return False
+        self._instead[source] = connections = _granted[key] or count - 1
+        log.info(
+            "threads: %s of the workflow: one thread reads, and up to %s connections ask ahead of it "
+            "(OM_BULKSINK_READ_AHEAD=0 leaves it to upstream's threads).",
+            count,
+            connections,
+        )
+        return True
+
+    def goes_on(self, source: Any) -> bool:
+        """For `threads`: whether it still asks ahead, as far as is known."""
+        reader = self._readers.get(source)
+        if reader is None or reader.window is not None:
+            return True
+        self._instead.pop(source, None)
+        return False
 
     def window(self, source: Any) -> coming.Window | None:
         """For `coming`."""
-        connections = _granted.get(id(source.metadata), 0)
-        if not connections or not may_help(source) or source.context.threads > 1 or coming.is_wanted(source, self):
+        connections = self._instead.get(source)
+        if connections is None and source.context.threads <= 1:
+            connections = _granted.get(id(source.metadata))
+        if not may_help(source) or coming.is_wanted(source, self):
+            return None
+        if not connections:
+            if source.context.threads <= 1 and id(source.metadata) in _granted:
+                _lacking.add(id(source.metadata))
             return None
         reader = self._readers.get(source)
         if reader is None or reader.engine is not source.engine:
