@@ -73,7 +73,7 @@ impl DeadLetters {
     }
 
     fn append_one(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let Ending::Failed(reason) = &outcome.ending else {
+        let (Ending::Failed(reason) | Ending::WrittenInPart(reason)) = &outcome.ending else {
             return Ok(());
         };
         let text = outcome.body.as_deref().map(String::from_utf8_lossy);

@@ -407,7 +407,7 @@ impl State {
             }
         }
         while let Some(outcome) = self.engine.poll_outcome() {
-            if matches!(outcome.ending, Ending::Failed(_)) {
+            if matches!(outcome.ending, Ending::Failed(_) | Ending::WrittenInPart(_)) {
                 self.lost.push(outcome.clone());
             }
             self.outcomes.push(Outcome { body: None, ..outcome });

@@ -64,7 +64,9 @@ class Outcome:
         """The FQN as it was submitted."""
     @property
     def reason(self) -> str | None:
-        """What happened and what to do, in words; None where the record was written. Never holds a token."""
+        """What happened and what to do, in words; None where the record was written as it is. A table that was written
+        without some of its foreign keys names them here. Never holds a token.
+        """
     @property
     def attempts(self) -> int:
         """Requests that carried the record. 0: it was never sent."""

@@ -315,27 +315,6 @@ def mentioned(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def without_lost_keys(record: Record, reason: str) -> Record | None:
-    """A table that was refused because a table that one of its foreign keys refers to does not exist, without those
-    keys: that is how upstream would have written it. None where the refusal is about something else.
-    """
-    lost = {need for need in record.needs if need in reason}
-    if not lost:
-        return None
-    body = json.loads(record.body)
-    kept = [
-        constraint
-        for constraint in body.get("tableConstraints") or ()
-        if not lost.intersection(above(column) or "" for column in constraint.get("referredColumns") or ())
-    ]
-    if len(kept) == len(body.get("tableConstraints") or ()):
-        return None
-    body["tableConstraints"] = kept
-    # The hash was made over the keys too: without it the next run writes the table again, complete.
-    body.pop("sourceHash", None)
-    return record._replace(body=json.dumps(body).encode(), needs=tuple(n for n in record.needs if n not in lost))
-
-
 #: Collections whose entities are named by labels and references inside other bodies.
 NAMED_BY_LABELS = frozenset(
     {"tags", "classifications", "glossaryTerms", "glossaries", "users", "teams", "domains", "dataProducts"}

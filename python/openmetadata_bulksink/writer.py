@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from openmetadata_bulksink import source_time, tags
 from openmetadata_bulksink.fence import Fence, Scope
 from openmetadata_bulksink.log import log
-from openmetadata_bulksink.records import Record, without_lost_keys
+from openmetadata_bulksink.records import Record
 
 if TYPE_CHECKING:
     from openmetadata_bulksink._native import BulkSink, Outcome
@@ -47,13 +47,11 @@ class Writer:
         self._pid = os.getpid()
         self._ended = 0
         self._texts: dict[str, str] = {}
-        #: Tables that wait for the tables of their foreign keys, until they end.
-        self._keyed: dict[str, Record] = {}
         self._lost_tables: set[str] = set()
-        #: What goes to the engine again, without the keys that the server refused.
-        self._again: list[Record] = []
         self.entities = 0
         self.lost = 0
+        #: Tables that the server has without some of their foreign keys.
+        self.in_part = 0
         self.life_cycles = 0
         #: Tag records that the server has, and those whose outcomes were not taken yet.
         self.tagged = 0
@@ -68,15 +66,10 @@ class Writer:
     # --- records ---
 
     def submit(self, record: Record) -> None:
-        self._hand_over(record)
-        self.collect()
-
-    def _hand_over(self, record: Record) -> None:
-        if record.needs and record.collection == "tables":
-            self._keyed[record.fqn] = record
         self.engine.submit(
             record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
         )
+        self.collect()
 
     def submit_tag(self, tagging: tags.Tagging, mark: int) -> None:
         """A classification and its tag: one entry of the status for both, as upstream has it. mark: the engine's."""
@@ -116,25 +109,24 @@ class Writer:
         """Whether any record may be without an outcome. Asked for every request of the client."""
         if os.getpid() != self._pid:
             self._start_afresh()
-        return self.engine.mark() > self._ended or bool(self._again)
+        return self.engine.mark() > self._ended
 
     def _start_afresh(self) -> None:
         """In the child of a fork: what was pending is the parent's."""
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._ended = 0
-        self._keyed = {}
-        self._again = []
         self._accounting = False
         self._tags_pending = 0
         self.fence.forget()
 
     # --- outcomes ---
 
-    def collect(self) -> bool:
-        """Turn the outcomes that have come into entries. Returns whether that gave the engine something to do again."""
+    def collect(self) -> None:
+        """Turn the outcomes that have come into entries."""
         outcomes = self.engine.take_outcomes()
-        return self._account(outcomes) if outcomes or self._again else False
+        if outcomes:
+            self._account(outcomes)
 
     def glance(self) -> None:
         """As `collect`, for whoever only looks: sends nothing, waits for no request, and does nothing where the entries
@@ -148,17 +140,10 @@ class Writer:
         finally:
             self._lock.release()
 
-    def _account(self, outcomes: list[Outcome]) -> bool:
+    def _account(self, outcomes: list[Outcome]) -> None:
         if os.getpid() != self._pid:
             self._start_afresh()
         self._make_entries(outcomes)
-        handed_over = False
-        while self._again:
-            record = self._again.pop(0)
-            log.info("%s is written without its foreign keys to tables that were not written", record.fqn)
-            self._hand_over(record)
-            handed_over = True
-        return handed_over
 
     def _make_entries(self, outcomes: list[Outcome]) -> None:
         written: list[str] = []
@@ -177,26 +162,25 @@ class Writer:
         if outcome.label is not None:
             self._account_tag(outcome, outcome.label, written)
             return
-        if self._keyed and outcome.kind == "create":
-            keyed = self._keyed.pop(outcome.fqn, None)
-            if keyed is not None and status == "failed":
-                bare = without_lost_keys(keyed, outcome.reason or "")
-                if bare is not None:
-                    self._again.append(bare)
-                    return
         if status == "written":
             if outcome.kind == "create":
                 self.entities += 1
                 written.append(self._text(outcome.collection))
             else:
                 self.life_cycles += 1
+            if outcome.reason is not None:
+                self.in_part += 1
+                self._warn(outcome)
         elif status == "failed":
             self.lost += 1
             if outcome.collection == "tables":
                 self._lost_tables.add(outcome.fqn)
             self._fail(outcome)
         else:
-            self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
+            self._warn(outcome)
+
+    def _warn(self, outcome: Outcome) -> None:
+        self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
 
     def has_lost(self, table: str) -> bool:
         """Whether a record about a table was lost, after a look at the outcomes that have come."""
@@ -252,12 +236,11 @@ class Writer:
         self._finishing = True
         started = time.monotonic()
         try:
-            more = self.pending()
-            while more:
+            drained = not self.pending()
+            while not drained:
                 drained = self._drained_within(_SLICE)
                 with self._lock:  # for whoever looks meanwhile: an outcome is in the engine or among the entries
                     self._make_entries(self.engine.take_outcomes())
-                more = self.collect() or not drained
         finally:
             self._finishing = False
             self.final_drain_seconds += time.monotonic() - started
@@ -319,8 +302,10 @@ class Writer:
         advice = source_time.hint(spent, read_ahead)
         life_cycles = f", {self.life_cycles} life cycles" if self.life_cycles else ""
         tagged = f", {self.tagged} tag records" if self.tagged else ""
+        in_part = f" ({self.in_part} without some of their foreign keys)" if self.in_part else ""
         return (
-            f"{self.entities} entities written{life_cycles}{tagged}, {self.lost} failed, in {stats.requests} requests "
+            f"{self.entities} entities written{in_part}{life_cycles}{tagged}, {self.lost} failed, "
+            f"in {stats.requests} requests "
             f"({stats.retries} retries, at most {stats.max_in_flight} at a time); "
             f"{source_time.sentence(spent, blocked)}: {parts}{f'. {advice}' if advice else ''}"
         )

@@ -46,8 +46,11 @@ impl Books {
 
     /// Counts a record that ended, and those that share its outcome.
     pub fn conclude(&mut self, entry: Entry, ending: &Ending, forgets_sharers: bool) {
-        let lost = matches!(ending, Ending::Failed(_));
-        let own = Sharer::of(entry.sequence, &entry.record);
+        let keeps_body = matches!(ending, Ending::Failed(_) | Ending::WrittenInPart(_));
+        let mut own = Sharer::of(entry.sequence, &entry.record);
+        if let Some(form) = &entry.second_form {
+            own.body = form.whole.clone();
+        }
         let attempts = entry.attempts;
         let (Record { collection, .. }, sharers) = entry.into_sharers();
         let keeps = usize::from(!forgets_sharers) * sharers.len();
@@ -59,10 +62,28 @@ impl Books {
                 fqn: record.fqn,
                 ending: ending.clone(),
                 attempts,
-                body: lost.then_some(record.body),
+                body: keeps_body.then_some(record.body),
                 label: record.label,
             });
         }
+    }
+
+    /// The life cycles that rode in the create request of this record are there.
+    pub fn riders_arrived(&mut self, entry: &mut Entry) -> bool {
+        let riders = entry.take_riders();
+        for rider in &riders {
+            self.tell(Outcome {
+                sequence: rider.sequence,
+                kind: rider.kind,
+                collection: entry.record.collection.clone(),
+                fqn: rider.fqn.clone(),
+                ending: Ending::Written,
+                attempts: entry.attempts,
+                body: None,
+                label: rider.label.clone(),
+            });
+        }
+        !riders.is_empty()
     }
 
     /// The outcome of a record of which nothing was sent.
@@ -82,7 +103,7 @@ impl Books {
     /// Queues an outcome.
     fn tell(&mut self, outcome: Outcome) {
         let count = match outcome.ending {
-            Ending::Written => &mut self.counts.written,
+            Ending::Written | Ending::WrittenInPart(_) => &mut self.counts.written,
             Ending::Failed(_) => &mut self.counts.failed,
             Ending::Warned(_) => &mut self.counts.warned,
         };

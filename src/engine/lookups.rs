@@ -10,6 +10,8 @@ use super::Time;
 
 /// Unknown results are looked up for so long in each incident.
 const FOR: Duration = Duration::from_secs(10);
+/// After one that failed there are none for so long.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// What becomes of a record that the server does not have, or that nobody can tell of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +47,14 @@ pub(super) struct LookUps {
     batches: FxHashMap<BatchId, (usize, Vec<Sequence>)>,
     next: BatchId,
     until: Option<Time>,
-    /// A read has failed: no more of them until something is served.
-    over: bool,
+    /// When a read failed: no more of them until something is served, or for a while.
+    failed_at: Option<Time>,
 }
 
 impl LookUps {
     /// Whether a look-up would be made now.
-    pub fn are_open(&self) -> bool {
-        !self.over
+    pub fn are_open(&self, now: Time) -> bool {
+        self.failed_at.is_none_or(|failed| now >= failed + PAUSE)
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -119,18 +121,18 @@ impl LookUps {
     }
 
     /// A read has failed: the others would, too.
-    pub fn stop(&mut self) {
-        self.over = true;
+    pub fn stop(&mut self, now: Time) {
+        self.failed_at = Some(now);
     }
 
     /// Something was served: the next incident has look-ups of its own.
     pub fn start_anew(&mut self) {
-        self.over = false;
+        self.failed_at = None;
     }
 
     /// The records that are not asked for any more: the time is over, or reads fail.
     pub fn take_unasked(&mut self, now: Time) -> Vec<Sequence> {
-        if self.over || self.until.is_some_and(|until| until <= now) {
+        if !self.are_open(now) || self.until.is_some_and(|until| until <= now) {
             self.waiting.drain(..).collect()
         } else {
             Vec::new()
@@ -139,7 +141,7 @@ impl LookUps {
 
     /// Whether the answers that are still to come are too late.
     pub fn are_late(&self, now: Time) -> bool {
-        self.over || self.until.is_some_and(|until| until <= now)
+        !self.are_open(now) || self.until.is_some_and(|until| until <= now)
     }
 
     /// The records that wait for their look-up, or for those of the others of their batch.
@@ -188,13 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_read_that_failed_there_is_none_until_something_is_served() {
+    fn after_a_read_that_failed_there_is_none_until_something_is_served_or_for_a_while() {
         let mut look_ups = LookUps::default();
         look_ups.add(1, Then::Lost("x".into()));
-        look_ups.stop();
-        assert!(!look_ups.are_open());
-        assert_eq!(look_ups.take_unasked(s(0)), [1]);
+        look_ups.stop(s(1));
+        assert!(!look_ups.are_open(s(30)));
+        assert_eq!(look_ups.take_unasked(s(1)), [1]);
+        assert!(look_ups.are_open(s(31)));
         look_ups.start_anew();
-        assert!(look_ups.are_open());
+        assert!(look_ups.are_open(s(30)));
     }
 }

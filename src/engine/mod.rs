@@ -36,9 +36,11 @@
 //! | `trials.rs` | one row alone, to tell whose fault it is (E7) |
 //! | `lookups.rs` | reading back what may have been written (E9) |
 //! | `lifecycle.rs` | life cycle patches (E10) |
+//! | `keys.rs`, `owed.rs` | tables without some of their foreign keys (E3) |
 //! | `repeats.rs` | which bodies need not be sent again (E3) |
 //! | `written_lately.rs` | what was written while requests are under way (E8) |
 //! | `waits.rs`, `budget.rs` | who waits for what, and who has room (E6) |
+//! | `shallow.rs` | JSON, as far as it is needed |
 //! | `accounting.rs` | one outcome for each record, and the counts (E11) |
 //! | `effects.rs` | carries out what the others decide |
 //! | `defects.rs` | deliberate defects, for testing the tests |
@@ -55,10 +57,12 @@ pub mod defects;
 mod effects;
 mod health;
 mod inquest;
+mod keys;
 mod lifecycle;
 mod limiter;
 mod lookups;
 mod order;
+mod owed;
 mod queues;
 mod reading;
 mod record;
@@ -68,6 +72,7 @@ mod retry;
 mod routes;
 mod scheduler;
 mod server;
+mod shallow;
 #[cfg(test)]
 mod testing;
 mod trials;
@@ -96,6 +101,7 @@ use effects::Sweep;
 use inquest::Inquests;
 use lookups::LookUps;
 use order::{CollectionId, Order, WITHOUT_PLACE};
+use owed::Owed;
 use queues::{Lane, Queues};
 use repeats::Repeats;
 use scheduler::{Situation, Step};
@@ -127,6 +133,7 @@ pub struct Engine {
     /// What was pending when the server, or a lane of it, was given up.
     sweeps: VecDeque<Sweep>,
     failed: FxHashSet<(CollectionId, Fqn)>,
+    owed: Owed,
     written_lately: WrittenLately,
     repeats: Repeats,
     books: Books,
@@ -175,6 +182,7 @@ impl Engine {
             look_ups: LookUps::default(),
             sweeps: VecDeque::new(),
             failed: FxHashSet::default(),
+            owed: Owed::default(),
             written_lately: WrittenLately::default(),
             #[cfg(not(feature = "defects"))]
             repeats: Repeats::default(),
@@ -233,10 +241,14 @@ impl Engine {
     fn free(&self) -> Free {
         let places = 4 * self.sealing.rows * self.config.workers.max(1);
         Free {
-            bytes: self.config.budget_bytes.saturating_sub(self.order.bytes()),
+            bytes: self.config.budget_bytes.saturating_sub(self.pending_bytes()),
             places: places.saturating_sub(self.order.places()),
-            nothing_pending: self.order.len() == 0,
+            nothing_pending: self.order.len() == 0 && self.owed.len() == 0,
         }
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.order.bytes() + self.owed.bytes()
     }
 
     /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
@@ -431,8 +443,8 @@ impl Engine {
     #[must_use]
     pub fn stats(&self, now: Time) -> Stats {
         Stats {
-            pending_bytes: self.order.bytes(),
-            parked: self.order.parked_len(),
+            pending_bytes: self.pending_bytes(),
+            parked: self.order.parked_len() + self.owed.len(),
             in_flight: self.queues.in_flight(),
             limit: self.server.limit(),
             stalled: self
@@ -449,6 +461,8 @@ impl Engine {
         let held = self.inquests.custody().chain(self.trials.custody());
         let held = held.map(|sequence| (sequence, Place::Held));
         let look_ups = self.look_ups.custody().map(|sequence| (sequence, Place::LookUp));
-        self.order.custody(self.queues.custody().chain(held).chain(look_ups))
+        let owed = self.owed.sequences().map(|sequence| (sequence, Place::Owed));
+        self.order
+            .custody(self.queues.custody().chain(held).chain(look_ups).chain(owed))
     }
 }

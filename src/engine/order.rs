@@ -2,12 +2,13 @@
 //!
 //! Edges always point to an earlier record, so there are no cycles. All writers of one entity (create requests and life cycle
 //! patches) form a chain in which each waits for the one before (`order/writers.rs`). Records that are set aside are in
-//! `order/parking.rs`, ready ones in `order/ready.rs`. Nothing here knows requests, answers or time-outs.
+//! `order/parking.rs`, ready ones in `order/ready.rs`, what travels without its keys in `order/second_form.rs`. Nothing here knows requests, answers or time-outs.
 //!
 //! Each record is in exactly one [`Place`], and [`Order::move_to`] is the only way from one to another.
 
 mod parking;
 mod ready;
+mod second_form;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use ready::ready_set;
 pub(super) use ready::Ready;
+pub(super) use second_form::SecondForm;
 
 use super::decide::Streak;
 use super::defects::broken;
@@ -58,6 +60,8 @@ pub enum Place {
     Held,
     /// To be looked up at the server.
     LookUp,
+    /// Written without some of its foreign keys: the whole form is owed.
+    Owed,
 }
 
 impl Place {
@@ -83,6 +87,15 @@ pub(super) const WITHOUT_PLACE: usize = 1_200;
 const SHARED: usize = 250;
 
 impl Entry {
+    /// The life cycles that ride in it, which share its outcome no longer.
+    pub fn take_riders(&mut self) -> Vec<Sharer> {
+        let riders = self.sharers.extract_if(.., |sharer| sharer.kind == Kind::LifeCycle);
+        let riders: Vec<Sharer> = riders.collect();
+        let charge: usize = riders.iter().map(|rider| rider.body.len() + SHARED).sum();
+        self.shared = self.shared.saturating_sub(charge);
+        riders
+    }
+
     /// Those that share its outcome.
     pub fn into_sharers(self) -> (Record, Vec<Sharer>) {
         (self.record, self.sharers)
@@ -132,6 +145,8 @@ pub(super) struct Entry {
     pub entity_failed: Option<Arc<str>>,
     /// What it was refused for already.
     pub refused_for: Vec<Missing>,
+    /// A table that travels without some of its foreign keys, or has.
+    pub second_form: Option<Box<SecondForm>>,
     sharers: Vec<Sharer>,
     /// What its sharers take of the budget.
     shared: usize,
@@ -161,7 +176,8 @@ impl Entry {
     /// Bytes that it takes of the budget, with what shares its outcome.
     pub fn charge(&self) -> usize {
         let without_place = if self.kind() == Kind::Create { 0 } else { WITHOUT_PLACE };
-        self.size() + without_place + self.shared
+        let whole = self.second_form.as_ref().map_or(0, |form| form.whole.len());
+        self.size() + without_place + self.shared + whole
     }
 
     fn is_patch_of(&self, entity: &Self) -> bool {
@@ -391,6 +407,7 @@ impl Order {
             last_fault: None,
             entity_failed: None,
             refused_for: Vec::new(),
+            second_form: None,
             sharers: Vec::new(),
             shared: 0,
             seconds: Vec::new(),

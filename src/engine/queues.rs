@@ -183,6 +183,11 @@ impl Queues {
             .map(|(turn, _)| *turn)
     }
 
+    /// The work of that turn.
+    pub fn due(&self, turn: Turn) -> Option<&Work> {
+        self.later.get(&turn).map(|waiting| &waiting.work)
+    }
+
     /// When the next back-off ends, of those that have not.
     pub fn next_turn_after(&self, now: Time) -> Option<Time> {
         let next = self.later.range((now, u64::MAX)..).next();

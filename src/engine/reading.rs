@@ -6,7 +6,6 @@
 //!
 //! | file | what it reads |
 //! |---|---|
-//! | `shallow.rs` | JSON, as far as it is needed |
 //! | `verdicts.rs` | a bulk answer |
 //! | `names.rs` | which row an answer speaks of |
 //! | `words.rs` | the server's phrases in a text |
@@ -18,7 +17,6 @@ mod names;
 mod page;
 #[cfg(test)]
 mod properties;
-mod shallow;
 #[cfg(test)]
 mod testing;
 mod verdicts;
@@ -32,7 +30,7 @@ use bytes::Bytes;
 use super::limiter::LONGEST_RETRY_AFTER;
 use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
-use shallow::{field, fields, number, text};
+use crate::engine::shallow::{field, fields, number, text};
 use verdicts::{BulkAnswer, Verdict};
 use words::{shorten, Told};
 

@@ -303,6 +303,8 @@ pub enum Ending {
     Failed(Arc<str>),
     /// The server has it already in another form; the reason in words.
     Warned(Arc<str>),
+    /// The server has it, but for what the words name.
+    WrittenInPart(Arc<str>),
 }
 
 /// The end of one record: exactly one for each that was submitted.
@@ -320,7 +322,7 @@ pub struct Outcome {
     pub ending: Ending,
     /// Requests that carried it.
     pub attempts: u32,
-    /// The body of a failed record, for the dead letters.
+    /// The whole body of a record that failed or was written in part, for the dead letters.
     pub body: Option<Bytes>,
     /// The label that it was submitted with.
     pub label: Option<Arc<str>>,

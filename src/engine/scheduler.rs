@@ -87,7 +87,7 @@ impl Situation<'_> {
             };
         }
         if let Some(turn) = self.queues.next_due(self.now, may) {
-            return Step::Later(turn);
+            return self.unless_in_doubt(turn, idle);
         }
         let looked_up = self.look_ups.first().and_then(|one| self.order.get(one));
         // A look-up is no attempt: it goes even where nothing else does.
@@ -99,6 +99,24 @@ impl Situation<'_> {
             return Step::LookUp;
         }
         self.next_fresh(idle)
+    }
+
+    /// While nothing is served, a record that has met faults alone gives way to what was never sent: that can show that the server
+    /// works.
+    fn unless_in_doubt(&self, turn: (Time, u64), idle: usize) -> Step {
+        let again = Step::Later(turn);
+        let in_doubt = |sequence: &Sequence| {
+            let alone = self.order.get(*sequence).and_then(|entry| entry.alone);
+            alone.is_some_and(|streak| streak.is_long())
+        };
+        let work = self.queues.due(turn);
+        if self.server.faulty_since().is_none() || !work.is_some_and(|work| work.sequences().iter().all(in_doubt)) {
+            return again;
+        }
+        match self.next_fresh(idle) {
+            Step::Rest(_) => again,
+            fresh => fresh,
+        }
     }
 
     /// Nothing until then, or until the next probe.

@@ -119,11 +119,12 @@ pub(super) fn outcomes(engine: &mut Engine) -> Vec<Outcome> {
 
 /// Outcomes as letters with their sequence numbers: `w1 f2` for the first written and the second failed.
 pub(super) fn endings(engine: &mut Engine) -> String {
-    use super::Ending::{Failed, Warned, Written};
+    use super::Ending::{Failed, Warned, Written, WrittenInPart};
     let letter = |outcome: &Outcome| match outcome.ending {
         Written => 'w',
         Failed(_) => 'f',
         Warned(_) => '!',
+        WrittenInPart(_) => 'p',
     };
     let all = outcomes(engine);
     let words: Vec<String> = all.iter().map(|o| format!("{}{}", letter(o), o.sequence)).collect();

@@ -14,7 +14,7 @@ impl Outcome {
     #[getter]
     fn status(&self) -> &'static str {
         match self.0.ending {
-            Ending::Written => "written",
+            Ending::Written | Ending::WrittenInPart(_) => "written",
             Ending::Failed(_) => "failed",
             Ending::Warned(_) => "warned",
         }
@@ -42,7 +42,7 @@ impl Outcome {
     fn reason(&self) -> Option<&str> {
         match &self.0.ending {
             Ending::Written => None,
-            Ending::Failed(reason) | Ending::Warned(reason) => Some(reason),
+            Ending::Failed(reason) | Ending::Warned(reason) | Ending::WrittenInPart(reason) => Some(reason),
         }
     }
 

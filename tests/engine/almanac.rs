@@ -30,6 +30,9 @@ pub struct Almanac<'a> {
     pub books: &'a Books,
 }
 
+/// At a closed door there is an attempt each second, and a token may be asked for.
+const UNSEEN: Duration = Duration::from_secs(2);
+
 impl Almanac<'_> {
     /// Why the server refuses this body whenever it is asked, if it does.
     pub fn nature_refuses(&self, spec: usize) -> Option<&'static str> {
@@ -90,7 +93,15 @@ impl Almanac<'_> {
             .iter()
             .filter(|outage| closed(outage.trouble));
         let outages = outages.map(|outage| (outage.from, outage.to));
-        self.token_troubles().into_iter().chain(outages).collect()
+        let mut doors: Vec<Span> = self.token_troubles().into_iter().chain(outages).collect();
+        doors.sort_unstable();
+        // Between two attempts it cannot be seen that one was open for a moment.
+        doors.dedup_by(|next, door| {
+            let one = next.0 <= door.1 + UNSEEN;
+            door.1 = if one { door.1.max(next.1) } else { door.1 };
+            one
+        });
+        doors
     }
 
     /// Times in which this body, sent alone by its route, would not have been taken.
@@ -112,6 +123,13 @@ impl Almanac<'_> {
         }
         foul.sort_unstable();
         foul
+    }
+
+    /// Whether an entity was there at that time.
+    pub fn is_there(&self, entity: usize, at: Duration) -> bool {
+        let mut foul = Vec::new();
+        self.absences(entity, &mut foul);
+        !foul.iter().any(|(from, to)| *from <= at && at < *to)
     }
 
     /// Times in which an entity was not there.

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::replies::Reply;
 use crate::server::{Flight, Row, Sent, Server};
-use crate::stream::Stream;
+use crate::stream::{part_of, Stream};
 use crate::wire::Wire;
 
 /// One record.
@@ -39,6 +39,19 @@ pub struct Account {
     /// Whatever the server, or the way to it, said about it.
     pub told: Vec<Arc<str>>,
     pub first_told: Option<Duration>,
+}
+
+impl Account {
+    /// Whether it has ended well, if only without some of its keys.
+    pub fn is_written(&self) -> bool {
+        matches!(self.ended, Some((_, Ending::Written | Ending::WrittenInPart(_))))
+    }
+
+    /// Whether it was a create request that was lost, by then.
+    pub fn was_lost_by(&self, at: Duration) -> bool {
+        let lost = matches!(&self.ended, Some((ended, Ending::Failed(_))) if *ended <= at);
+        self.kind == Kind::Create && lost
+    }
 }
 
 /// A wait that the application has opened.
@@ -302,7 +315,7 @@ impl Books {
             // What is parked keeps nobody back; repeats and life cycles are parked with it.
             let may_be_parked = self.parked_once.contains(&account.entity);
             let is_newer = *other > sequence && writer.kind == Kind::Create && account.kind == Kind::Create;
-            if is_newer && writer.attempts > 0 && matches!(writer.ended, Some((_, Ending::Written))) {
+            if is_newer && writer.attempts > 0 && writer.is_written() {
                 return Err(format!(
                     "{} was sent after the newer {}",
                     who(),
@@ -316,7 +329,7 @@ impl Books {
         if let Some(first) = account.first {
             // A parked one is as good as written once a later record of its entity is.
             let of_first = self.of_entity(self.account(first).entity).iter();
-            let is_written = |one: &Sequence| matches!(self.account(*one).ended, Some((_, Ending::Written)));
+            let is_written = |one: &Sequence| self.account(*one).is_written();
             if !of_first.filter(|one| **one >= first).any(is_written) {
                 return Err(format!("{} was sent before {}", who(), self.describe(first, stream)));
             }
@@ -435,6 +448,10 @@ impl Books {
                 }
                 let held = server.stored[account.entity].spec == Some(account.spec);
                 let others_wrote = server.overtaken[account.entity] || server.vanished[account.entity];
+                let holds = &server.stored[account.entity];
+                if holds.sequence == outcome.sequence && holds.without != 0 && !others_wrote {
+                    return Err(format!("{who} is reported written, and the server has it without keys"));
+                }
                 if spec.once && account.attempts == 0 && !held && !others_wrote {
                     return Err(format!(
                         "{who} is reported written unsent, and the server holds another body"
@@ -442,10 +459,23 @@ impl Books {
                 }
                 if let Some(first) = account.first {
                     let of_first = self.of_entity(self.account(first).entity).iter();
-                    let is_written = |one: &Sequence| matches!(self.account(*one).ended, Some((_, Ending::Written)));
+                    let is_written = |one: &Sequence| self.account(*one).is_written();
                     if !of_first.filter(|one| **one >= first).any(is_written) {
                         return Err(format!("{who} is reported written, and what comes first is not"));
                     }
+                }
+            }
+            Ending::WrittenInPart(reason) => {
+                if spec.keys.is_empty() || !self.is_on_the_server(outcome.sequence, stream, server) {
+                    return Err(format!("{who} is reported written in part: {reason}"));
+                }
+                let whole = |body: &bytes::Bytes| {
+                    *body == spec.body || part_of(body, &spec.body).is_some_and(|part| part.without == 0)
+                };
+                if !outcome.body.as_ref().is_some_and(whole) {
+                    return Err(format!(
+                        "{who} was written in part, and its whole body is not in its outcome"
+                    ));
                 }
             }
             Ending::Warned(_) if self.first_wins(account.entity, stream) => {}
@@ -475,7 +505,7 @@ impl Books {
             }
         }
         match &outcome.ending {
-            Ending::Written => {
+            Ending::Written | Ending::WrittenInPart(_) => {
                 self.written += 1;
                 self.works_since.get_or_insert(now);
             }
@@ -499,6 +529,11 @@ impl Books {
         }
         let account = self.account(sequence);
         let spec = &stream.specs[account.spec];
+        let stored = &server.stored[account.entity];
+        if account.attempts > 0 && stored.spec == Some(account.spec) && stored.without == 0 {
+            // The same body, from an earlier record: a look-up cannot tell them apart, and need not.
+            return true;
+        }
         let shares = |other: &Sequence| {
             let leader = self.account(*other);
             let same = leader.spec == account.spec || spec.first_wins;

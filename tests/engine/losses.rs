@@ -30,6 +30,7 @@ const GIVEN_UP: &str = "given up";
 const NOT_TRIED: &str = "not tried";
 const END_OF_CLOSE: &str = "not delivered before the end of close";
 const AFTER_CLOSE: &str = "submitted after close";
+const SUPERSEDED: &str = "a later record of it came";
 const NEEDED_FIRST: &str = "which must be written first: ";
 
 /// After so much fair weather the engine must know that a server, or a collection, is back.
@@ -75,17 +76,53 @@ impl<'a> Losses<'a> {
     /// Each loss is justified.
     pub fn check(&self) -> Checked {
         for (account, sequence) in self.almanac.books.accounts.iter().zip(1..) {
-            if let Some((ended, Ending::Failed(reason))) = &account.ended {
-                if let Err(why) = self.justify(sequence, account, *ended, reason) {
-                    return Err(format!(
-                        "needless loss: {} failed, {why}: {reason}\n{}",
-                        self.almanac.books.describe(sequence, &self.almanac.setup.stream),
-                        self.timeline(sequence)
-                    ));
+            let (what, reason, justified) = match &account.ended {
+                Some((at, Ending::Failed(reason))) => ("failed", reason, self.justify(sequence, account, *at, reason)),
+                Some((at, Ending::WrittenInPart(reason))) => {
+                    let justified = self.justify_part(sequence, account, *at, reason);
+                    ("was written without keys", reason, justified)
                 }
+                _ => continue,
+            };
+            if let Err(why) = justified {
+                return Err(format!(
+                    "needless loss: {} {what}, {why}: {reason}\n{}",
+                    self.almanac.books.describe(sequence, &self.almanac.setup.stream),
+                    self.timeline(sequence)
+                ));
             }
         }
         Ok(())
+    }
+
+    /// Keys are lost justly where one of them refers to what is not there, where a later record of the table came, and where the
+    /// loss of a record would be just.
+    fn justify_part(
+        &self,
+        sequence: Sequence,
+        account: &Account,
+        ended: Duration,
+        reason: &str,
+    ) -> Result<char, String> {
+        let books = self.almanac.books;
+        if reason.contains(SUPERSEDED) {
+            let is_later = |other: &Sequence| *other > sequence && books.account(*other).submitted <= ended;
+            let came = books.of_entity(account.entity).iter().any(is_later);
+            return came.then_some('f').ok_or_else(|| "and none came".to_owned());
+        }
+        let spec = &self.almanac.setup.stream.specs[account.spec];
+        // A loss that leaves open whether the server has it is one, too; it is judged by itself.
+        let was_lost = |entity: &usize| {
+            books
+                .of_entity(*entity)
+                .iter()
+                .any(|other| books.account(*other).was_lost_by(ended))
+        };
+        let is_gone = |entity: &usize| !self.almanac.is_there(*entity, ended) || self.almanac.server.vanished[*entity];
+        if spec.keys.iter().any(|entity| is_gone(entity) || was_lost(entity)) {
+            return Ok('d');
+        }
+        self.justify(sequence, account, ended, reason)
     }
 
     /// The letter of the rule that justifies a loss.
@@ -326,12 +363,10 @@ impl<'a> Losses<'a> {
         }
     }
 
-    /// What a record could have been written without. The engine knows no second form yet: none is asked for.
+    /// What a record could have been written without.
     fn can_do_without(&self, account: &Account, entity: Option<usize>) -> Option<&str> {
-        const SECOND_FORM: bool = false;
-        let entity = entity
-            .filter(|_| SECOND_FORM)
-            .filter(|entity| self.almanac.setup.stream.specs[account.spec].keys.contains(entity))?;
+        let entity =
+            entity.filter(|entity| self.almanac.setup.stream.specs[account.spec].keys_to(*entity).is_some())?;
         Some(self.almanac.setup.stream.entities[entity].key.as_str())
     }
 
@@ -351,7 +386,7 @@ impl<'a> Losses<'a> {
         let came = books.of_entity(*named).iter().find_map(|s| {
             let other = books.account(*s);
             match &other.ended {
-                Some((at, Ending::Written)) if other.kind == Kind::Create => Some(*at),
+                Some((at, Ending::Written | Ending::WrittenInPart(_))) if other.kind == Kind::Create => Some(*at),
                 _ => None,
             }
         });

@@ -108,6 +108,8 @@ pub struct Row {
     pub spec: usize,
     /// The life cycle inside a create request, by number.
     pub embedded: Option<usize>,
+    /// Which of its keys a create request comes without, one bit each.
+    pub without: u32,
 }
 
 /// What a request is, as the server understands it.
@@ -161,6 +163,8 @@ pub struct Stored {
     pub there: bool,
     /// The body that was applied last, and the record that it stood for.
     pub spec: Option<usize>,
+    /// The keys that this body came without, one bit each.
+    pub without: u32,
     pub sequence: Sequence,
     pub life_cycle: Option<usize>,
     pub life_cycle_sequence: Sequence,
@@ -457,8 +461,10 @@ impl Server {
     }
 
     fn missing_reference(&self, row: &Row, stream: &Stream) -> Option<usize> {
-        let refers = &stream.specs[row.spec].refers;
-        refers.iter().copied().find(|entity| !self.stored[*entity].there)
+        let spec = &stream.specs[row.spec];
+        let lacks_key = |entity: &usize| spec.keys_to(*entity).is_some_and(|at| row.without & (1 << at) != 0);
+        let mut refers = spec.refers.iter().copied().filter(|entity| !lacks_key(entity));
+        refers.find(|entity| !self.stored[*entity].there)
     }
 
     /// Does the work of a request now.
@@ -558,8 +564,10 @@ impl Server {
             return reply;
         }
         let hash = |spec: usize| self.hashes.get(&spec).cloned().unwrap_or_else(|| format!("h{spec}"));
+        let whole = self.stored[entity].without == 0;
         let hash = self.stored[entity]
             .spec
+            .filter(|_| whole)
             .map(|spec| format!(",\"sourceHash\":\"{}\"", hash(spec)));
         Reply::well(format!("{{\"id\":\"id-{entity}\"{}}}", hash.unwrap_or_default()))
     }
@@ -628,7 +636,8 @@ impl Server {
             }
             _ => {}
         }
-        if self.profile.reports_duplicates && self.was_applied(row.sequence) && !is_set(&self.reported, row.sequence) {
+        let is_repeat = self.was_applied(row.sequence) && self.stored[spec.entity].without == row.without;
+        if self.profile.reports_duplicates && is_repeat && !is_set(&self.reported, row.sequence) {
             set(&mut self.reported, row.sequence);
             return refused(400, "Entity already exists");
         }
@@ -662,6 +671,7 @@ impl Server {
                 self.history.entry(entity).or_default().push((now, true));
             }
             stored.spec = Some(row.spec);
+            stored.without = row.without;
             stored.sequence = row.sequence;
             if row.embedded.is_some() {
                 stored.life_cycle = row.embedded;

@@ -155,6 +155,7 @@ impl Source<'_> {
         let tables = self.rng.usize(0..=self.left.min(60));
         let table = |at: usize| format!("{schema}.t{at}");
         let keys = self.rng.u8(0..6);
+        let in_bodies = self.rng.bool();
         for at in 0..tables {
             let mut fqn = table(at);
             if self.odds(20) {
@@ -180,7 +181,12 @@ impl Source<'_> {
                 collection: if procedure { "storedProcedures" } else { "tables" },
                 fqn,
                 parent: Some(("databaseSchemas", schema.to_owned())),
-                needs: if procedure { Vec::new() } else { needs },
+                keys: if in_bodies && !procedure {
+                    needs.clone()
+                } else {
+                    Vec::new()
+                },
+                needs: if in_bodies || procedure { Vec::new() } else { needs },
                 hidden,
                 ..Draft::default()
             });

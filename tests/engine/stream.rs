@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use openmetadata_bulksink::engine::{Fqn, Kind, Payload, Record};
 use rustc_hash::FxHashMap;
-use serde_json::Value;
+use serde_json::{json, Value};
 
 /// What the server makes of a body, whatever the weather.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +82,13 @@ pub struct Spec {
     pub temper: Temper,
     pub kind: Kind,
     pub body: Bytes,
+}
+
+impl Spec {
+    /// Which of its keys refers to that entity.
+    pub fn keys_to(&self, entity: usize) -> Option<usize> {
+        self.keys.iter().position(|key| *key == entity)
+    }
 }
 
 /// What to make a body of.
@@ -184,6 +191,11 @@ impl Stream {
         if !draft.unhashed {
             let _ = write!(body, "\"sourceHash\":\"h{number}\",");
         }
+        if !draft.keys.is_empty() {
+            let key = |(_, fqn): &(&str, String)| json!({"columns": ["c"], "referredColumns": [format!("{fqn}.c")]});
+            let keys: Vec<Value> = draft.keys.iter().map(key).collect();
+            let _ = write!(body, "\"tableConstraints\":{},", Value::from(keys));
+        }
         body.push_str("\"pad\":\"");
         while body.len() + 2 < draft.size {
             body.push('x');
@@ -264,6 +276,39 @@ pub fn number_of(body: &[u8]) -> Option<usize> {
     let digits = body.strip_prefix(b"{\"n\":")?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+/// What a body came without.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which of its keys, one bit each.
+    pub without: u32,
+    /// Its hash, which may stand for a life cycle, too; none where keys are missing.
+    pub hash: Option<String>,
+}
+
+/// Which part of a table was sent; None where it differs from what was submitted in anything but keys, life cycle and hash.
+pub fn part_of(sent: &[u8], submitted: &[u8]) -> Option<Part> {
+    let mut sent: Value = serde_json::from_slice(sent).ok()?;
+    let mut expected: Value = serde_json::from_slice(submitted).ok()?;
+    let sent_keys = sent.get("tableConstraints")?.as_array()?.clone();
+    let all = expected.get("tableConstraints")?.as_array()?.clone();
+    let mut without = 0;
+    let mut kept = Vec::new();
+    for (at, key) in all.into_iter().enumerate() {
+        if sent_keys.contains(&key) {
+            kept.push(key);
+        } else {
+            without |= 1 << at;
+        }
+    }
+    expected["tableConstraints"] = kept.into();
+    sent.as_object_mut()?.remove("lifeCycle");
+    let hash = sent.as_object_mut()?.remove("sourceHash");
+    let was_hashed = expected.as_object_mut()?.remove("sourceHash").is_some();
+    let hash = hash.and_then(|hash| hash.as_str().map(str::to_owned));
+    let rightly = hash.is_some() == (was_hashed && without == 0);
+    (sent == expected && rightly).then_some(Part { without, hash })
 }
 
 /// What a create request holds beside what was submitted.

@@ -47,7 +47,7 @@ impl Verdicts<'_> {
             sequences.iter().rev().copied().find(|s| {
                 let account = self.books.account(*s);
                 let is_own = !self.stream.specs[account.spec].first_wins;
-                account.kind == kind && is_own && matches!(account.ended, Some((_, Ending::Written)))
+                account.kind == kind && is_own && account.is_written()
             })
         };
         for (kind, held) in [(Kind::Create, stored.spec), (Kind::LifeCycle, stored.life_cycle)] {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use openmetadata_bulksink::engine::{
-    Answer, Call, Engine, Entity as Target, Kind, Payload, Record, Request, RequestId, Scope, Sequence, WaitId,
+    Answer, Call, Ending, Engine, Entity as Target, Kind, Payload, Record, Request, RequestId, Scope, Sequence, WaitId,
 };
 
 use crate::books::{Books, Checked};
 use crate::server::{Flight, Row, Sent, Server};
 use crate::setup::{Report, Setup, Step};
-use crate::stream::{embedded, number_of};
+use crate::stream::{embedded, number_of, part_of};
 use crate::weather::Trouble;
 
 #[derive(Debug, Default)]
@@ -311,19 +311,26 @@ impl World {
         Ok(fruitful)
     }
 
-    pub(crate) fn collect(&mut self) -> Result<bool, String> {
+    fn collect_outcomes(&mut self) -> Result<bool, String> {
         let mut fruitful = false;
         while let Some(outcome) = self.engine.poll_outcome() {
             fruitful = true;
             self.say(|| format!("  outcome {} {} {:?}", outcome.sequence, outcome.fqn, outcome.ending));
             self.books.ended(&outcome, &self.setup.stream, &self.server, self.now)?;
-            if let openmetadata_bulksink::engine::Ending::Failed(reason) = &outcome.ending {
+            if let Ending::Failed(reason) | Ending::WrittenInPart(reason) = &outcome.ending {
                 *self.report.reasons.entry(reason.to_string()).or_default() += 1;
             }
         }
+        Ok(fruitful)
+    }
+
+    pub(crate) fn collect(&mut self) -> Result<bool, String> {
+        let mut fruitful = self.collect_outcomes()?;
         let mut admitted = false;
         while let Some(wait) = self.engine.poll_wait() {
             fruitful = true;
+            // A record that came with a ticket may have ended before the wait did.
+            self.collect_outcomes()?;
             self.say(|| format!("  {wait:?} ended"));
             let for_room = matches!(
                 self.books.wait_ended(wait, &self.setup.stream)?,
@@ -388,13 +395,21 @@ impl World {
             None => number_of(body).ok_or_else(|| format!("unknown body {}", String::from_utf8_lossy(body)))?,
         };
         let sequence = self.books.record_of(spec, &self.setup.stream)?;
-        if rides.is_none() && self.setup.stream.specs[spec].body != body {
-            return Err(format!("the body of record {sequence} was changed"));
+        let submitted = &self.setup.stream.specs[spec];
+        let mut without = 0;
+        if submitted.body != body && !(submitted.keys.is_empty() && rides.is_some()) {
+            let part = part_of(body, &submitted.body);
+            let part = part.ok_or_else(|| format!("the body of record {sequence} was changed"))?;
+            without = part.without;
+            if let Some(hash) = part.hash {
+                self.server.hashes.insert(spec, hash);
+            }
         }
         let row = Row {
             sequence,
             spec,
             embedded: rides.as_ref().map(|rides| rides.life_cycle),
+            without,
         };
         if let Some(hash) = rides.and_then(|rides| rides.hash) {
             self.server.hashes.insert(spec, hash);
@@ -451,6 +466,7 @@ impl World {
                         sequence,
                         spec,
                         embedded: None,
+                        without: 0,
                     })
                 } else {
                     None

@@ -3,7 +3,7 @@
 use crate::engine::defects::broken;
 use crate::engine::lifecycle::with_life_cycle;
 use crate::engine::order::{Order, Sharer};
-use crate::engine::record::{Ending, Fqn, Payload, Record, Sequence};
+use crate::engine::record::{Ending, Fqn, Kind, Payload, Record, Sequence};
 use crate::engine::server::Admission;
 use crate::engine::{Embed, Engine, Time};
 
@@ -63,6 +63,9 @@ impl Engine {
         }
         if SINGLY.contains(&&*record.collection) {
             self.server.route(collection).go_singly();
+        }
+        if record.payload.kind() == Kind::Create {
+            self.supersede(collection, &key);
         }
         let sequence = self.order.insert(record, key, first, now);
         (sequence, Admitted::Pending(sequence))

@@ -178,7 +178,7 @@ impl Engine {
     fn row_answered(&mut self, member: Sequence, row: Row, again: &mut SentAgain, sent: Time) {
         match row {
             Row::Written => self.finish(member, Ending::Written),
-            Row::Refused(text) => self.finish(member, Ending::Failed(text.into())),
+            Row::Refused(text) => self.refused(member, text),
             Row::Missing(missing, text) => self.row_lacks(member, missing, &text, sent),
             Row::Duplicate(text) => self.row_exists(member, text, again),
             Row::Overload(text) => {
@@ -198,6 +198,15 @@ impl Engine {
                 }
             }
             Row::Unanswered => self.row_unanswered(member, again),
+        }
+    }
+
+    /// The server does not take a record.
+    fn refused(&mut self, member: Sequence, text: String) {
+        if self.goes_without_named(member, &text) {
+            self.report_alone(member, None);
+        } else {
+            self.finish(member, Ending::Failed(text.into()));
         }
     }
 
@@ -240,6 +249,12 @@ impl Engine {
         let meant: Vec<CollectionId> = self.order.meant_by(&missing).collect();
         let there_by_now = meant.iter().any(|c| self.written_lately.since(*c, &missing.fqn, sent));
         let has_failed = meant.iter().any(|c| self.failed.contains(&(*c, missing.fqn.clone())));
+        let in_parts = self.order.get(member).is_some_and(|entry| entry.second_form.is_some());
+        let is_due = there_by_now && (in_parts || !pending);
+        if !is_due && self.goes_without(member, &missing, reason, pending || !has_failed) {
+            self.report_alone(member, None);
+            return;
+        }
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
@@ -263,7 +278,7 @@ impl Engine {
             Kind::Create => Work::Batch(Batch::of_one(entry.collection, member)),
             Kind::LifeCycle => Work::Patch(Patch::new(member)),
         };
-        if there_by_now && !pending {
+        if is_due {
             self.at_once(work);
         } else {
             self.order.park(member, missing);
@@ -324,7 +339,7 @@ impl Engine {
         let collection = batch.collection;
         let suspicious = self.server.route(collection).refusals.refused(text);
         if let [only] = batch.members.as_slice() {
-            self.finish(*only, Ending::Failed(text.into()));
+            self.refused(*only, text.to_owned());
         } else if suspicious && self.inquests.is_under_inquest(collection) {
             self.hold(&batch.members);
             self.inquests.join(collection, batch.members);

@@ -81,7 +81,7 @@ impl Engine {
         let mut work = match work {
             Work::Batch(batch) => Work::Batch(self.fit_to_leave(batch, now)?),
             Work::Patch(patch) if self.is_over(patch.sequence, patch.last_attempt, now) => {
-                self.lose(patch.sequence, None, now);
+                self.lose_overdue(vec![patch.sequence], now);
                 return None;
             }
             work => work,
@@ -118,14 +118,22 @@ impl Engine {
         let (over, members): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.members)
             .into_iter()
             .partition(|member| self.is_over(*member, last, now));
-        for member in over {
-            self.lose(member, None, now);
-        }
+        self.lose_overdue(over, now);
         batch.members = members;
         if !self.server.is_bulk(batch.collection, now) && batch.members.len() > 1 {
             self.behind(&mut batch, 1);
         }
         (!batch.members.is_empty()).then_some(batch)
+    }
+
+    /// Records that were about to leave have no attempt left.
+    fn lose_overdue(&mut self, over: Vec<Sequence>, now: Time) {
+        for sequence in &over {
+            self.lose(*sequence, None, now);
+        }
+        if !over.is_empty() {
+            self.settle(now);
+        }
     }
 
     /// Keeps so many members and puts the others where they go next, one by one if they are to go singly.

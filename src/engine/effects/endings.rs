@@ -24,16 +24,30 @@ impl Engine {
             let Some(entry) = self.order.end(sequence) else {
                 continue;
             };
+            let ending = entry.stands(ending);
             if entry.kind() == Kind::Create {
                 match &ending {
                     Ending::Failed(reason) => self.follow_failure(&entry, reason, &mut todo),
-                    Ending::Written | Ending::Warned(_) => self.follow_success(&entry, &ending),
+                    _ => self.follow_success(&entry, &ending),
                 }
             }
             self.report_alone(sequence, Some(&ending));
-            let forgets_sharers = broken!(self.config.defect, ForgetsSharers);
-            self.books.conclude(entry, &ending, forgets_sharers);
+            let over = if entry.second_form.is_some() {
+                self.owe(entry, &ending)
+            } else {
+                Some(entry)
+            };
+            if let Some(entry) = over {
+                self.conclude(entry, ending);
+            }
         }
+    }
+
+    /// The outcome of a record that has left.
+    pub(super) fn conclude(&mut self, entry: Entry, ending: Ending) {
+        let ending = entry.stands(ending);
+        let forgets_sharers = broken!(self.config.defect, ForgetsSharers);
+        self.books.conclude(entry, &ending, forgets_sharers);
     }
 
     fn follow_failure(&mut self, entry: &Entry, reason: &Arc<str>, todo: &mut Vec<(Sequence, Ending)>) {
@@ -59,6 +73,7 @@ impl Engine {
                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
                 todo.push((parked, self.failure(parked, &text)));
             }
+            self.pay_for(entry, false);
         }
         self.tell_patch_of_failure(entry, reason);
         for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
@@ -78,6 +93,7 @@ impl Engine {
         for parked in self.order.parked_for(entry) {
             self.order.unpark(parked);
         }
+        self.pay_for(entry, true);
     }
 
     /// A create request has failed: the life cycle behind it is tried all the same, for the entity may be there from an earlier run.
@@ -169,7 +185,7 @@ impl Engine {
             let free = self.free();
             self.waits.give_room(free);
         }
-        self.books.check(self.order.len(), self.order.last());
+        self.books.check(self.order.len() + self.owed.len(), self.order.last());
         if self.books.counts.pending == 0 && !self.waits.tickets.is_owed() {
             self.server.rest();
             self.waits.all_done();
@@ -185,7 +201,7 @@ impl Engine {
     fn give_last_chances(&mut self, now: Time) -> bool {
         let draining = self.is_draining();
         let stuck = self.order.places() == 0
-            && self.order.parked_len() > 0
+            && self.order.parked_len() + self.owed.len() > 0
             && self.order.ready_patches().len() == 0
             && self.queues.is_quiet()
             && !self.look_ups.is_busy()
@@ -221,6 +237,7 @@ impl Engine {
             self.order.unpark(sequence);
             self.order.hurry(sequence);
         }
+        self.call_in(&mut wanted);
         true
     }
 
@@ -240,7 +257,10 @@ impl Engine {
         for entry in self.order.take_all() {
             let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
             let reason = with_doubt(reason, may_be_written);
-            self.books.conclude(entry, &Ending::Failed(reason.into()), false);
+            self.conclude(entry, Ending::Failed(reason.into()));
+        }
+        for entry in self.owed.take_all() {
+            self.conclude(entry, Ending::Failed(reason.into()));
         }
         self.books.check(self.order.len(), self.order.last());
         self.closed = true;

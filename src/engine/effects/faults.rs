@@ -216,7 +216,7 @@ impl Engine {
     /// Looks a record up to see whether the server works.
     fn prove(&mut self, work: Work, trouble: &Trouble, now: Time) {
         match work.sequences().first() {
-            Some(sequence) if self.look_ups.are_open() => {
+            Some(sequence) if self.look_ups.are_open(now) => {
                 self.order.move_to(*sequence, Place::LookUp);
                 self.look_ups.add(*sequence, Then::Again);
             }
@@ -338,7 +338,7 @@ impl Engine {
             return false;
         };
         let readable = entry.kind() == Kind::Create && source_hash(entry.record.payload.bytes()).is_some();
-        entry.unknown && readable && self.look_ups.are_open() && !self.closed && entry.place() != Place::Parked
+        entry.unknown && readable && self.look_ups.are_open(self.now) && !self.closed && entry.place() != Place::Parked
     }
 
     pub(super) fn lose_all(&mut self, work: &Work, reason: Option<&str>, now: Time) {
@@ -411,11 +411,11 @@ impl Engine {
                 Found::Unknown
             }
             Meaning::Fault(_) => {
-                self.look_ups.stop();
+                self.look_ups.stop(now);
                 Found::Unknown
             }
             _ => {
-                self.look_ups.stop();
+                self.look_ups.stop(now);
                 Found::Unknown
             }
         };

@@ -3,4 +3,5 @@
 mod answers;
 mod faults;
 mod needless;
+mod second_form;
 mod splitting;

@@ -62,7 +62,8 @@ impl Order {
             .collect()
     }
 
-    /// A record that ends before its turn: the next writer of its entity waits for the one before it.
+    /// A record that ends before its turn: the next writer of its entity, and whoever waited for the entity, wait for the one before
+    /// it.
     pub(super) fn close_ranks(&mut self, sequence: Sequence) {
         let Some(entry) = self.get(sequence) else { return };
         if !entry.edges.iter().any(|(_, edge)| *edge == Edge::Writer) {
@@ -75,8 +76,31 @@ impl Order {
             return;
         };
         let before = at.checked_sub(1).and_then(|at| chain.get(at)).copied();
+        let create = chain.iter().take(at).rev().copied().find(|one| self.is_create(*one));
         if let (Some(before), Some(after)) = (before, chain.get(at + 1).copied()) {
             self.add_edge(before, after, Edge::Writer);
+        }
+        if let Some(create) = create {
+            self.hand_dependants_over(sequence, create);
+        }
+    }
+
+    /// Those that wait for a record as a parent, or because they name it, wait for another one of its entity.
+    fn hand_dependants_over(&mut self, from: Sequence, to: Sequence) {
+        let Some(entry) = self.entries.get(&from) else { return };
+        let dependants: Vec<_> = entry
+            .dependants
+            .iter()
+            .filter(|(_, edge)| *edge != Edge::Writer)
+            .copied()
+            .collect();
+        for (dependant, edge) in dependants {
+            let known = self
+                .get(dependant)
+                .is_some_and(|entry| entry.edges.iter().any(|(blocker, _)| *blocker == to));
+            if !known {
+                self.add_edge(to, dependant, edge);
+            }
         }
     }
 

@@ -6,9 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 use serde_json::value::RawValue;
 use serde_json::Value;
 
-use super::shallow::{field, fields, text};
 use super::Carried;
 use crate::engine::record::Fqn;
+use crate::engine::shallow::{field, fields, text};
 
 pub(super) struct Names<'a> {
     sent: &'a [Carried],

@@ -6,8 +6,8 @@
 use serde_json::value::RawValue;
 
 use super::names::Names;
-use super::shallow::{field, fields, items, number, text};
 use super::Carried;
+use crate::engine::shallow::{field, fields, items, number, text};
 
 /// What the server says about one row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::shallow::text as decoded;
 use super::{Carried, Row};
 use crate::engine::record::{Fqn, Missing};
+use crate::engine::shallow::text as decoded;
 
 /// Server texts in reasons are cut to this many characters: a failed row may echo a whole request.
 const TEXT_LENGTH: usize = 400;
