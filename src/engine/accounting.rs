@@ -45,26 +45,40 @@ impl Books {
     }
 
     /// Counts a record that ended, and those that share its outcome.
-    pub fn conclude(&mut self, entry: Entry, ending: &Ending, forgets_sharers: bool) {
+    pub fn conclude(&mut self, entry: Entry, ending: Ending, forgets_sharers: bool) {
         let keeps_body = matches!(ending, Ending::Failed(_) | Ending::WrittenInPart(_));
-        let mut own = Sharer::of(entry.sequence, &entry.record);
-        if let Some(form) = &entry.second_form {
-            own.body = form.whole.clone();
+        let (sequence, attempts) = (entry.sequence, entry.attempts);
+        let (record, whole, mut sharers) = entry.into_parts();
+        if forgets_sharers {
+            sharers.clear();
         }
-        let attempts = entry.attempts;
-        let (Record { collection, .. }, sharers) = entry.into_sharers();
-        let keeps = usize::from(!forgets_sharers) * sharers.len();
-        for record in std::iter::once(own).chain(sharers.into_iter().take(keeps)) {
-            self.tell(Outcome {
-                sequence: record.sequence,
-                kind: record.kind,
-                collection: collection.clone(),
-                fqn: record.fqn,
-                ending: ending.clone(),
-                attempts,
-                body: keeps_body.then_some(record.body),
-                label: record.label,
-            });
+        let of_sharer = |sharer: Sharer| Outcome {
+            sequence: sharer.sequence,
+            kind: sharer.kind,
+            collection: record.collection.clone(),
+            fqn: sharer.fqn,
+            ending: ending.clone(),
+            attempts,
+            body: keeps_body.then_some(sharer.body),
+            label: sharer.label,
+        };
+        let shared: Vec<Outcome> = match sharers.as_slice() {
+            [] => Vec::new(),
+            _ => sharers.into_iter().map(of_sharer).collect(),
+        };
+        let body = || whole.unwrap_or_else(|| record.payload.bytes().clone());
+        self.tell(Outcome {
+            sequence,
+            kind: record.payload.kind(),
+            collection: record.collection,
+            fqn: record.fqn,
+            ending,
+            attempts,
+            body: keeps_body.then(body),
+            label: record.label,
+        });
+        for outcome in shared {
+            self.tell(outcome);
         }
     }
 

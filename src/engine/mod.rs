@@ -243,7 +243,7 @@ impl Engine {
         Free {
             bytes: self.config.budget_bytes.saturating_sub(self.pending_bytes()),
             places: places.saturating_sub(self.order.places()),
-            nothing_pending: self.order.len() == 0 && self.owed.len() == 0,
+            nothing_pending: self.order.len() == 0 && self.owed.is_empty(),
         }
     }
 

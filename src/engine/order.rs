@@ -89,16 +89,17 @@ const SHARED: usize = 250;
 impl Entry {
     /// The life cycles that ride in it, which share its outcome no longer.
     pub fn take_riders(&mut self) -> Vec<Sharer> {
-        let riders = self.sharers.extract_if(.., |sharer| sharer.kind == Kind::LifeCycle);
-        let riders: Vec<Sharer> = riders.collect();
+        let sharers = std::mem::take(&mut self.sharers).into_iter();
+        let (riders, others): (Vec<Sharer>, Vec<Sharer>) = sharers.partition(|sharer| sharer.kind == Kind::LifeCycle);
+        self.sharers = others;
         let charge: usize = riders.iter().map(|rider| rider.body.len() + SHARED).sum();
         self.shared = self.shared.saturating_sub(charge);
         riders
     }
 
-    /// Those that share its outcome.
-    pub fn into_sharers(self) -> (Record, Vec<Sharer>) {
-        (self.record, self.sharers)
+    /// The record, its whole body where it travelled without some of it, and those that share its outcome.
+    pub fn into_parts(self) -> (Record, Option<bytes::Bytes>, Vec<Sharer>) {
+        (self.record, self.second_form.map(|form| form.whole), self.sharers)
     }
 }
 

@@ -70,9 +70,6 @@ impl Owed {
 
     /// The owed table of that name.
     pub fn named(&self, collection: CollectionId, key: &Fqn) -> Option<Sequence> {
-        if self.by_name.is_empty() {
-            return None;
-        }
         self.by_name.get(&(collection, key.clone())).copied()
     }
 
@@ -115,6 +112,10 @@ impl Owed {
     /// Whether no table waits for what a key refers to.
     pub fn waits_for_nothing(&self) -> bool {
         self.by_hope.is_empty()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
     }
 
     pub fn len(&self) -> usize {

@@ -64,7 +64,7 @@ impl Engine {
         if SINGLY.contains(&&*record.collection) {
             self.server.route(collection).go_singly();
         }
-        if record.payload.kind() == Kind::Create {
+        if !self.owed.is_empty() && record.payload.kind() == Kind::Create {
             self.supersede(collection, &key);
         }
         let sequence = self.order.insert(record, key, first, now);

@@ -24,7 +24,10 @@ impl Engine {
             let Some(entry) = self.order.end(sequence) else {
                 continue;
             };
-            let ending = entry.stands(ending);
+            let ending = match &entry.second_form {
+                Some(form) => form.stands(ending),
+                None => ending,
+            };
             if entry.kind() == Kind::Create {
                 match &ending {
                     Ending::Failed(reason) => self.follow_failure(&entry, reason, &mut todo),
@@ -32,22 +35,13 @@ impl Engine {
                 }
             }
             self.report_alone(sequence, Some(&ending));
-            let over = if entry.second_form.is_some() {
-                self.owe(entry, &ending)
+            if entry.second_form.is_some() {
+                self.end_in_parts(entry, ending);
             } else {
-                Some(entry)
-            };
-            if let Some(entry) = over {
-                self.conclude(entry, ending);
+                let forgets_sharers = broken!(self.config.defect, ForgetsSharers);
+                self.books.conclude(entry, ending, forgets_sharers);
             }
         }
-    }
-
-    /// The outcome of a record that has left.
-    pub(super) fn conclude(&mut self, entry: Entry, ending: Ending) {
-        let ending = entry.stands(ending);
-        let forgets_sharers = broken!(self.config.defect, ForgetsSharers);
-        self.books.conclude(entry, &ending, forgets_sharers);
     }
 
     fn follow_failure(&mut self, entry: &Entry, reason: &Arc<str>, todo: &mut Vec<(Sequence, Ending)>) {
@@ -73,7 +67,9 @@ impl Engine {
                 let text = format!("{} failed, which this needs: {reason}", entry.record.fqn);
                 todo.push((parked, self.failure(parked, &text)));
             }
-            self.pay_for(entry, false);
+            if !self.owed.waits_for_nothing() {
+                self.pay_for(entry, false);
+            }
         }
         self.tell_patch_of_failure(entry, reason);
         for second in entry.seconds.iter().filter(|second| self.order.get(**second).is_some()) {
@@ -93,7 +89,9 @@ impl Engine {
         for parked in self.order.parked_for(entry) {
             self.order.unpark(parked);
         }
-        self.pay_for(entry, true);
+        if !self.owed.waits_for_nothing() {
+            self.pay_for(entry, true);
+        }
     }
 
     /// A create request has failed: the life cycle behind it is tried all the same, for the entity may be there from an earlier run.

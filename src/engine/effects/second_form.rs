@@ -70,8 +70,25 @@ impl Engine {
         self.owed.insert(entry);
     }
 
-    /// A record has ended that travelled without keys. Where they may come yet, its whole form is owed; else the record is given back.
-    pub(super) fn owe(&mut self, mut entry: Entry, ending: &Ending) -> Option<Entry> {
+    /// The outcome of a record that has left.
+    pub(super) fn conclude(&mut self, entry: Entry, ending: Ending) {
+        let ending = match &entry.second_form {
+            Some(form) => form.stands(ending),
+            None => ending,
+        };
+        self.books.conclude(entry, ending, false);
+    }
+
+    /// A record has ended that travelled without keys.
+    #[cold]
+    pub(super) fn end_in_parts(&mut self, entry: Entry, ending: Ending) {
+        if let Some(entry) = self.owe(entry, &ending) {
+            self.conclude(entry, ending);
+        }
+    }
+
+    /// Where the missing keys may come yet, the whole form is owed; else the record is given back.
+    fn owe(&mut self, mut entry: Entry, ending: &Ending) -> Option<Entry> {
         let sequence = entry.sequence;
         let written = entry.second_form.as_ref()?.written_without.is_some();
         if *ending != Ending::Written || written {
@@ -98,8 +115,9 @@ impl Engine {
     }
 
     /// A table is there, or is lost: what is owed for it is paid.
+    #[cold]
     pub(super) fn pay_for(&mut self, table: &Entry, is_there: bool) {
-        if self.owed.waits_for_nothing() || &*table.record.collection != TABLES {
+        if &*table.record.collection != TABLES {
             return;
         }
         for sequence in self.owed.heard_of(&table.key, is_there) {
@@ -157,6 +175,7 @@ impl Engine {
     }
 
     /// A later record of an entity came: what is owed of the one before is not paid any more.
+    #[cold]
     pub(super) fn supersede(&mut self, collection: CollectionId, key: &Fqn) {
         if let Some(owed) = self.owed.named(collection, key) {
             self.write_off(owed, SUPERSEDED.into());

@@ -26,15 +26,13 @@ impl SecondForm {
             .as_ref()
             .is_none_or(|lacking| lacking.iter().any(has))
     }
-}
 
-impl Entry {
-    /// How it ends where this happens to it: what the server has is not lost.
+    /// How the record ends where this happens to it: what the server has is not lost.
+    #[cold]
     pub fn stands(&self, ending: Ending) -> Ending {
-        let Some(form) = &self.second_form else { return ending };
-        let (lacking, reason) = match (&form.written_without, &ending) {
+        let (lacking, reason) = match (&self.written_without, &ending) {
             (Some(lacking), Ending::Failed(reason)) => (lacking, &**reason),
-            (Some(_), Ending::Written) if !form.without.is_empty() => (&form.without, &*form.reason),
+            (Some(_), Ending::Written) if !self.without.is_empty() => (&self.without, &*self.reason),
             _ => return ending,
         };
         let tables: Vec<&str> = lacking.iter().map(Fqn::as_str).collect();
