@@ -237,7 +237,8 @@ class BulkSink:
                 self._end(one, "failed", f"{answer.status_code} {answer.text}")
             elif canonical_fqn(one.fqn) in failed:
                 reason = failed[canonical_fqn(one.fqn)]
-                self._end(one, "warned" if "checksum" in str(reason) else "failed", reason)
+                status = "warned" if "checksum" in str(reason) else "failed"
+                self._end(one, "written" if "without its foreign key" in str(reason) else status, reason)
             else:
                 self._end(one, "written", None)
 

@@ -247,35 +247,6 @@ def test_it_agrees_with_upstream_on_a_table_of_the_server(make_sink: Make, const
     sink.close()
 
 
-def test_a_table_whose_referred_table_was_refused_is_written_without_the_key(
-    make_sink: Make, server: RecordingServer
-) -> None:
-    """As upstream would have written it: a key must not cost a table."""
-    server.refuse = {"s.d.p.u": "broken tag"}
-    sink = make_sink()
-    sink.run(table("u"))
-    keys = [
-        {"constraintType": "FOREIGN_KEY", "columns": ["c"], "referredColumns": ["s.d.p.u.c"]},
-        {"constraintType": "PRIMARY_KEY", "columns": ["c"]},
-    ]
-    sink.run(table("t", tableConstraints=keys, sourceHash="abc"))
-    server.refuse["s.d.p.t"] = "table instance for s.d.p.u not found"
-    put = engine(sink)._put
-
-    def put_and_forgive(collection: str, batch: Any) -> None:
-        put(collection, batch)
-        if any(one.fqn == "s.d.p.t" for one in batch):
-            server.refuse.pop("s.d.p.t", None)
-
-    engine(sink)._put = put_and_forgive
-    sink.close()
-    assert [failure.name for failure in sink.status.failures] == ["s.d.p.u"]
-    assert len(sink.status.records) == 1
-    last = server.rows("tables")[-1]
-    assert last["tableConstraints"] == [{"constraintType": "PRIMARY_KEY", "columns": ["c"]}]
-    assert "sourceHash" not in last
-
-
 def test_the_last_pass_keeps_the_other_constraints(
     make_sink: Make, server: RecordingServer, client: Any, source_class: Any
 ) -> None:

@@ -167,6 +167,19 @@ def test_a_query_that_the_server_has_is_a_warning(make_sink: Make, server: Recor
     assert len(sink.status.warnings) == 1
 
 
+def test_a_table_without_a_key_counts_as_written_with_a_warning(make_sink: Make, server: RecordingServer) -> None:
+    """As upstream would have written it: a key must not cost a table."""
+    server.refuse = {"s.d.p.t": "written without its foreign key to s.d.p.u: table instance for s.d.p.u not found"}
+    sink = make_sink()
+    sink.run(table("t"))
+    sink.close()
+    (warning,) = sink.status.warnings
+    assert "s.d.p.t" in str(warning)
+    assert "s.d.p.u not found" in str(warning)
+    assert len(sink.status.records) == 1
+    assert sink.status.failures == []
+
+
 def test_life_cycles_go_out_after_their_entity(make_sink: Make, server: RecordingServer) -> None:
     sink = make_sink()
     sink.run(life_cycle("s.d.p.t", 5))

@@ -152,7 +152,7 @@ fn expected(store: &Store, kind: KindId, row: &Row) -> Write {
         kind,
         fqn,
         parent,
-        hash: row.hash,
+        hash: row.hash_of_version(),
         creates,
         is_whole: true,
     }

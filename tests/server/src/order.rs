@@ -26,7 +26,7 @@ pub struct Write {
     pub fqn: String,
     /// The parent's collection and FQN.
     pub parent: Option<(KindId, String)>,
-    /// A hash of what is written.
+    /// A hash of what is written, the same for all forms of one version ([`crate::row::Row::hash_of_version`]).
     pub hash: u64,
     /// Whether this is a create request for something that is not there.
     pub creates: bool,

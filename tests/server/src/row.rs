@@ -90,7 +90,23 @@ pub fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// What a table can be written without, and later with: foreign keys, and the hash that was made over them.
+const LATER: [&str; 2] = ["tableConstraints", "sourceHash"];
+
 impl Row {
+    /// The same for all forms of one version of a table, with and without its foreign keys.
+    pub fn hash_of_version(&self) -> u64 {
+        let is_later = |(name, ..): &&(Box<str>, u32, u32)| LATER.contains(&&**name);
+        if !self.fields.iter().any(|(name, ..)| **name == *LATER[0]) {
+            return self.hash;
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        for (name, from, to) in self.fields.iter().filter(|field| !is_later(field)) {
+            (name, self.text.get(*from as usize..*to as usize)).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
     /// Reads one row; `text` lies within `body`.
     fn read(kind: KindId, body: &Bytes, text: &str, refuse_unknown: bool) -> Result<Row, Malformed> {
         let fields: Fields<'_> =
