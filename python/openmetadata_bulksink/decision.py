@@ -139,6 +139,8 @@ def _version(engine: BulkSink, client: Any) -> str:
     for _ in range(_TRIES):
         try:
             return engine.server_version()
+        except _native.ConfigurationError as error:  # a token that no header can hold, for one; it is not in the text
+            raise NotNative(str(error)) from None
         except _native.TransportError as error:
             problem = error
         if not _answers(client):

@@ -106,6 +106,25 @@ def test_who_goes_on_after_an_interruption_is_asked_again(make_sink: Make, serve
     assert (len(server.rows("databases")), len(server.rows("tables"))) == (1, 1)
 
 
+def test_a_token_that_only_upstreams_client_sends(
+    make_sink: Make,
+    server: RecordingServer,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A blank at its end, which `requests` trims: the native side says what is wrong when it is to build a header."""
+    caplog.set_level(logging.INFO, "metadata")
+    refusal = engine_double.ConfigurationError("token: has a space")
+    monkeypatch.setattr(engine_double.BulkSink, "server_version", mock.Mock(side_effect=refusal))
+    sink = make_sink()
+    sink.run(table("t"))
+    assert is_as_it_was(client)
+    sink.close()
+    assert len(server.rows("tables")) == 1
+    assert [line for line in ours(caplog) if "is not active: token: has a space" in line]
+
+
 def test_the_config_stays_the_users(make_sink: Make) -> None:
     sink = make_sink({"bulk_sink_batch_size": 7})
     config = sink.config
