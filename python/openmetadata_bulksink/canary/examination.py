@@ -109,7 +109,7 @@ class Canary:
                     carried = connection.arguments(self._workflow.client.client)
                     self.found.facts += probes.all_of(self._server, carried)
         except (Unanswered, SideFailed) as error:
-            raise CannotBeAsked(str(error)) from None
+            raise CannotBeAsked(self._workflow.mask(str(error))) from None
         finally:
             self.clean_up()
         return self.found

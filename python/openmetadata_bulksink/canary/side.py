@@ -8,18 +8,22 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from openmetadata_bulksink import settings
 
+#: Settings that name a file of the user's: what the canary loses on purpose is nothing to keep there.
+_FILES = frozenset({f"{settings.PREFIX}_DEAD_LETTERS", f"{settings.PREFIX}_REPORT"})
+
 #: What a side's process is started with, by the sink's name.
 SINKS: dict[str, dict[str, str]] = {"upstream": {settings.PREFIX: "0"}, "ours": {settings.PREFIX: "1"}}
 
 
 class SideFailed(Exception):
-    """A side has no answer; the text says why."""
+    """A side has no answer; the text says why, and is not masked."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,16 @@ class Side:
         reader, writer = os.pipe()
         self._answers = os.fdopen(reader, encoding="utf-8")
         self._ready = False
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `kill`
         try:
             # A session of its own: Ctrl-C is for the command, which ends its sides itself.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "openmetadata_bulksink.canary.side_child", str(writer)],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=self._printed,
+                stderr=self._printed,
                 pass_fds=[writer],
-                env={**os.environ, **SINKS[sink]},
+                env={name: value for name, value in {**os.environ, **SINKS[sink]}.items() if name not in _FILES},
                 start_new_session=True,
                 text=True,
             )
@@ -82,7 +87,10 @@ class Side:
         return answer
 
     def _ended(self) -> str:
-        return f"its process ended with status {self._process.wait()}"
+        status = self._process.wait()
+        self._printed.seek(0)
+        lines = self._printed.read().decode(errors="replace").strip().splitlines()
+        return f"a sink's process ended with status {status}" + (f": {lines[-1]}" if lines else "")
 
     def kill(self) -> None:
         """Ends the process and what it has forked, at once. Afterwards nothing of it sends a request."""
@@ -94,3 +102,4 @@ class Side:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._answers.close()
+        self._printed.close()

@@ -1,7 +1,7 @@
 """The program of one sink's process: imports upstream once, and forks for each workflow.
 
 One job a line on standard input, as JSON: the workflow. One answer a line on the descriptor given as argument. Ends
-with its input. What upstream prints goes nowhere: it is not masked.
+with its input.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,10 +28,11 @@ class Speed(NamedTuple):
 
 def measure(workflow: workflow_file.Workflow, service: str) -> list[Speed]:
     """Writes tables below an empty service of ours."""
+    tuning = dataclasses.replace(settings.tuning(), dead_letters=None)
     found = []
     for workers in _WORKERS:
         size = bench.Size(_ROWS * _REQUESTS * workers, _COLUMNS)
-        rate = bench.rate(workflow, settings.tuning(), service, size, workers, _ROWS)
+        rate = bench.rate(workflow, tuning, service, size, workers, _ROWS)
         a_row = round(rate.seconds / max(1, rate.written) * 1e6)
         found.append(Speed(workers, a_row, rate.retries, len(rate.refused)))
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -122,8 +123,11 @@ def test_both_sinks_leave_the_same(
     theirs = add_somebody_elses(empty_server)
     since = len(empty_server.requests())
     config = job(empty_server.url, empty_server.token, tmp_path)
-    ended = commands.run(["doctor", "-c", str(config), "--canary", "--yes", "--json"])
+    letters = tmp_path / "lost.jsonl"
+    variables = {"OM_BULKSINK_DEAD_LETTERS": str(letters)}
+    ended = commands.run(["doctor", "-c", str(config), "--canary", "--yes", "--json"], variables=variables)
     assert ended.exit_code == 0, ended.output + ended.errors
+    assert not letters.exists()
     report = json.loads(ended.output)
     assert report["same"] is True
     assert report["entities"] == {"databases": 2, "databaseSchemas": 3, "tables": 120, "storedProcedures": 4}
@@ -202,6 +206,16 @@ def test_probes_say_what_stands_in_front(empty_server: ReferenceServer, tmp_path
     assert (body.answer, body.detail) == ("2 MiB; 4 MiB: 413", [413, "too large"])
     assert idle.answer.startswith("closed after ")
     assert {one["rows"] for one in writes(empty_server)} == {0}
+
+
+def test_a_sink_whose_process_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    from openmetadata_bulksink.canary.side import Side, SideFailed
+
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    side = Side("ours")
+    with pytest.raises(SideFailed, match="ended with status 1"):
+        side.run({})
+    side.kill()
 
 
 # --- servers that are wrong, and servers that are odd ---
