@@ -183,6 +183,8 @@ class Canary:
     def _take(self, sink: str, stage: str, ran: Ran) -> None:
         work = self.found.work[sink]
         mask = self._workflow.mask
+        if ran.why and sink == "upstream":
+            raise CannotBeAsked(f"upstream's own workflow does not come to its end here: {mask(ran.why)}")
         if ran.why:
             self.found.wrong.append(f"The workflow {stage} of {sink} ended badly: {mask(ran.why)}")
         elif ran.native != (sink == "ours"):

@@ -41,9 +41,10 @@ if _SEEDS:
 _SOURCE = {"type": "sqlite", "serviceName": "unused", "sourceConfig": {"config": {"type": "DatabaseMetadata"}}}
 
 
-def job(url: str, token: str, folder: Path) -> Path:
+def job(url: str, token: str, folder: Path, **server_settings: Any) -> Path:
     """A user's workflow file."""
-    return write(workflow(source=_SOURCE, server_url=url, token=token), folder / "workflow.json")
+    config = workflow(source=_SOURCE, server_url=url, token=token, server_settings=server_settings)
+    return write(config, folder / "workflow.json")
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +122,9 @@ def test_both_sinks_leave_the_same(
 ) -> None:
     empty_server.ask("PUT", "/profile", {"profile": profile})
     theirs = add_somebody_elses(empty_server)
-    since = len(empty_server.requests())
-    config = job(empty_server.url, empty_server.token, tmp_path)
+    since = empty_server.requests()[-1]["n"]
+    # Upstream's workflows refuse a server of another line unless they are told not to.
+    config = job(empty_server.url, empty_server.token, tmp_path, enableVersionValidation=False)
     letters = tmp_path / "lost.jsonl"
     variables = {"OM_BULKSINK_DEAD_LETTERS": str(letters)}
     ended = commands.run(["doctor", "-c", str(config), "--canary", "--yes", "--json"], variables=variables)
@@ -206,6 +208,22 @@ def test_probes_say_what_stands_in_front(empty_server: ReferenceServer, tmp_path
     assert (body.answer, body.detail) == ("2 MiB; 4 MiB: 413", [413, "too large"])
     assert idle.answer.startswith("closed after ")
     assert {one["rows"] for one in writes(empty_server)} == {0}
+
+
+def test_a_server_that_upstream_refuses_cannot_be_asked(
+    commands: Commands, empty_server: ReferenceServer, tmp_path: Path
+) -> None:
+    """The client of 2.0 does not work with a server of another line; what was made until then is gone."""
+    empty_server.ask("PUT", "/switches", {"version": "3.0.0"})
+    try:
+        config = job(empty_server.url, empty_server.token, tmp_path)
+        ended = commands.run(["doctor", "-c", str(config), "--canary", "--yes"])
+    finally:
+        empty_server.ask("PUT", "/switches", {"version": None})
+    assert ended.exit_code == 2, ended.output + ended.errors
+    assert "upstream's own workflow does not come to its end here" in ended.errors
+    assert "3.0.0" in ended.errors
+    assert services(empty_server) == []
 
 
 def test_a_sink_whose_process_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
