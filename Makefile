@@ -11,7 +11,7 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 .PHONY: help demo build releases test test-rust test-python test-versions lint fmt lock clean simulate \
 	chaos reliability memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
-	bench-real bench-redshift bench-redshift-threads bench-report bench-scale bench-shards bench-start-up bench-tags
+	bench-real bench-redshift bench-redshift-threads bench-report bench-round-trips bench-scale bench-shards bench-start-up bench-tags
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,9 @@ bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue take
 
 bench-shards: ## one ingestion as 1, 2, 4 processes: PostgreSQL at 10 ms a statement, Redshift at 200 ms (QUICK=1: smaller)
 	@$(PYTHON) -m benchmarks shards $(if $(QUICK),--quick)
+
+bench-round-trips: ## what 0 to 30 ms to the source's database cost: PostgreSQL, MariaDB; upstream, its threads, ours, 4 and 8 ahead (QUICK=1: smaller)
+	@$(PYTHON) -m benchmarks round-trips $(if $(QUICK),--quick)
 
 bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all, with none (6 minutes; SOURCE=postgres, sqlite)
 	@$(PYTHON) -m benchmarks accelerators $(if $(SOURCE),--source $(SOURCE))

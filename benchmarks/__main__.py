@@ -27,6 +27,7 @@ RUNS = {
     "native": ("benchmarks.native", False),
     "redshift-threads": ("benchmarks.redshift_threads", True),
     "shards": ("benchmarks.shards", True),
+    "round-trips": ("benchmarks.round_trips", True),
     "accelerators": ("benchmarks.accelerators", True),
     "main-thread": ("benchmarks.cost.main_thread", False),
     "instructions": ("benchmarks.cost.instructions", False),

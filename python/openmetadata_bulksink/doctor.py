@@ -175,7 +175,25 @@ def _settings(found: Findings) -> settings.Tuning | None:
     found.fine(f"accelerators that know this upstream: {', '.join(active) or 'none'}")
     for reason in aside:
         found.note(f"accelerator steps aside: {reason}")
+    for line in _asked_early(active, chosen.read_ahead):
+        found.fine(line)
     return chosen
+
+
+def _asked_early(active: list[str], connections: int | None) -> list[str]:
+    """The accelerators that change when a source's database is asked, in words. connections: for `read_ahead`, as the
+    environment grants them.
+    """
+    lines = []
+    if "postgres_bulk" in active:
+        lines.append("postgres_bulk: tables of a PostgreSQL are read in chunks, with statements for up to 250 at once")
+    if "read_ahead" in active:
+        granted = {
+            None: "threads: N of a workflow grants N - 1 connections, OM_BULKSINK_READ_AHEAD=K grants K",
+            0: "off, OM_BULKSINK_READ_AHEAD is 0",
+        }.get(connections, f"up to {connections} connections are granted")
+        lines.append(f"read_ahead: what coming tables of MySQL, MariaDB will be asked is asked ahead; {granted}")
+    return lines
 
 
 def _server(found: Findings, workflow: workflow_file.Workflow, chosen: settings.Tuning) -> None:

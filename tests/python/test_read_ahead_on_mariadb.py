@@ -167,8 +167,7 @@ def test_nothing_is_opened_where_statements_are_quick(ingested: Ingest, far: Far
     """A grant is no order. A machine that is slow at everything may find it worth while: then it says so."""
     far.delay = 0
     run = ingested(4).require_success()
-    opened = "read_ahead asks for the tables that come" in run.output
-    assert (far.most_open > 2) is opened
+    assert far.most_open <= 2 or "read_ahead asks for the tables that come" in run.output
 
 
 class OfHelpers:

@@ -163,6 +163,8 @@ def test_doctor_finds_all_well(server: RecordingServer, workflow: Path, capsys: 
     assert "the token belongs to ingestion-bot" in said
     assert "it has bulk endpoints" in said
     assert "accelerators that know this upstream: version, foreign_keys" in said
+    assert "postgres_bulk: tables of a PostgreSQL are read in chunks" in said
+    assert "read_ahead: what coming tables of MySQL, MariaDB will be asked is asked ahead; threads: N" in said
     assert "the-token" not in said
     assert server.entities == {}
 

@@ -18,6 +18,9 @@ from openmetadata_bulksink.accelerators.read_ahead.texts import Statement, key_o
 from openmetadata_bulksink.accelerators.read_ahead.worth import Worth
 from openmetadata_bulksink.log import log
 
+#: Seconds between attempts after our connections were closed: a database notices that a little later.
+_UNTIL_THERE_IS_ROOM = (0.02, 0.05, 0.1, 0.2, 0.4)
+
 #: Options of a statement that wants its own cursor.
 _OWN_CURSOR = ("stream_results", "yield_per", "max_row_buffer")
 #: Levels at which a transaction may see what is there for each statement.
@@ -133,7 +136,13 @@ class Reader:
             self._worth.stood_in_the_way()
             self._say_the_end()
             self._asking.close()
-            return None
+        for pause in _UNTIL_THERE_IS_ROOM:
+            time.sleep(pause)
+            try:
+                return dialect.connect(*arguments, **named)
+            except Exception as error:  # noqa: BLE001 - SQLAlchemy tries once more, and upstream meets what there is
+                log.debug("upstream's connection is still refused: %s", type(error).__name__)
+        return None
 
     def _execute_no_params(self, cursor: Any, text: str, context: Any) -> bool:
         return self._execute(cursor, text, None, context)
