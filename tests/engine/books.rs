@@ -512,6 +512,8 @@ impl Books {
             Ending::Failed(_) => self.failed += 1,
             Ending::Warned(_) => self.warned += 1,
         }
+        // What its look-up says comes too late.
+        self.looked_up.remove(&account.entity);
         self.pending.remove(&outcome.sequence);
         self.accounts[at(outcome.sequence)].ended = Some((now, outcome.ending.clone()));
         Ok(())

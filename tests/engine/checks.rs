@@ -72,9 +72,13 @@ impl World {
         let rests_for = engine.poll_timeout(now).map(|due| due.saturating_sub(now));
         let waiting = self.books.anything_unparked() && stats.in_flight == 0 && !renewing;
         if waiting && rests_for.is_none_or(|rest| rest > Duration::from_secs(65)) && self.close_called_at.is_none() {
+            let mut places: BTreeMap<Place, usize> = BTreeMap::new();
+            for (_, place) in engine.custody() {
+                *places.entry(place).or_default() += 1;
+            }
             return Err(format!(
-                "{} records are pending, nothing is in flight, and the engine rests for {rests_for:?}",
-                stats.pending
+                "{} records are pending ({places:?}), nothing is in flight, and the engine rests for {rests_for:?}",
+                self.books.pending.len()
             ));
         }
         if !self.books.troubled && stats.in_flight < stats.limit {

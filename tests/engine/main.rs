@@ -49,6 +49,9 @@ mod world;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 const SEEDS: u64 = 2000;
+/// Later ones that have found something: a server given up because only rows that break it were due, a wait that was told late, a key
+/// that went before its time, scouts of an inquest that were never heard of again.
+const FOUND_SOMETHING: [u64; 8] = [3755, 6491, 8423, 10_889, 13_474, 13_670, 17_464, 28_012];
 
 /// One run. The text says what was wrong with it.
 fn run(setup: setup::Setup, trace: bool) -> Result<setup::Report, String> {
@@ -80,7 +83,7 @@ fn seeds() {
     let from = number_from("FIRST").unwrap_or(1);
     let most = number_from("KEEP_GOING").unwrap_or(1);
     let mut wrong = 0;
-    for seed in from..from + count {
+    for seed in (from..from + count).chain(FOUND_SOMETHING) {
         if let Err(text) = run(chance::setup(seed), false) {
             eprintln!(
                 "seed {seed}: {text}\n  again, step by step: SEED={seed} cargo test --test engine -- seeds --nocapture"

@@ -143,10 +143,11 @@ impl Engine {
     /// What an outage has split goes back into the queues, to travel in full batches again.
     fn join_fragments(&mut self) {
         let served = self.server.served_so_far();
-        let order = &self.order;
+        let (order, inquests) = (&self.order, &self.inquests);
+        // A scout goes on alone: others are held until it has an answer of its own.
         let is_innocent = |member: &Sequence| {
             let alone = order.get(*member).and_then(|entry| entry.alone);
-            alone.is_none_or(|streak| streak.was_everybodys(served))
+            alone.is_none_or(|streak| streak.was_everybodys(served)) && !inquests.is_scout(*member)
         };
         let is_fragment = |batch: &Batch| {
             batch.suspect_since.is_none() && !batch.last_attempt && batch.members.iter().all(is_innocent)
