@@ -278,6 +278,12 @@ impl Driver {
         question(&self.shared.lock_state().engine, self.shared.now())
     }
 
+    /// The time, as the engine counts it.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        self.shared.now()
+    }
+
     /// The counts now.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -17,7 +17,7 @@ const OF_ONE_OVER: Duration = Duration::from_secs(5);
 /// Equal faults in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Streak {
-    kind: TroubleKind,
+    pub kind: TroubleKind,
     pub count: u32,
     first: Time,
     /// How many requests had been served when the first of them came.

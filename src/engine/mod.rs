@@ -42,6 +42,7 @@
 //! | `waits.rs`, `budget.rs` | who waits for what, and who has room (E6) |
 //! | `shallow.rs` | JSON, as far as it is needed |
 //! | `accounting.rs` | one outcome for each record, and the counts (E11) |
+//! | `figures.rs`, `timeline.rs` | what the run looked like, for its report |
 //! | `effects.rs` | carries out what the others decide |
 //! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `testing.rs` | what the unit tests of these files share |
@@ -55,6 +56,7 @@ mod config;
 mod decide;
 pub mod defects;
 mod effects;
+mod figures;
 mod health;
 mod inquest;
 mod keys;
@@ -75,6 +77,7 @@ mod server;
 mod shallow;
 #[cfg(test)]
 mod testing;
+mod timeline;
 mod trials;
 mod waits;
 mod written_lately;
@@ -87,10 +90,12 @@ use bytes::Bytes;
 use rustc_hash::FxHashSet;
 
 pub use config::{Config, Embed, Stats};
+pub use figures::{OfLane, Often, Picture, Times};
 pub use order::Place;
 pub use reading::{Question, Reading};
 pub use record::{quote_name, Ending, Fqn, FqnError, Kind, Outcome, Payload, Record, Sequence};
 pub use request::{Answer, Call, Entity, Fault, Request, RequestId, Response};
+pub use timeline::Timeline;
 pub use waits::{Scope, WaitId};
 
 use accounting::Books;
@@ -98,6 +103,7 @@ use batch::Sealing;
 use budget::{Free, Need};
 use defects::broken;
 use effects::Sweep;
+use figures::Figures;
 use inquest::Inquests;
 use lookups::LookUps;
 use order::{CollectionId, Order, WITHOUT_PLACE};
@@ -137,6 +143,7 @@ pub struct Engine {
     written_lately: WrittenLately,
     repeats: Repeats,
     books: Books,
+    figures: Figures,
     notices: VecDeque<String>,
     last_lane: Option<Lane>,
     /// When `close` was called.
@@ -189,6 +196,7 @@ impl Engine {
             #[cfg(feature = "defects")]
             repeats: Repeats::with(config.defect),
             books: Books::default(),
+            figures: Figures::default(),
             notices: VecDeque::new(),
             last_lane: None,
             closing: None,
@@ -311,7 +319,9 @@ impl Engine {
         if let Some(oldest) = self.queues.oldest_sent() {
             self.written_lately.forget_before(oldest);
         }
+        self.time_passes(now);
         if let Some(flight) = self.queues.landed(id) {
+            self.figures.answered(&flight, &reading.0, now);
             self.answered(flight, reading.0, now);
             self.sweep(now);
         }
@@ -453,6 +463,20 @@ impl Engine {
                 .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             ..self.books.counts
         }
+    }
+
+    /// What the run looked like so far.
+    #[must_use]
+    pub fn picture(&self, now: Time) -> Picture {
+        let counts = &self.books.counts;
+        self.figures
+            .picture(&self.order, self.queues.in_flight(), counts.submitted, now)
+    }
+
+    /// Notes for the figures what holds until now, before it changes.
+    fn time_passes(&mut self, now: Time) {
+        self.figures
+            .passed(self.queues.in_flight(), self.books.counts.submitted, now);
     }
 
     /// For tests: which place holds which record. Each pending record must be in exactly one.

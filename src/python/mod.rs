@@ -6,6 +6,7 @@
 //! | `arguments.rs` | arguments of its methods -> values of the engine |
 //! | `settings.rs` | constructor arguments -> settings of engine and HTTP client |
 //! | `values.rs` | `Outcome`, `Stats` |
+//! | `figures.rs` | what a run looked like, and who waited |
 //! | `held.rs` | a Python object that a sink holds, as the garbage collector sees it |
 //! | `source_text.rs` | the text behind upstream's source hash |
 //! | `wait.rs` | the one place where a Python thread blocks |
@@ -17,6 +18,7 @@
 mod arguments;
 mod awaitable;
 mod errors;
+mod figures;
 mod held;
 mod process;
 mod settings;

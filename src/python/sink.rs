@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use super::arguments::{json_object, scope, First};
 use super::awaitable::Loop;
+use super::figures::{described, For, Waits};
 use super::held::Held;
 use super::settings::Settings;
 use super::values::{Outcome, Stats};
 use super::wait::{wait_for, wait_in_line, Timeout};
 use super::{errors, process};
 use crate::driver::Driver;
-use crate::engine::{Embed, Fqn, Payload, Record, Scope, Sequence};
+use crate::engine::{Embed, Engine, Fqn, Payload, Record, Scope, Sequence};
 
 /// Smaller bodies fit into what TCP sends before the first acknowledgement, or nearly: compressing them saves no round trip.
 const WORTH_COMPRESSING: usize = 16 << 10;
@@ -37,6 +38,7 @@ struct Live {
     started: bool,
     closed: bool,
     blocked: Duration,
+    waits: Waits,
     collections: HashMap<String, Arc<str>>,
 }
 
@@ -177,13 +179,13 @@ impl BulkSink {
             up_to.unwrap_or(Sequence::MAX),
         )?;
         let timeout = Timeout::starting_now(timeout)?;
-        self.block(py, &scope, timeout)
+        self.block(py, &scope, timeout, For::Fence)
     }
 
     #[pyo3(signature = (timeout=None))]
     fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<f64> {
         let timeout = Timeout::starting_now(timeout)?;
-        self.block(py, &Scope::FinalDrain, timeout)
+        self.block(py, &Scope::FinalDrain, timeout, For::Drain)
     }
 
     #[pyo3(signature = (timeout=None))]
@@ -191,7 +193,7 @@ impl BulkSink {
         let timeout = Timeout::starting_now(timeout)?;
         let driver = self.driver(py)?;
         driver.begin_close();
-        match self.block(py, &Scope::FinalDrain, timeout) {
+        match self.block(py, &Scope::FinalDrain, timeout, For::Drain) {
             Ok(_) => {}
             Err(error)
                 if timeout.end().is_some_and(|end| Instant::now() >= end) && errors::is_drain_timeout(py, &error) => {}
@@ -236,6 +238,12 @@ impl BulkSink {
             counts,
             blocked_seconds,
         })
+    }
+
+    fn figures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let driver = self.driver(py)?;
+        let picture = py.detach(|| driver.ask(Engine::picture));
+        described(py, picture, &self.lock(py)?.waits)
     }
 
     #[pyo3(signature = (timeout=10.0))]
@@ -480,30 +488,38 @@ impl BulkSink {
         let driver = self.start(py)?;
         let sequence = match driver.submit(record) {
             Ok(sequence) => sequence,
-            Err(line) => match wait_in_line(py, &line, &|py| self.tell(py, &driver)) {
-                Ok(blocked) => {
-                    self.lock(py)?.blocked += Duration::from_secs_f64(blocked);
-                    driver.admitted(line.id()).unwrap_or_default()
+            Err(line) => {
+                let since = driver.time();
+                let waited = wait_in_line(py, &line, &|py| self.tell(py, &driver));
+                self.lock(py)?.waits.add(For::Room, since, driver.time());
+                match waited {
+                    Ok(blocked) => {
+                        self.lock(py)?.blocked += Duration::from_secs_f64(blocked);
+                        driver.admitted(line.id()).unwrap_or_default()
+                    }
+                    Err(interrupted) => {
+                        // A signal costs no record: whoever was interrupted will not submit it again.
+                        driver.insist(&line);
+                        py.detach(|| drop(line));
+                        return Err(interrupted);
+                    }
                 }
-                Err(interrupted) => {
-                    // A signal costs no record: whoever was interrupted will not submit it again.
-                    driver.insist(&line);
-                    py.detach(|| drop(line));
-                    return Err(interrupted);
-                }
-            },
+            }
         };
         self.tell(py, &driver)?;
         let rows = self.settings.engine.batch_rows;
         if let Taken::WaitFor(scope) = after_submit(&driver, self.settings.synchronous, rows, sequence) {
-            self.block(py, &scope, Timeout::never())?;
+            self.block(py, &scope, Timeout::never(), For::Answer)?;
         }
         Ok(sequence)
     }
 
-    fn block(&self, py: Python<'_>, scope: &Scope, timeout: Timeout) -> PyResult<f64> {
+    fn block(&self, py: Python<'_>, scope: &Scope, timeout: Timeout, what: For) -> PyResult<f64> {
         let driver = self.driver(py)?;
-        let waited = wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver))?;
+        let since = driver.time();
+        let waited = wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver));
+        self.lock(py)?.waits.add(what, since, driver.time());
+        let waited = waited?;
         self.tell(py, &driver)?;
         Ok(waited)
     }
@@ -534,6 +550,7 @@ impl Live {
             started: false,
             closed: false,
             blocked: Duration::ZERO,
+            waits: Waits::of_this_thread(),
             collections: HashMap::new(),
         })
     }

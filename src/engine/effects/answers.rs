@@ -6,6 +6,7 @@ use crate::engine::authorization::TurnedAway;
 use crate::engine::batch::Batch;
 use crate::engine::compression::About;
 use crate::engine::defects::broken;
+use crate::engine::figures::Cause;
 use crate::engine::inquest::{LEAST_REST, SCOUTS};
 use crate::engine::lifecycle::Patch;
 use crate::engine::order::{CollectionId, Entry};
@@ -282,6 +283,7 @@ impl Engine {
         if is_due {
             self.at_once(work);
         } else {
+            self.figures.again(Cause::Missing, 1);
             self.order.park(member, missing);
         }
         // The collection does not refuse everything, and the server answers.
@@ -303,11 +305,13 @@ impl Engine {
                 last_attempt: batch.last_attempt,
                 ..Batch::new(batch.collection, again.overloaded)
             };
+            self.figures.again(Cause::RowsOverload, rows.members.len());
             self.in_trouble(Work::Batch(rows), lane, trouble, sent, now);
         }
         if !again.after_error.is_empty() {
             let rows = self.in_time(again.after_error, batch.last_attempt, now);
             if !rows.is_empty() {
+                self.figures.again(Cause::RowsFailed, rows.len());
                 let attempts = batch.attempts;
                 self.put_off(Work::Batch(Batch::new(batch.collection, rows)), attempts, None, now);
             }
@@ -315,6 +319,9 @@ impl Engine {
         if !again.at_once.is_empty() {
             let rows = Batch::new(batch.collection, again.at_once);
             self.at_once(Work::Batch(rows));
+        }
+        if !again.alone.is_empty() {
+            self.figures.again(Cause::RowsUnanswered, again.alone.len());
         }
         for member in again.alone.into_iter().rev() {
             let alone = Batch::of_one(batch.collection, member);
@@ -331,7 +338,7 @@ impl Engine {
             self.finish(*only, Ending::Failed(text.into()));
         } else {
             self.sealing.bytes = self.sealing.bytes.min(self.largest_accepted.max(bytes / 2).max(1));
-            self.send_halves(batch, None);
+            self.send_halves(batch, None, Cause::TooLarge);
         }
     }
 
@@ -354,7 +361,7 @@ impl Engine {
             rest.extend(parts);
             self.try_some(collection, rest, SCOUTS, now);
         } else {
-            self.send_halves(batch, None);
+            self.send_halves(batch, None, Cause::Refused);
         }
     }
 

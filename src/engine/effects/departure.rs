@@ -106,6 +106,7 @@ impl Engine {
         }
         let (call, question) = self.call_of(&work)?;
         self.count_attempt(&mut work, now);
+        self.time_passes(now);
         let id = self.queues.depart(&mut self.order, work, now);
         let counts = &mut self.books.counts;
         counts.max_in_flight = counts.max_in_flight.max(self.queues.in_flight());

@@ -7,6 +7,7 @@ use crate::engine::accounting::with_doubt;
 use crate::engine::batch::Batch;
 use crate::engine::decide::{Decision, Due, Facts, Streak};
 use crate::engine::defects::broken;
+use crate::engine::figures::Cause;
 use crate::engine::lifecycle::Patch;
 use crate::engine::lookups::{Found, Then};
 use crate::engine::order::Place;
@@ -186,15 +187,17 @@ impl Engine {
     /// Two halves of a batch that holds what causes its faults.
     pub(super) fn split(&mut self, batch: Batch) {
         let served = self.server.served_so_far();
-        self.send_halves(batch, Some(served));
+        let cause = batch.streak.map_or(Cause::Refused, |streak| Cause::Fault(streak.kind));
+        self.send_halves(batch, Some(served), cause);
     }
 
     /// Sends both halves of a batch, the older records first.
-    pub(super) fn send_halves(&mut self, batch: Batch, suspect_since: Option<u64>) {
+    pub(super) fn send_halves(&mut self, batch: Batch, suspect_since: Option<u64>, cause: Cause) {
         if batch.members.len() < 2 {
             self.at_once(Work::Batch(batch));
             return;
         }
+        self.figures.split(cause);
         let Some((first, second)) = batch.halves() else { return };
         for (half, forgotten) in [(second, broken!(self.config.defect, ForgetsHalf)), (first, false)] {
             let half = Batch { suspect_since, ..half };
@@ -321,7 +324,7 @@ impl Engine {
                 last_attempt: true,
                 ..Batch::new(entry.collection, members)
             };
-            self.send_halves(batch, None);
+            self.send_halves(batch, None, Cause::LastAttempt);
             return;
         }
         for sequence in members {

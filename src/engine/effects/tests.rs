@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod figures;
 mod needless;
 mod second_form;
 mod splitting;
