@@ -18,7 +18,7 @@ parent's.
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 
 __all__ = [
     "BulkSink",
@@ -259,6 +259,18 @@ class BulkSink:
     def mark(self) -> int:
         """The sequence number of the last record submitted; 0 before the first."""
     def stats(self) -> Stats: ...
+    def figures(self) -> dict[str, Any]:
+        """What the run looked like since the sink was made. Times are in seconds from then on.
+
+        seconds: now. width: of one bucket of the lists `taken` (records), `in_flight` (seconds of requests), `served`,
+        `not_served` (requests), and of each list in `waits`; at most 256 buckets, which grow with the run.
+        waits, waited: seconds that the thread that made the sink waited, over time and in all, for `room` in the
+            budget, an `answer` (synchronous), a `fence`, the `drain`; `elsewhere`: that all other threads waited.
+        lanes: one dictionary for each collection and its life cycles: `collection`, `life_cycles`, `requests`, `rows`,
+            `not_served`, and of the served requests `seconds` together, `p50`, `p95`, `longest`.
+        again: (name of a cause, times, records) for what was sent again. splits: (name of a cause, requests).
+        stalls: the longest times without one served request, as (from, to).
+        """
     def server_version(self, timeout: float = 10.0) -> str:
         """GET /system/version with the sink's own TLS and proxy settings. Raises TransportError."""
     def submit_async(

@@ -87,6 +87,10 @@ def _set_up(
     undone.callback(all_of(undo))
     if tuning.term_grace is not None:
         undo += grace.install(writer.deliver_within, tuning.term_grace)
+    if tuning.report is not None:
+        from openmetadata_bulksink.report import file as report
+
+        undo += report.begin(tuning, writer, connected, version, adjusted, (active, aside))
     late = _ask_at_the_end(drain, undo)
     log.info(
         "openmetadata-bulksink %s writes to %s (server %s): %s; accelerators: %s%s",

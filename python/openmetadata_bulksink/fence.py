@@ -305,7 +305,7 @@ class Fence:
     def __init__(
         self, client: Any, engine: BulkSink, pending: Callable[[], bool], lost: Callable[[str], bool] = lambda _: True
     ) -> None:
-        self._client = client
+        self.client = client
         self._before: Any = client.__dict__.get("_request")
         self._send: Callable[..., Any] = client._request
         self._passing = threading.local()
@@ -319,7 +319,11 @@ class Fence:
         self.waited: dict[str, float] = {}
 
     def install(self) -> None:
-        self._client._request = self
+        self.client._request = self
+
+    def watch(self, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Put something around each request that goes out."""
+        self._send = around(self._send)
 
     def remove(self) -> None:
         """The client's `_request` is as it was before all fences that were removed. One that another was put upon
@@ -327,15 +331,15 @@ class Fence:
         """
         self.pending = _nothing_pending
         self.removed = True
-        if self._client.__dict__.get("_request") is not self:
+        if self.client.__dict__.get("_request") is not self:
             return
         before = self._before
         while isinstance(before, Fence) and before.removed:
             before = before._before
         if before is None:
-            del self._client._request
+            del self.client._request
         else:
-            self._client._request = before
+            self.client._request = before
 
     def __call__(self, method: str, path: str, data: Any = None, json: Any = None, *rest: Any, **more: Any) -> Any:
         if self.pending() and not getattr(self._passing, "on", False):

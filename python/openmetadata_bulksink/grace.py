@@ -24,6 +24,14 @@ def install(deliver: Callable[[float], int], seconds: float) -> list[Undo]:
     """
     if threading.current_thread() is not threading.main_thread():
         log.warning("OM_BULKSINK_TERM_GRACE has no effect: the sink was not started on the main thread")
+    return before_the_end(lambda: _say(deliver(seconds), seconds))
+
+
+def before_the_end(action: Callable[[], None]) -> list[Undo]:
+    """Do something when SIGTERM comes, before it has its effect, where that is possible: on the main thread; what takes
+    that out again.
+    """
+    if threading.current_thread() is not threading.main_thread():
         return []
     before = signal.getsignal(signal.SIGTERM)
     if before is None or before is signal.SIG_IGN:
@@ -33,7 +41,7 @@ def install(deliver: Callable[[float], int], seconds: float) -> list[Undo]:
     def handle(number: int, frame: Any) -> None:
         take_out()
         if os.getpid() == owner:
-            _say(deliver(seconds), seconds)
+            action()
         if callable(before):
             before(number, frame)
         else:

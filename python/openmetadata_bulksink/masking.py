@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -98,6 +98,20 @@ def secrets_of_proxies(environ: Any) -> Iterator[str]:
     for name, value in environ.items():
         if name.lower().endswith("_proxy"):
             yield from _in_address(value)
+
+
+#: Headers whose values are no secrets.
+_HARMLESS_HEADERS = frozenset({"accept", "content-type", "user-agent"})
+
+
+def secrets_of_connection(arguments: Mapping[str, Any], token: str) -> Iterator[str]:
+    """Of the connection arguments of `BulkSink`, and the token that is in use."""
+    yield from (text for text in (token, token.partition(" ")[2]) if text)
+    for name, value in (arguments.get("headers") or {}).items():
+        if name.lower() not in _HARMLESS_HEADERS:
+            yield from _texts(value)
+    for address in (arguments.get("base_url"), arguments.get("proxy")):
+        yield from _in_address(address)
 
 
 def _forms(secret: str) -> Iterator[str]:

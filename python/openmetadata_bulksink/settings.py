@@ -77,6 +77,7 @@ class Tuning:
     dead_letters: str | None = None
     keep_alarm: bool = False
     term_grace: float | None = None
+    report: str | None = None
     accelerate: frozenset[str] = field(default_factory=lambda: frozenset(ACCELERATORS))
     read_ahead: int | None = None
 
@@ -183,6 +184,13 @@ def _path(name: str, text: str) -> str:
     return text
 
 
+def _report(name: str, text: str) -> str:
+    """Whether it can be written is no reason to stop a workflow: that is a warning, later."""
+    if Path(text).suffix not in (".html", ".json"):
+        raise SettingError(f"{name} must name a file that ends in .html or .json, not {text!r}.")
+    return text
+
+
 def _accelerators(name: str, text: str) -> frozenset[str]:
     lowered = text.lower()
     if lowered in _ON:
@@ -213,6 +221,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "OM_BULKSINK_DEAD_LETTERS": ("dead_letters", _path),
     "OM_BULKSINK_KEEP_ALARM": ("keep_alarm", _switch),
     "OM_BULKSINK_TERM_GRACE": ("term_grace", _seconds(1, 3600)),
+    "OM_BULKSINK_REPORT": ("report", _report),
     "OM_BULKSINK_ACCELERATE": ("accelerate", _accelerators),
     "OM_BULKSINK_READ_AHEAD": ("read_ahead", _whole(0, MOST_AHEAD)),
 }

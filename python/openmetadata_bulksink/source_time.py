@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 #: A wait that is worth a hint: so many seconds, so large a share of the run, so long a statement.
@@ -21,13 +22,37 @@ _MARK = "_bulksink_started"
 
 class Spent(NamedTuple):
     """Seconds of one run. computed: of the thread that made the sink; None where another one closed it.
-    statements, waited: of all threads, for the source's database.
+    statements, waited: of all threads, for the source's database. stood_still: of that, the thread that made the sink,
+    without what it computed meanwhile. processor: how long that thread waited for a processor; None where the system
+    does not say, or another thread asks.
     """
 
     wall: float
     computed: float | None
     statements: int
     waited: float
+    stood_still: float = 0.0
+    processor: float | None = None
+
+
+class Idle:
+    """How long the thread that made it stood still between each `begin` and its `end`: wall time without the thread's
+    own CPU time. Other threads may call them, and add nothing.
+    """
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self.seconds = 0.0
+
+    def begin(self) -> tuple[float, float]:
+        """What `end` wants."""
+        return time.perf_counter(), time.thread_time()
+
+    def end(self, begun: tuple[float, float]) -> None:
+        """The thread goes on."""
+        if threading.get_ident() == self._thread:
+            wall, computed = begun
+            self.seconds += max(0.0, time.perf_counter() - wall - (time.thread_time() - computed))
 
 
 class SourceTime:
@@ -38,6 +63,8 @@ class SourceTime:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._statements, self._waited = 0, 0.0
+        self._idle = Idle()
+        self._processor = _processor()
         self._spent: Spent | None = None
         self._events = _events()
         self._listen("listen")
@@ -46,11 +73,20 @@ class SourceTime:
         """What was spent so far; nothing is counted from now on."""
         if self._spent is None:
             self._listen("remove")
-            same = threading.get_ident() == self._thread
-            computed = time.thread_time() - self._computed if same else None
-            wall = time.perf_counter() - self._started
-            self._spent = Spent(wall, computed, self._statements, self._waited)
+            self._spent = self._so_far()
         return self._spent
+
+    def so_far(self) -> Spent:
+        """What was spent so far, or until the end."""
+        return self._spent or self._so_far()
+
+    def _so_far(self) -> Spent:
+        same = threading.get_ident() == self._thread
+        computed = time.thread_time() - self._computed if same else None
+        wall = time.perf_counter() - self._started
+        now = _processor() if same else None
+        processor = None if now is None or self._processor is None else now - self._processor
+        return Spent(wall, computed, self._statements, self._waited, self._idle.seconds, processor)
 
     def _listen(self, verb: str) -> None:
         if self._events is not None:
@@ -62,12 +98,13 @@ class SourceTime:
         """SQLAlchemy's arguments: connection, cursor, statement, parameters, context, executemany."""
         context = arguments[4]
         if context is not None:
-            setattr(context, _MARK, time.perf_counter())
+            setattr(context, _MARK, self._idle.begin())
 
     def _after(self, *arguments: Any) -> None:
-        started = getattr(arguments[4], _MARK, None)
-        if started is not None:
-            took = time.perf_counter() - started
+        begun = getattr(arguments[4], _MARK, None)
+        if begun is not None:
+            self._idle.end(begun)
+            took = time.perf_counter() - begun[0]
             with self._lock:
                 self._statements += 1
                 self._waited += took
@@ -78,6 +115,17 @@ def _events() -> tuple[Any, Any] | None:
     engine = sys.modules.get("sqlalchemy.engine")
     event = sys.modules.get("sqlalchemy.event")
     return None if engine is None or event is None else (event, engine.Engine)
+
+
+def _processor() -> float | None:
+    """How long this thread has waited for a processor since it began; None where the system does not say (it is
+    Linux's `schedstat`).
+    """
+    try:
+        _, waited, _ = Path("/proc/thread-self/schedstat").read_text().split()
+        return int(waited) / 1e9
+    except (OSError, ValueError):
+        return None
 
 
 def sentence(spent: Spent, blocked: float) -> str:

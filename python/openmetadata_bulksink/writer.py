@@ -21,6 +21,7 @@ from openmetadata_bulksink.records import Record
 
 if TYPE_CHECKING:
     from openmetadata_bulksink._native import BulkSink, Outcome
+    from openmetadata_bulksink.report.file import Report
     from openmetadata_bulksink.upstream import Status
 
 #: Outcomes of tag records are taken by so many: most of them are there at once, because nothing is sent.
@@ -61,6 +62,7 @@ class Writer:
         self._finishing = False
         self._source_time = source_time.SourceTime()
         self._accounting = False
+        self.report: Report | None = None
         _living.add(self)
 
     # --- records ---
@@ -69,6 +71,8 @@ class Writer:
         self.engine.submit(
             record.collection, record.fqn, record.body, record.parent, record.needs, first_wins=record.first_wins
         )
+        if self.report is not None:
+            self.report.taken(record)
         self.collect()
 
     def submit_tag(self, tagging: tags.Tagging, mark: int) -> None:
@@ -92,6 +96,8 @@ class Writer:
                 with self._lock:
                     self._tags_pending -= 1
             raise
+        if self.report is not None:
+            self.report.taken(tag)
         if self._tags_pending >= _TAGS_TOGETHER:
             self.collect()
 
@@ -180,6 +186,8 @@ class Writer:
             self._warn(outcome)
 
     def _warn(self, outcome: Outcome) -> None:
+        if self.report is not None:
+            self.report.warned()
         self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
 
     def has_lost(self, table: str) -> bool:
@@ -200,6 +208,8 @@ class Writer:
             self._fail(outcome, label)
 
     def _fail(self, outcome: Outcome, name: str | None = None) -> None:
+        if self.report is not None:
+            self.report.failed(outcome, name or outcome.fqn)
         what = "life cycle of " if outcome.kind == "life_cycle" else ""
         reason = f"The {what}{_noun(outcome.collection)} {outcome.fqn} was not written: {outcome.reason}"
         self._status.failed(self._failure(name=name or outcome.fqn, error=reason, stackTrace=None))
@@ -282,8 +292,14 @@ class Writer:
         self.fence.remove()
         self._source_time.end()
         _living.discard(self)
+        if self.report is not None:
+            self.report.write()
 
     # --- what it says ---
+
+    def spent(self) -> source_time.Spent:
+        """Where the source's time went, until now or until the end."""
+        return self._source_time.so_far()
 
     def summary(self, read_ahead: int | None = None) -> str:
         """The line at the end. read_ahead: connections that were granted; None where none would help."""
@@ -353,6 +369,9 @@ def _at_exit() -> None:
             pending = writer.engine.stats().pending
         except Exception:  # noqa: BLE001
             continue
+        if writer.report is not None:
+            writer.collect()  # what the native module has ended by now
+            writer.report.forgotten()
         if pending:
             log.warning("%d records were not delivered: the sink was not closed before the program ended", pending)
 

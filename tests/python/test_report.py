@@ -1,0 +1,221 @@
+"""`OM_BULKSINK_REPORT` in real ingestions: the file is there however a run ends, and says what was slow and what was
+lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ingest import ReferenceServer, Session, workflow
+from tests.ingest.runs import Run, RunFailed
+from tests.ingest.sources import sqlite_file, sqlite_source
+from tests.python.faults import ending
+from tests.python.faults.streams import own_server, prepare
+from tests.python.report.test_page import MEGABYTE, read
+
+pytestmark = pytest.mark.wheel
+
+TABLES = 60
+PROGRAM = Path(ending.__file__)
+STALL = [{"match": {"class": "bulk"}, "do": {"kind": "stall"}}]
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sqlite_file(tmp_path_factory.mktemp("report") / "shop.db", tables=TABLES, columns=4)
+
+
+@pytest.fixture
+def own_session(sink_environment: Path) -> Iterator[Session]:
+    """A process of its own, for signals."""
+    session = Session(sink_environment)
+    try:
+        yield session
+    finally:
+        if session.pid:
+            _end(session)
+
+
+def _end(session: Session) -> None:
+    try:
+        session.close()
+    except RunFailed:
+        return
+
+
+def job(server: ReferenceServer, lite: Path, service: str, **settings: Any) -> dict[str, Any]:
+    return workflow(source=sqlite_source(lite, service=service), server_url=server.url, token=server.token, **settings)
+
+
+def reported(
+    session: Session, server: ReferenceServer, lite: Path, folder: Path, service: str, **settings: Any
+) -> tuple[dict[str, Any], Run]:
+    """A run's report as JSON, and the run; once it is known that it holds no secret and is not large."""
+    path = folder / "run.json"
+    variables = {"OM_BULKSINK_REPORT": str(path), **settings.pop("variables", {})}
+    run = session.run(job(server, lite, service, **settings), variables=variables)
+    text = path.read_text()
+    assert server.token not in text
+    assert len(text.encode()) < MEGABYTE
+    return json.loads(text), run
+
+
+def parts(report: dict[str, Any]) -> dict[str, float]:
+    """Seconds of the run: what is measured of it, and `wall`."""
+    return {name: seconds or 0.0 for name, seconds in report["spent"].items()}
+
+
+def test_a_healthy_run(sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path) -> None:
+    report, run = reported(sink, server, lite, tmp_path, "healthy")
+    run.require_success()
+    assert report["ending"] == "in order"
+    assert "Nothing was lost: 62 records were written." in report["verdict"]
+    assert report["counts"]["entities"] == TABLES + 2
+    assert sum(report["line"]["taken"]) == pytest.approx(TABLES + 2, abs=0.1)
+    assert sum(report["line"]["served"]) == sum(lane["requests"] for lane in report["lanes"])
+    assert {lane["collection"] for lane in report["lanes"]} == {"databases", "databaseSchemas", "tables"}
+    assert "name_walk" in report["about"]["accelerators"]
+    assert report["schemas"][0]["records"] == TABLES + 1
+    seconds = parts(report)
+    # What is measured of the thread's time is no more than there was: nothing counts twice.
+    assert sum(seconds.values()) - seconds["wall"] <= 1.03 * seconds["wall"]
+    # The run is that of the loop, from its first record on, and of the end.
+    assert seconds["wall"] <= 1.03 * (run.workflow_s or 0.0)
+
+
+def test_a_run_behind_a_slow_server(sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path) -> None:
+    server.set_latency({"bulk": {"request_ms": 500}})
+    report, run = reported(
+        sink,
+        server,
+        lite,
+        tmp_path,
+        "slow",
+        sink={"bulk_sink_batch_size": 5},
+        variables={"OM_BULKSINK_WORKERS": "1"},
+    )
+    run.require_success()
+    said = " ".join(report["verdict"])
+    assert "The server was slow" in said
+    assert "most of its work was tables" in said
+    assert "Nothing was lost" in said
+    assert any("OM_BULKSINK_WORKERS=2" in sentence for sentence in report["advice"])
+    (tables,) = [lane for lane in report["lanes"] if lane["collection"] == "tables"]
+    assert tables["p50"] >= 0.45
+    assert tables["rows"] == TABLES
+    seconds = parts(report)
+    held_up = seconds["room"] + seconds["fence"] + seconds["drain"]
+    over_time = [sum(amounts) * report["line"]["width"] for amounts in report["line"]["waits"].values()]
+    assert sum(over_time) == pytest.approx(held_up, rel=0.03), "the line and the sums are of the same waits"
+    # One worker: what it did before the source ended was beside the source, all else is waited for.
+    assert held_up + (run.loop_s or 0.0) >= tables["seconds"]
+
+
+def test_an_outage(sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path) -> None:
+    # Whether a 504 has done its work is not known, so that the next attempt is five seconds later.
+    outage = {"match": {"class": "bulk"}, "when": {"to": 1}, "do": {"kind": "status", "status": 504}}
+    server.set_faults([outage])
+    report, run = reported(sink, server, lite, tmp_path, "outage")
+    run.require_success()
+    said = " ".join(report["verdict"])
+    assert "There was an outage" in said
+    assert "the server served nothing (the answer was 504)" in said
+    assert "Nothing was lost" in said
+    assert report["again"][0]["cause"] == "status-504"
+    assert report["again"][0]["times"] == sum(report["line"]["not_served"]) == 1
+    (stall,) = report["stalls"]
+    assert stall[1] - stall[0] >= 5
+
+
+def test_a_poison_row(sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path) -> None:
+    poison = {"kind": "fail_rows", "message": "the owner is not known", "count": 1}
+    server.set_faults([{"match": {"class": "bulk", "collection": "tables"}, "when": {"to": 1}, "do": poison}])
+    path = tmp_path / "run.html"
+    run = sink.run(job(server, lite, "poison"), variables={"OM_BULKSINK_REPORT": str(path)})
+    (failure,) = run.sink.failures
+    text = read(path.read_text())
+    assert "1 record was lost, for 1 reason (below, by name); 61 records were written." in text
+    assert "the owner is not known" in text
+    assert f"tables {failure['name']}" in text
+    assert "OM_BULKSINK_DEAD_LETTERS=FILE" in text
+    assert server.token not in path.read_text()
+
+
+def test_a_report_that_cannot_be_written_is_one_warning(
+    sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "nowhere" / "run.html"
+    run = sink.run(job(server, lite, "nowhere"), variables={"OM_BULKSINK_REPORT": str(path)}).require_success()
+    warnings = [line for line in run.output.splitlines() if "metadata.BulkSink" in line and "WARNING" in line]
+    (line,) = warnings
+    assert f"The report {path} cannot be written: No such file or directory" in line
+
+
+def test_without_the_variable_there_is_no_file(
+    sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path
+) -> None:
+    sink.run(job(server, lite, "none"), variables={"OM_BULKSINK_DEAD_LETTERS": str(tmp_path / "x")}).require_success()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_and_sigterm_leave_a_report(
+    own_session: Session, server: ReferenceServer, lite: Path, tmp_path: Path
+) -> None:
+    interrupted = tmp_path / "interrupted.json"
+    with server.holding("bulk"):
+        own_session.start(job(server, lite, "ctrl"), variables={"OM_BULKSINK_REPORT": str(interrupted)})
+        server.until_waiting()
+        os.kill(own_session.pid, signal.SIGINT)
+    run = own_session.finish()
+    report = json.loads(interrupted.read_text())
+    assert run.exit_code != 0
+    assert report["ending"] == "by KeyboardInterrupt"
+    assert report["counts"]["pending"] == 0
+
+    terminated = tmp_path / "terminated.json"
+    with server.holding("bulk"):
+        own_session.start(job(server, lite, "term"), variables={"OM_BULKSINK_REPORT": str(terminated)})
+        server.until_waiting()
+        os.kill(own_session.pid, signal.SIGTERM)
+        with pytest.raises(RunFailed):
+            own_session.finish()
+    report = json.loads(terminated.read_text())
+    assert report["ending"] == "by SIGTERM"
+    assert report["counts"]["pending"] > 0
+    assert any("not yet written" in sentence for sentence in report["verdict"])
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("exception", "without closing the sink, by RuntimeError"), ("forgotten", "without closing the sink")],
+)
+def test_a_program_that_does_not_close_leaves_a_report(
+    sink_environment: Path, server_program: Path, server_profile: str, tmp_path: Path, how: str, said: str
+) -> None:
+    path = tmp_path / "run.json"
+    with own_server(server_program, profile=server_profile) as server:
+        prepare(server, STALL)
+        program = {"url": server.url, "control": server.control, "token": server.token, "latency": {}}
+        _run(sink_environment, {**program, "do": "leave", "how": how}, path)
+    report = json.loads(path.read_text())
+    assert report["ending"] == said
+    assert report["counts"]["lost"] + report["counts"]["pending"] == 15
+    assert not any("Nothing was lost" in sentence for sentence in report["verdict"])
+
+
+def _run(environment: Path, told: dict[str, Any], path: Path, arguments: Sequence[str] = ("-P",)) -> None:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("OM_BULKSINK", "PYTHON"))}
+    subprocess.run(
+        [environment / "bin" / "python", *arguments, PROGRAM, json.dumps(told)],
+        env={**variables, "OM_BULKSINK_REPORT": str(path)},
+        capture_output=True,
+        timeout=240,
+    )
