@@ -217,8 +217,8 @@ def _slow_database(figures: Figures) -> Iterator[str]:
         f"The source stood still for {words.seconds(spent.database)} in {words.several(statements.count, 'statement')} "
         f"of its database, {words.seconds(mean)} each: "
     )
-    if mean > _STATEMENT and figures.about.read_ahead == 0:
-        yield text + "OM_BULKSINK_READ_AHEAD=4 overlaps them, on four more connections."
+    if mean > _STATEMENT and not figures.about.read_ahead:
+        yield text + "OM_BULKSINK_READ_AHEAD=4 overlaps them where it knows the source (docs/accelerators.md)."
     else:
         yield text + "a run nearer to that database, or `openmetadata-bulksink shard`, takes less."
 

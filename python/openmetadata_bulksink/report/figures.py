@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class About:
     """What ran. aside: accelerators that stepped aside, with their reasons. read_ahead: connections that are granted;
-    None where there is no such setting.
+    None: nobody has said.
     """
 
     ours: str

@@ -111,7 +111,7 @@ def begin(
         delivery_timeout=tuning.delivery_timeout or 300.0,
         accelerators=tuple(active),
         aside=tuple(aside),
-        read_ahead=getattr(tuning, "read_ahead", None),
+        read_ahead=tuning.read_ahead,
         dead_letters=tuning.dead_letters is not None,
     )
     writer.report = report = Report(path, writer, about, _mask_of(connection, writer))

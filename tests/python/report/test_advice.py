@@ -65,7 +65,8 @@ def test_one_request_at_a_time_is_the_workflows_own_wish() -> None:
 
 
 @pytest.mark.parametrize(
-    ("granted", "means"), [(0, "OM_BULKSINK_READ_AHEAD=4"), (4, "openmetadata-bulksink shard"), (None, "shard")]
+    ("granted", "means"),
+    [(0, "OM_BULKSINK_READ_AHEAD=4"), (None, "OM_BULKSINK_READ_AHEAD=4"), (4, "openmetadata-bulksink shard")],
 )
 def test_a_slow_database_is_named_and_its_statements_counted(granted: int | None, means: str) -> None:
     about = dataclasses.replace(made_up.ABOUT, read_ahead=granted)
