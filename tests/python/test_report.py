@@ -19,7 +19,7 @@ from tests.ingest.runs import Run, RunFailed
 from tests.ingest.sources import sqlite_file, sqlite_source
 from tests.python.faults import ending
 from tests.python.faults.streams import own_server, prepare
-from tests.python.report.test_page import MEGABYTE, read
+from tests.python.report.test_report_page import MEGABYTE, read
 
 pytestmark = pytest.mark.wheel
 
