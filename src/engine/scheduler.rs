@@ -89,6 +89,11 @@ impl Situation<'_> {
         if let Some(turn) = self.queues.next_due(self.now, may) {
             return self.unless_in_doubt(turn, idle);
         }
+        self.next_new(idle)
+    }
+
+    /// What was never asked or sent: a look-up, a batch, a patch.
+    fn next_new(&self, idle: usize) -> Step {
         let looked_up = self.look_ups.first().and_then(|one| self.order.get(one));
         // A look-up is no attempt: it goes even where nothing else does.
         let may_look = |entry: &Entry| {
@@ -101,8 +106,8 @@ impl Situation<'_> {
         self.next_fresh(idle)
     }
 
-    /// While nothing is served, a record that has met faults alone gives way to what was never sent: that can show that the server
-    /// works.
+    /// While nothing is served, a record that has met faults alone gives way to look-ups and to what was never sent: they can show
+    /// that the server works.
     fn unless_in_doubt(&self, turn: (Time, u64), idle: usize) -> Step {
         let again = Step::Later(turn);
         let in_doubt = |sequence: &Sequence| {
@@ -113,9 +118,9 @@ impl Situation<'_> {
         if self.server.faulty_since().is_none() || !work.is_some_and(|work| work.sequences().iter().all(in_doubt)) {
             return again;
         }
-        match self.next_fresh(idle) {
+        match self.next_new(idle) {
             Step::Rest(_) => again,
-            fresh => fresh,
+            new => new,
         }
     }
 

@@ -512,6 +512,10 @@ impl Books {
             Ending::Failed(_) => self.failed += 1,
             Ending::Warned(_) => self.warned += 1,
         }
+        if matches!(&outcome.ending, Ending::Failed(reason) if reason.contains("the server has no collection")) {
+            // That was a word of the server's, if a wrong one.
+            self.wire.last_word = self.wire.last_word.max(now);
+        }
         // What its look-up says comes too late.
         self.looked_up.remove(&account.entity);
         self.pending.remove(&outcome.sequence);
