@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -57,6 +58,7 @@ def test_children_first_end_as_parents_first(comparison: Comparison, upstream_ve
     late = 0
     for seed in wanted(default):
         stream = Stream(seed, comparison.classes, only_creates=True)
+        stream.steps = keys_that_stay(stream.steps)
         shuffled = child_first(stream, Random(seed))
         late += shuffled != stream.steps
         setting = Setting.of(Random(seed))
@@ -64,6 +66,21 @@ def test_children_first_end_as_parents_first(comparison: Comparison, upstream_ve
         if found:
             report(seed, setting, shuffled, found)
     assert late, "no stream was shuffled"
+
+
+def keys_that_stay(steps: list[Step]) -> list[Step]:
+    """The steps, with foreign keys only where the order of tables cannot cost them. A table that is refused for a key
+    travels without it and without its `sourceHash`, and goes whole later, unless a later record of it takes its place:
+    so only tables with one record have keys here, and those have no hash, which a stream gives to several bodies.
+    """
+    records = Counter((step.kind, step.fqn) for step in steps)
+    kept = []
+    for step in steps:
+        body = dict(step.body)
+        if "tableConstraints" in body:
+            body.pop("sourceHash" if records[step.kind, step.fqn] == 1 else "tableConstraints", None)
+        kept.append(replace(step, body=body))
+    return kept
 
 
 def report(seed: int, setting: Setting, steps: list[Step], found: list[str]) -> None:
