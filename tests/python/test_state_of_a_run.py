@@ -53,6 +53,6 @@ def test_who_watches_the_final_drain_sees_what_is_written(sink_environment: Path
     server.set_latency({"bulk": {"request_ms": AN_HOUR}})
     found = run(sink_environment, "watched_run.py", server.url, server.token, server.control, workflows=1)
     looks = found["looks"]
-    assert max(stored for stored, _ in looks) - min(stored for stored, _ in looks) > 40, "the drain was not watched"
+    assert len({stored for stored, _ in looks}) > 1, "the drain was not watched"
     assert [look for look in looks if look[0] - look[1] > 40] == []
     assert found["told"] == found["tables"] == len(server.state()["tables"])
