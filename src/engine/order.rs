@@ -195,6 +195,11 @@ impl Entry {
         self.place == Place::Parked
     }
 
+    /// Whether it has met so many faults alone that it may be what causes them.
+    pub fn is_in_doubt(&self) -> bool {
+        self.alone.is_some_and(|streak| streak.is_long())
+    }
+
     fn has_place(&self) -> bool {
         self.kind() == Kind::Create && !self.is_parked()
     }

@@ -110,10 +110,7 @@ impl Situation<'_> {
     /// that the server works.
     fn unless_in_doubt(&self, turn: (Time, u64), idle: usize) -> Step {
         let again = Step::Later(turn);
-        let in_doubt = |sequence: &Sequence| {
-            let alone = self.order.get(*sequence).and_then(|entry| entry.alone);
-            alone.is_some_and(|streak| streak.is_long())
-        };
+        let in_doubt = |sequence: &Sequence| self.order.get(*sequence).is_some_and(Entry::is_in_doubt);
         let work = self.queues.due(turn);
         if self.server.faulty_since().is_none() || !work.is_some_and(|work| work.sequences().iter().all(in_doubt)) {
             return again;

@@ -10,7 +10,7 @@ use crate::engine::defects::broken;
 use crate::engine::figures::Cause;
 use crate::engine::lifecycle::Patch;
 use crate::engine::lookups::{Found, Then};
-use crate::engine::order::Place;
+use crate::engine::order::{Entry, Place};
 use crate::engine::queues::{lane_of, Lane, Work};
 use crate::engine::reading::{Meaning, Trouble, TroubleKind};
 use crate::engine::record::{source_hash, Ending, Kind, Sequence};
@@ -157,10 +157,7 @@ impl Engine {
 
     /// Whether nothing but these records could show that the server works: whatever else is pending has met faults alone as often.
     fn nothing_else_tells(&self, members: &[Sequence]) -> bool {
-        let is_in_doubt = |sequence: &Sequence| {
-            let alone = self.order.get(*sequence).and_then(|entry| entry.alone);
-            alone.is_some_and(|streak| streak.is_long())
-        };
+        let is_in_doubt = |sequence: &Sequence| self.order.get(*sequence).is_some_and(Entry::is_in_doubt);
         if !members.iter().all(is_in_doubt) {
             return false;
         }

@@ -60,6 +60,11 @@ impl Engine {
     /// The whole form went before its time: what it was refused for is on its way.
     fn owe_again(&mut self, member: Sequence, refused: &[Fqn]) {
         let Some(entry) = self.order.end(member) else { return };
+        if self.is_superseded(&entry) {
+            self.owed.forget(member);
+            self.conclude(entry, Ending::Failed(SUPERSEDED.into()));
+            return;
+        }
         let without = entry.second_form.iter().flat_map(|form| form.without.iter());
         for table in without {
             self.owed.lacks(member, table.clone(), false);
@@ -102,10 +107,10 @@ impl Engine {
             // What follows may set another life cycle.
             form.whole = keys::without_life_cycle(&form.whole).unwrap_or_else(|| form.whole.clone());
         }
-        if self.order.last_create(&entry.record.collection, &entry.key).is_some() {
-            form.reason = SUPERSEDED.to_owned();
+        if self.is_superseded(&entry) {
             self.owed.forget(sequence);
-            return Some(entry);
+            self.conclude(entry, Ending::Failed(SUPERSEDED.into()));
+            return None;
         }
         if self.owed.is_known(sequence) {
             return self.goes_whole(entry);
@@ -172,6 +177,11 @@ impl Engine {
         entry.alone = None;
         self.order.put_back(entry);
         None
+    }
+
+    /// Whether a later record of the entity of one that has left is pending: nothing of the earlier one goes after it.
+    fn is_superseded(&self, entry: &Entry) -> bool {
+        self.order.last_create(&entry.record.collection, &entry.key).is_some()
     }
 
     /// A later record of an entity came: what is owed of the one before is not paid any more.

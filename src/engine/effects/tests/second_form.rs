@@ -195,6 +195,24 @@ fn a_later_record_of_the_table_takes_the_place_of_what_is_owed() {
 }
 
 #[test]
+fn a_whole_form_that_was_overtaken_by_a_later_record_does_not_go_after_it() {
+    let mut engine = eager(4, 10);
+    written_in_part(&mut engine);
+    engine.wait_for(&Scope::FinalDrain, s(2));
+    let whole = request(&mut engine, s(2));
+    engine.submit(create("tables", "s.t", None), s(2));
+    engine.submit(create("tables", "s.u", None), s(2));
+    let other = request(&mut engine, s(2));
+    refuse(&mut engine, &whole, "s.t", "s.u");
+    assert!(only_part(&mut engine).0.contains("a later record of it came"));
+    all_written(&mut engine, &other, s(3));
+    let later = request(&mut engine, s(3));
+    all_written(&mut engine, &later, s(3));
+    assert!(requests(&mut engine, s(3)).is_empty(), "nothing of the earlier one");
+    assert_eq!(endings(&mut engine), "w3 w2");
+}
+
+#[test]
 fn a_life_cycle_that_rides_with_the_table_is_not_set_twice() {
     let mut engine = Engine::new(crate::engine::Config {
         embed: crate::engine::Embed::WithOldHash,
