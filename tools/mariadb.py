@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import machine, steps
+from tools import debian, machine
 
 #: The programs without the package that would start a server of its own.
 _PACKAGES = ("mariadb-server-core", "mariadb-client-core")
@@ -30,21 +30,7 @@ def programs() -> Programs:
     found = _find()
     if found is not None:
         return found
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        raise machine.Missing(f"MariaDB is missing: {_HOW}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        steps.run("MariaDB: reading the package lists", [apt, "update", "-q"], environment=quiet)
-        steps.run(
-            "MariaDB: installing",
-            [apt, "install", "-q", "-y", "--no-install-recommends", *_PACKAGES],
-            environment=quiet,
-        )
-    except steps.StepFailed as failure:
-        raise machine.Missing(
-            f"MariaDB is missing and its packages could not be installed: {_HOW}\n{failure}"
-        ) from None
+    debian.install("MariaDB", _PACKAGES, _HOW)
     found = _find()
     if found is None:
         raise machine.Missing(f"MariaDB was installed and is not on PATH: {_HOW}")

@@ -5,13 +5,12 @@ Starting a server is not done here: `tests/ingest/postgres.py` does that.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from tools import machine, steps
+from tools import debian, machine
 
 MAJOR = 15
 _PROGRAMS = ("initdb", "postgres", "psql")
@@ -24,15 +23,7 @@ def programs() -> Path:
     if found is not None:
         return found
     how = f"install it, on Debian with `apt-get install postgresql-{MAJOR}`, or put its pg_config on PATH"
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        raise machine.Missing(f"PostgreSQL {MAJOR} is missing: {how}")
-    try:
-        _install(apt)
-    except steps.StepFailed as failure:
-        raise machine.Missing(
-            f"PostgreSQL {MAJOR} is missing and its packages could not be installed: {how}\n{failure}"
-        ) from None
+    _install(how)
     found = _find()
     if found is None:
         raise machine.Missing(f"PostgreSQL {MAJOR} was installed and is not where Debian puts it: {how}")
@@ -56,17 +47,13 @@ def _major(postgres: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _install(apt: str) -> None:
+def _install(how: str) -> None:
+    what = f"PostgreSQL {MAJOR}"
+    debian.installer(what, how)
     # The package would create a cluster and start it on port 5432; we want the programs only.
     _NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
     _NO_CLUSTER.write_text("create_main_cluster = false\n")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        steps.run("PostgreSQL: reading the package lists", [apt, "update", "-q"], environment=quiet)
-        steps.run(
-            f"PostgreSQL {MAJOR}: installing",
-            [apt, "install", "-q", "-y", "--no-install-recommends", f"postgresql-{MAJOR}"],
-            environment=quiet,
-        )
+        debian.install(what, [f"postgresql-{MAJOR}"], how)
     finally:
         _NO_CLUSTER.unlink(missing_ok=True)
