@@ -53,6 +53,8 @@ class Writer:
         self.lost = 0
         #: Tables that the server has without some of their foreign keys.
         self.in_part = 0
+        #: Records that the server has in another form already.
+        self.warned = 0
         self.life_cycles = 0
         #: Tag records that the server has, and those whose outcomes were not taken yet.
         self.tagged = 0
@@ -183,11 +185,10 @@ class Writer:
                 self._lost_tables.add(outcome.fqn)
             self._fail(outcome)
         else:
+            self.warned += 1
             self._warn(outcome)
 
     def _warn(self, outcome: Outcome) -> None:
-        if self.report is not None:
-            self.report.warned()
         self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
 
     def has_lost(self, table: str) -> bool:

@@ -193,6 +193,22 @@ def test_ctrl_c_and_sigterm_leave_a_report(
     assert any("not yet written" in sentence for sentence in report["verdict"])
 
 
+def test_a_run_that_delivers_after_sigterm_says_what_ended_it(
+    own_session: Session, server: ReferenceServer, lite: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "grace.json"
+    variables = {"OM_BULKSINK_REPORT": str(path), "OM_BULKSINK_TERM_GRACE": "60"}
+    with server.holding("bulk"):
+        own_session.start(job(server, lite, "grace"), variables=variables)
+        server.until_waiting()
+        os.kill(own_session.pid, signal.SIGTERM)
+    with pytest.raises(RunFailed):
+        own_session.finish()
+    report = json.loads(path.read_text())
+    assert report["ending"] == "by SIGTERM"
+    assert report["counts"]["pending"] == report["counts"]["lost"] == 0
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [("exception", "without closing the sink, by RuntimeError"), ("forgotten", "without closing the sink")],

@@ -82,8 +82,12 @@ def _outages(figures: Figures) -> Iterator[str]:
 
 def _lost(figures: Figures) -> str:
     counts = figures.counts
+    written = f"{words.several(counts.written, 'record')} {_are(counts.written)} written"
+    if counts.in_part:
+        in_part = words.number(counts.in_part)
+        written += f", {in_part} of them without some of their foreign keys (the warnings name them)"
     if not counts.lost and not counts.pending:
-        return f"Nothing was lost: {words.several(counts.written, 'record')} {_are(counts.written)} written."
+        return f"{'No record' if counts.in_part else 'Nothing'} was lost: {written}."
     parts = []
     if counts.lost:
         reasons = words.several(len(figures.failures), "reason")
@@ -93,7 +97,7 @@ def _lost(figures: Figures) -> str:
             f"{words.several(counts.pending, 'record')} {_are(counts.pending)} not yet written when this was made, "
             f"because the run ended: {figures.ending}"
         )
-    return f"{'; '.join(parts)}; {words.several(counts.written, 'record')} {_are(counts.written)} written."
+    return f"{'; '.join(parts)}; {written}."
 
 
 def _are(count: float) -> str:

@@ -27,12 +27,15 @@ class About:
 
 @dataclass(frozen=True)
 class Counts:
-    """As `Stats`, with written records by kind. tags: records of tags."""
+    """As `Stats`, with written records by kind. tags: records of tags. in_part: of the entities, tables without some of
+    their foreign keys.
+    """
 
     entities: int = 0
     life_cycles: int = 0
     tags: int = 0
     lost: int = 0
+    in_part: int = 0
     warned: int = 0
     pending: int = 0
     requests: int = 0

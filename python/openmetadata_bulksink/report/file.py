@@ -53,10 +53,6 @@ class Report:
         """A record was lost."""
         self._gathering.failed(outcome, name)
 
-    def warned(self) -> None:
-        """A record is there in another form."""
-        self._gathering.warned()
-
     def interrupted(self, by: str) -> None:
         """A signal ends the run, perhaps at once."""
         self._signal = by
@@ -115,8 +111,6 @@ def begin(
         dead_letters=tuning.dead_letters is not None,
     )
     writer.report = report = Report(path, writer, about, _mask_of(connection, writer))
-    if tuning.term_grace is not None:
-        return []  # what listens then ends the writer in order
     return grace.before_the_end(lambda: report.interrupted("by SIGTERM"))
 
 

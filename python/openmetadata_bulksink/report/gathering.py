@@ -52,7 +52,6 @@ class Gathering:
         self._idle = source_time.Idle()
         self._lock = threading.Lock()
         self._failures: dict[str, list[Any]] = {}
-        self._warned = 0
         self._schemas: dict[str, list[float]] = {}
         self._schema: list[float] | None = None
         self._schema_name: str | None = None
@@ -101,10 +100,6 @@ class Gathering:
                 what = "life cycle of " if outcome.kind == "life_cycle" else ""
                 group[2].append(f"{what}{outcome.collection} {name}"[:_NAME])
 
-    def warned(self) -> None:
-        """A record is there in another form."""
-        self._warned += 1
-
     def _timed(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def sent(*arguments: Any, **named: Any) -> Any:
             begun = self._idle.begin()
@@ -133,7 +128,8 @@ class Gathering:
                 life_cycles=writer.life_cycles,
                 tags=writer.tagged,
                 lost=writer.lost,
-                warned=self._warned,
+                in_part=writer.in_part,
+                warned=writer.warned,
                 pending=stats.pending,
                 requests=stats.requests,
                 retries=stats.retries,

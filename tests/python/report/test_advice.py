@@ -95,6 +95,13 @@ def test_lost_records_are_counted_and_can_be_kept() -> None:
     assert "openmetadata-bulksink replay FILE" in told(kept)
 
 
+def test_tables_without_keys_are_told_of() -> None:
+    run = healthy(counts=Counts(entities=1_200, in_part=2))
+    expected = "No record was lost: 1,200 records were written, 2 of them without some of their foreign keys"
+    assert expected in said(run)
+    assert "Nothing was lost" not in said(run)
+
+
 def test_what_was_pending_at_the_end_is_not_called_written() -> None:
     counts = Counts(entities=10, pending=1)
     run = healthy(ending="by SIGTERM", counts=counts)
