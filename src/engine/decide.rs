@@ -146,10 +146,10 @@ impl Due {
 mod tests {
     use super::*;
     use TroubleKind::{
-        Broken, Closed, Connect, NotSent, Overload, Silent, Status, Unavailable, Unbuildable, Unreadable,
+        Broken, Closed, Connect, NoEndpoint, NotSent, Overload, Silent, Status, Unavailable, Unbuildable, Unreadable,
     };
 
-    const KINDS: [TroubleKind; 11] = [
+    const KINDS: [TroubleKind; 12] = [
         Connect,
         NotSent,
         Closed,
@@ -157,6 +157,7 @@ mod tests {
         Silent,
         Overload,
         Unavailable,
+        NoEndpoint,
         Status(500),
         Status(502),
         Unreadable,
