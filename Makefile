@@ -6,6 +6,8 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 TOOLS := $(PYTHON) -m tools
+# Most tests wait for a server or for a process. Tests of one file share what they have set up, so a file stays whole.
+TWO_AT_ONCE := -n 2 --dist loadfile
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build releases test test-rust test-python test-versions lint fmt lock clean simulate \
@@ -28,11 +30,11 @@ test-rust: ## the tests of the engine, the HTTP layer and the reference server
 	cargo test --workspace --locked --quiet --features openmetadata-bulksink/defects,openmetadata-bulksink/panics
 
 test-python: ## the tests that run Python, with upstream 2.0.7.0 and 1.11.14.0
-	@$(TOOLS) pytest --upstream 2.0.7.0
-	@$(TOOLS) pytest --upstream 1.11.14.0 -- -m upstream
+	@$(TOOLS) pytest --upstream 2.0.7.0 -- $(TWO_AT_ONCE)
+	@$(TOOLS) pytest --upstream 1.11.14.0 -- $(TWO_AT_ONCE) -m upstream
 
 test-versions: test-python ## the end to end tests with all five upstream versions; eight others are tried
-	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- -m upstream; done
+	@for version in $(OTHER_VERSIONS); do $(TOOLS) pytest --upstream $$version -- $(TWO_AT_ONCE) -m upstream; done
 	@$(PYTHON) -m tests.releases try --spread --again
 
 releases: ## try every release of upstream, writes docs/releases.md (hours; RELEASES="..." for some; goes on where it was)

@@ -127,7 +127,7 @@ pub(super) enum TroubleKind {
     Broken,
     /// No answer within the read time-out.
     Silent,
-    /// The server asks for less: 429, and 503 in its own words or with `Retry-After`.
+    /// The server asks for less: 429, 503 in its own words or with `Retry-After`, and words of a database in trouble.
     Overload,
     /// 503 of anybody.
     Unavailable,
@@ -206,6 +206,9 @@ impl Question {
             (503, _) if said.own || response.retry_after.is_some() => fault(TroubleKind::Overload, false),
             (503, _) => fault(TroubleKind::Unavailable, false),
             (502 | 504, _) => fault(TroubleKind::Status(status), true),
+            (400 | 500..=599, _) if said.own && Told::of(&said.words, &self.rows).is_overload() => {
+                fault(TroubleKind::Overload, false)
+            }
             (408 | 425 | 500..=599, _) => fault(TroubleKind::Status(status), false),
             (404, _) => match (Told::of(&said.words, &self.rows).missing(), self.rows.len()) {
                 // One of several lacks something: which one, only they alone can tell.
@@ -475,6 +478,18 @@ mod tests {
             }
         }
         assert!(!fault_of(respond(Asked::Bulk, 500, "")).unknown);
+    }
+
+    #[test]
+    fn a_database_in_trouble_asks_for_less_whatever_the_request_and_its_status() {
+        let own = r#"{"code":500,"message":"Deadlock found when trying to get lock"}"#;
+        for (asked, status) in [(Asked::Bulk, 500), (Asked::One, 500), (Asked::One, 400), (Asked::PatchById, 503)] {
+            let trouble = fault_of(respond(asked, status, own));
+            assert_eq!((trouble.kind, trouble.unknown), (TroubleKind::Overload, false), "{asked:?} {status}");
+        }
+        // What stands in front of the server knows nothing of its database.
+        let page = "<html><title>Deadlock found when trying to get lock</title></html>";
+        assert_eq!(fault_of(respond(Asked::One, 500, page)).kind, TroubleKind::Status(500));
     }
 
     #[test]

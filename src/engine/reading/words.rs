@@ -73,7 +73,7 @@ impl<'a> Told<'a> {
             (true, None) => "the server refused it without a reason".to_owned(),
             (false, _) => format!("the server refused it: {}", shorten(self.text)),
         };
-        if matches!(status, Some(429 | 503)) || self.says(TROUBLE) {
+        if matches!(status, Some(429 | 503)) || self.is_overload() {
             Row::Overload(reason())
         } else if let Some(missing) = self.missing() {
             Row::Missing(missing, reason())
@@ -96,6 +96,11 @@ impl<'a> Told<'a> {
         let (before, name) = (self.text.get(..at)?, self.text.get(from..to)?.trim());
         let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
         (!name.is_empty()).then(|| Missing::new(word, Fqn::canonical(name)))
+    }
+
+    /// Whether not what was sent is at fault, but the server's database.
+    pub fn is_overload(&self) -> bool {
+        self.says(TROUBLE)
     }
 
     fn says(&self, phrases: &[&str]) -> bool {
