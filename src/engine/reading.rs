@@ -483,9 +483,18 @@ mod tests {
     #[test]
     fn a_database_in_trouble_asks_for_less_whatever_the_request_and_its_status() {
         let own = r#"{"code":500,"message":"Deadlock found when trying to get lock"}"#;
-        for (asked, status) in [(Asked::Bulk, 500), (Asked::One, 500), (Asked::One, 400), (Asked::PatchById, 503)] {
+        for (asked, status) in [
+            (Asked::Bulk, 500),
+            (Asked::One, 500),
+            (Asked::One, 400),
+            (Asked::PatchById, 503),
+        ] {
             let trouble = fault_of(respond(asked, status, own));
-            assert_eq!((trouble.kind, trouble.unknown), (TroubleKind::Overload, false), "{asked:?} {status}");
+            assert_eq!(
+                (trouble.kind, trouble.unknown),
+                (TroubleKind::Overload, false),
+                "{asked:?} {status}"
+            );
         }
         // What stands in front of the server knows nothing of its database.
         let page = "<html><title>Deadlock found when trying to get lock</title></html>";
