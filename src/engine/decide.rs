@@ -8,13 +8,15 @@ use std::time::Duration;
 use super::reading::TroubleKind;
 use super::Time;
 
-/// Equal faults of a batch before it may be blamed for them.
+/// Faults alike of a batch before it may be blamed for them.
 const OF_A_BATCH: u32 = 3;
-/// Equal faults of a record that travels alone before it is lost for them, and the time over which they came.
+/// Faults alike of a record that travels alone before it is lost for them, and the time over which they came.
 const OF_ONE: u32 = 5;
 const OF_ONE_OVER: Duration = Duration::from_secs(5);
+/// The same, where the last was a connection that had been used before: most such ends are the connection's own.
+const OF_ONE_AT_THE_END_OF_A_CONNECTION: u32 = 10;
 
-/// Equal faults in a row.
+/// Faults alike in a row; `kind` is the last one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Streak {
     pub kind: TroubleKind,
@@ -40,7 +42,8 @@ impl Streak {
     /// One more fault. Another kind begins a new streak.
     pub fn one_more(streak: Option<Self>, kind: TroubleKind, served: u64, now: Time) -> Self {
         match streak {
-            Some(streak) if streak.kind == kind => Self {
+            Some(streak) if alike(streak.kind, kind) => Self {
+                kind,
                 count: streak.count + 1,
                 ..streak
             },
@@ -53,6 +56,13 @@ impl Streak {
             },
         }
     }
+}
+
+/// Whether both faults can be of one cause. Where a request is cut off, it is chance what of that is seen: the request that did
+/// not go out, the answer that broke off, or a connection that ended.
+fn alike(one: TroubleKind, other: TroubleKind) -> bool {
+    use TroubleKind::{Broken, Closed, NotSent};
+    one == other || matches!((one, other), (NotSent | Closed | Broken, NotSent | Closed | Broken))
 }
 
 /// What is known about a fault of a batch, or of a patch.
@@ -93,11 +103,17 @@ impl Decision {
         match (streak.kind, facts.rows) {
             (Unbuildable, 0 | 1) => Self::Lost,
             (Unbuildable, _) => Self::Split,
-            (Overload | Connect | Closed, _) | (Unavailable, 0 | 1) => Self::Again,
-            (_, 0 | 1) => {
-                if streak.count < OF_ONE - 1 || facts.now < streak.first + OF_ONE_OVER {
+            (Overload | Connect, _) | (Unavailable, 0 | 1) => Self::Again,
+            (Closed, _) if streak.count < OF_A_BATCH => Self::Again,
+            (kind, 0 | 1) => {
+                let enough = if kind == Closed {
+                    OF_ONE_AT_THE_END_OF_A_CONNECTION
+                } else {
+                    OF_ONE
+                };
+                if streak.count < enough - 1 || facts.now < streak.first + OF_ONE_OVER {
                     Self::Again
-                } else if streak.count >= OF_ONE && (others_served || (facts.nothing_else && streak.seen_alive)) {
+                } else if streak.count >= enough && (others_served || (facts.nothing_else && streak.seen_alive)) {
                     Self::Lost
                 } else if facts.nothing_else && !others_served && !streak.seen_alive {
                     Self::Prove
@@ -200,7 +216,12 @@ mod tests {
             // A server that asks for less, or is not there, says nothing about rows.
             (others(facts(Overload, 9, 100)), Decision::Again),
             (others(facts(Connect, 9, 100)), Decision::Again),
-            (others(facts(Closed, 9, 100)), Decision::Again),
+            // A connection may end while it rests; it does not do so again and again.
+            (others(suspect(facts(Closed, 2, 100))), Decision::Again),
+            (others(facts(Closed, 3, 100)), Decision::Split),
+            (facts(Closed, 3, 100), Decision::OneAlone),
+            (others(facts(Closed, 9, 1)), Decision::Again),
+            (others(facts(Closed, 10, 1)), Decision::Lost),
             // Three equal faults, and others were served: it is the batch.
             (others(facts(Broken, 2, 100)), Decision::Again),
             (others(facts(Broken, 3, 100)), Decision::Split),
@@ -230,6 +251,21 @@ mod tests {
         ] {
             assert_eq!(Decision::about(&what), expected, "{what:?}");
         }
+    }
+
+    #[test]
+    fn what_is_seen_of_a_request_that_is_cut_off_is_one_kind() {
+        let now = Time::ZERO;
+        let met = |kinds: &[TroubleKind]| {
+            let first = Streak::one_more(None, kinds[0], 7, now);
+            kinds[1..]
+                .iter()
+                .fold(first, |streak, kind| Streak::one_more(Some(streak), *kind, 7, now))
+        };
+        assert_eq!(met(&[NotSent, Closed, Broken]).count, 3);
+        assert_eq!(met(&[NotSent, Closed, Broken]).kind, Broken);
+        assert_eq!(met(&[Broken, Status(502), Broken]).count, 1);
+        assert_eq!(met(&[Status(500), Status(502)]).count, 1);
     }
 
     #[test]

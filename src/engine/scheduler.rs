@@ -145,16 +145,16 @@ impl Situation<'_> {
         }
     }
 
-    /// Whether a request of a lane may leave now. Lanes that leave requests without an answer take all places but one, and where
-    /// there is one only, they take turns with the others.
+    /// Whether a request of a lane may leave now. Lanes that leave requests without an answer take all places but one. Where there is
+    /// one only, they take turns with the others, and so do those whose rows may be what nothing is served for.
     fn may_send(&self, lane: Lane) -> bool {
         if self.server.may_send(lane) == May::Nothing {
             return false;
         }
-        if !self.server.is_slow(lane) {
+        let limit = self.server.limit();
+        if !self.server.is_slow(lane) && (limit > 1 || !self.server.may_break_on_rows()) {
             return true;
         }
-        let limit = self.server.limit();
         if limit > 1 {
             let slow = self.queues.busy_lanes().filter(|(lane, _)| self.server.is_slow(*lane));
             slow.map(|(_, requests)| requests).sum::<usize>() < limit - 1

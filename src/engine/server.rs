@@ -44,6 +44,8 @@ pub(super) struct Server {
     version_wanted: bool,
     served: u64,
     in_a_row: u32,
+    /// The last of them may be what was sent, not the server.
+    perhaps_rows: bool,
     /// Since when nothing is served because of faults.
     faulty_since: Option<Time>,
     last_served: Time,
@@ -118,6 +120,7 @@ impl Server {
             version_wanted: false,
             served: 0,
             in_a_row: 0,
+            perhaps_rows: false,
             faulty_since: None,
             last_served: Time::ZERO,
             last_reason: String::new(),
@@ -173,9 +176,10 @@ impl Server {
         let of_lane = &mut self.lanes.entry(lane).or_default().health;
         of_lane.failed(Some(first), sent, silent, now);
         self.in_a_row += 1;
+        self.perhaps_rows = !is_of_the_server(trouble.kind);
         self.note(sent, &trouble.reason);
         let overload = match trouble.kind {
-            TroubleKind::Overload | TroubleKind::Unavailable | TroubleKind::Connect => true,
+            kind if is_of_the_server(kind) => true,
             TroubleKind::Silent => !others_served,
             TroubleKind::Closed | TroubleKind::Unbuildable => false,
             _ => self.in_a_row >= IN_A_ROW,
@@ -187,10 +191,7 @@ impl Server {
 
     /// A look-up met a fault: that is news of the server, not of the lane.
     pub fn look_up_failed(&mut self, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
-        if matches!(
-            trouble.kind,
-            TroubleKind::Overload | TroubleKind::Unavailable | TroubleKind::Connect
-        ) {
+        if is_of_the_server(trouble.kind) {
             self.limiter.overloaded(sent, now, trouble.retry_after, chance);
         }
     }
@@ -406,6 +407,11 @@ impl Server {
         self.in_a_row >= IN_A_ROW
     }
 
+    /// Whether nothing was served for several faults that may be the rows' own: only other rows can tell.
+    pub fn may_break_on_rows(&self) -> bool {
+        self.seems_dead() && self.perhaps_rows
+    }
+
     pub fn last_reason(&self) -> &str {
         &self.last_reason
     }
@@ -438,6 +444,14 @@ impl Server {
             self.patience.as_secs(),
         ))
     }
+}
+
+/// Whether a fault says that the server is away or asks for less, whatever was sent.
+fn is_of_the_server(kind: TroubleKind) -> bool {
+    matches!(
+        kind,
+        TroubleKind::Overload | TroubleKind::Unavailable | TroubleKind::Connect
+    )
 }
 
 #[cfg(test)]
