@@ -34,7 +34,7 @@ def why_not(thing: Any, package: str | None = None) -> str | None:
     if isinstance(thing, type):
         return _class_why_not(thing)
     *layers, core = _layers(thing)
-    if not isinstance(core, FunctionType):
+    if not _is(core, FunctionType):
         return f"was replaced by a {_kind(core)}"
     home = _home(core)
     wanted = package or home.partition(".")[0]
@@ -116,10 +116,10 @@ def _layers(thing: Any) -> Iterator[Any]:
     seen: set[int] = set()
     while id(thing) not in seen:
         seen.add(id(thing))
-        if isinstance(thing, (staticmethod, classmethod, MethodType)):
+        if _is(thing, staticmethod, classmethod, MethodType):
             thing = thing.__func__
             continue
-        if isinstance(thing, property):
+        if _is(thing, property):
             thing = thing.fget
             continue
         yield thing
@@ -129,15 +129,21 @@ def _layers(thing: Any) -> Iterator[Any]:
         thing = thing.__wrapped__
 
 
+def _is(thing: Any, *kinds: type) -> bool:
+    """As `isinstance`, by what a thing is: wrapt's wrappers say that they are of the class that they wrap."""
+    return issubclass(type(thing), kinds)
+
+
 def _home(layer: Any) -> str:
     """The module whose code a layer runs."""
-    if isinstance(layer, FunctionType):
+    if _is(layer, FunctionType):
         return str(layer.__globals__.get("__name__", ""))
-    if isinstance(layer, _lru_cache_wrapper):
+    if _is(layer, MethodType):
+        return _home(layer.__func__)
+    if _is(layer, _lru_cache_wrapper):
         return "functools"
-    # The wrappers of wrapt pretend to be what they wrap, and keep who wraps it here.
-    wrapper = inspect.getattr_static(type(layer), "_self_wrapper", None)
-    if wrapper is not None:
+    # The wrappers of wrapt, native or not, vendored or not, keep here who wraps. Everything else of them is proxied.
+    if inspect.getattr_static(layer, "_self_wrapper", None) is not None:
         return _home(layer._self_wrapper)
     return str(type(layer).__module__)
 
@@ -152,7 +158,7 @@ def _kind(thing: Any) -> str:
 
 def _name_of(thing: Any) -> str:
     home = _home(thing)
-    return f"a function of {home}" if isinstance(thing, (FunctionType, MethodType)) and home else f"a {_kind(thing)}"
+    return f"a function of {home}" if _is(thing, FunctionType, MethodType) and home else f"a {_kind(thing)}"
 
 
 def _is_method(name: str, value: Any) -> bool:

@@ -7,6 +7,7 @@ setting; whether it is native at all is `decision.py`'s matter.
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from openmetadata_bulksink.writer import Writer
 else:
     UpstreamSink = object
+
+#: Where upstream's sink keeps what it has not sent yet.
+_BUFFERS = ("buffer", "buffered_entity_names", "query_buffer", "buffered_query_checksums", "deferred_lifecycle_records")
 
 #: Records other than create requests that the native side takes itself.
 _OURS = frozenset({"Barrier", "OMetaLifeCycleData", tags.RECORD})
@@ -46,6 +50,7 @@ class NativeSink(UpstreamSink):
         if type(self) is not self._exactly or settings.switched_off():
             return
         self._routing = threading.RLock()
+        self._learning = False
         self._upstream: Any = sys.modules[type(self).__module__]
         self._nothing = self._upstream.Either(right=None)
         self._tuning = _tuning()
@@ -57,10 +62,28 @@ class NativeSink(UpstreamSink):
         self._state = UNDECIDED
         self._let_tables_pass = accelerate.before_tables(self._tuning.accelerators, self, self._decided)
 
+    def __copy__(self) -> Any:
+        """A sink of its own, which closes nothing of this one's. Its requests go through the same client, so they wait
+        for what this one has under way.
+        """
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        if isinstance(self._state, Upstreams):
+            return made
+        for name in _BUFFERS:
+            if hasattr(self, name):
+                setattr(made, name, copy.copy(getattr(self, name)))
+        if isinstance(self._state, Native):
+            made._state = UPSTREAMS
+            decision.say_why_not("the sink is a copy of one that writes natively")
+        return made
+
     @property
     def _writer(self) -> Writer | None:
-        """The native side, once there is one."""
+        """The native side, once there is one; also after `close()`."""
         state = self._state
+        if isinstance(state, Undecided):
+            return state.before
         return state.writer if isinstance(state, Native) else None
 
     # --- records ---
@@ -101,6 +124,7 @@ class NativeSink(UpstreamSink):
                 return (self._write_tag if name == tags.RECORD else self._write_life_cycle)(native, record)
         elif isinstance(state, Native):
             if name == "Barrier":
+                self._take(state)
                 state.writer.barrier(state.tuning.strict_barrier)
                 return self._nothing
             self._wait_before(state, record)  # for callers of `_run`; behind `run` there is nothing left to wait for
@@ -114,7 +138,11 @@ class NativeSink(UpstreamSink):
         if isinstance(state, Native) and type(record) in state.singles:
             return super()._run(record, *args, **kwargs)
         with self._routing:
-            result = super()._run(record, *args, **kwargs)
+            self._learning = True
+            try:
+                result = super()._run(record, *args, **kwargs)
+            finally:
+                self._learning = False
             if self.buffer or getattr(self, "query_buffer", None):
                 native = self._decided()
                 return result if native is None else self._take(native)
@@ -201,14 +229,23 @@ class NativeSink(UpstreamSink):
 
     def _flush_buffer(self) -> Any:
         native = self._decided()
-        return super()._flush_buffer() if native is None else self._take(native)
+        return super()._flush_buffer() if native is None else self._flush(native)
 
     def _flush_query_buffer(self) -> Any:
         native = self._decided()
-        return super()._flush_query_buffer() if native is None else self._take(native)
+        return super()._flush_query_buffer() if native is None else self._flush(native)
+
+    def _flush(self, native: Native) -> Any:
+        """Who flushes expects nothing to be under way afterwards; but for upstream itself, when its buffer is full."""
+        with self._routing:
+            result = self._take(native)
+            if self._learning:
+                return result
+        native.writer.wait_for((fence.Scope(),), "flush")
+        return result
 
     def _take(self, native: Native) -> Any:
-        """Write what upstream has buffered, and learn its class, so that its next record needs no detour."""
+        """Write what lies in upstream's buffers, and learn its class, so that its next record needs no detour."""
         waiting, self.buffer = self.buffer, []
         getattr(self, "buffered_entity_names", {}).clear()
         if getattr(self, "query_buffer", None):
@@ -257,9 +294,15 @@ class NativeSink(UpstreamSink):
     def get_status(self) -> Status:
         """What is known so far, at once."""
         state = self._state
-        if isinstance(state, Native) and not state.closed:
+        if isinstance(state, Native):
             state.writer.glance()
         return super().get_status()
+
+    def _take_the_rest(self, native: Native) -> None:
+        """What somebody has put into upstream's buffers by hand since the last record."""
+        left = self._take(native).left
+        if left is not None:
+            self.status.failed(left)
 
     def _drain(self) -> None:
         """The final drain of a workflow that is about to decide its state, on whatever thread."""
@@ -267,6 +310,7 @@ class NativeSink(UpstreamSink):
         if not isinstance(state, Native) or state.writer.closed:
             return
         state.asked = True
+        self._take_the_rest(state)
         known: tuple[type[Exception], ...] = (*state.refusals, RuntimeError)
         try:
             _wait_to_the_end(state.writer, state.writer.finish)
@@ -274,21 +318,33 @@ class NativeSink(UpstreamSink):
             log.warning("The final drain ended early: %s", error)
 
     def close(self) -> None:
+        """Everything is written afterwards, or reported. The next record, if any comes, decides anew."""
         state = self._state
-        if isinstance(state, Native) and not state.closed:
-            late = final_drain.replaced_by() if not state.asked and state.writer.pending() else None
-            _wait_to_the_end(state.writer, state.writer.close)
-            state.closed = True
-            connections = accelerate.granted(self.metadata)
-            while state.undo:
-                state.undo.pop()()
-            if late is not None:
-                log.info("The last records were written in close(): %s decides its state without them", late)
-            log.info("openmetadata-bulksink: %s", state.writer.summary(connections))
-        elif isinstance(state, Undecided):
-            self._state = UPSTREAMS
-            self._let_tables_pass()
-        super().close()
+        if isinstance(state, Upstreams):
+            super().close()
+            return
+        if isinstance(state, Native):
+            self._close_native(state)
+        before = self._writer
+        self._let_tables_pass()
+        self._state = UPSTREAMS  # what upstream's own `close` flushes is not to open an engine again
+        try:
+            super().close()
+        finally:
+            self._state = Undecided(before)
+
+    def _close_native(self, native: Native) -> None:
+        writer = native.writer
+        if not writer.closed:
+            self._take_the_rest(native)
+        late = final_drain.replaced_by() if not native.asked and writer.pending() else None
+        _wait_to_the_end(writer, writer.close)
+        connections = accelerate.granted(self.metadata)
+        while native.undo:
+            native.undo.pop()()
+        if late is not None:
+            log.info("The last records were written in close(): %s decides its state without them", late)
+        log.info("openmetadata-bulksink: %s", writer.summary(connections))
 
     # --- failures ---
 

@@ -1,8 +1,9 @@
 """What a sink is at any time: one of three things, in one attribute.
 
 A sink begins `UNDECIDED`. The first record that upstream would buffer decides, once (`decision.py`): it is `Native`
-from then on, closed or not, or `UPSTREAMS`, as if this package were not there. Nothing else of a sink changes with it:
-its config stays the user's, and its buffers stay upstream's.
+from then on until it is closed, or `UPSTREAMS`, as if this package were not there. A native sink that was closed is
+`UNDECIDED` again: upstream's can be used after `close()`, too. Nothing else of a sink changes with it: its config stays
+the user's, and its buffers stay upstream's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from openmetadata_bulksink.writer import Writer
 
 
+@dataclass(frozen=True)
 class Undecided:
-    """No record has come yet that would be written natively."""
+    """No record has come yet that would be written natively. before: what has written until the sink was closed."""
+
+    before: Writer | None = None
 
 
 class Upstreams:
@@ -51,4 +55,3 @@ class Native:
     tag_forms: tags.Forms | None = None
     labels_pending: bool = False
     asked: bool = False
-    closed: bool = False

@@ -317,15 +317,54 @@ def wrapped_by(tracer: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return functools.wraps(original)(made)
 
 
+class Proxy:
+    """As the wrappers of wrapt are, those of its native module, too: everything about them but their type is what they
+    wrap would say.
+    """
+
+    __slots__ = ("__wrapped__", "_self_wrapper")
+    __module__ = "_wrappers"
+
+    def __init__(self, wrapped: Any, wrapper: Any) -> None:
+        object.__setattr__(self, "__wrapped__", wrapped)
+        object.__setattr__(self, "_self_wrapper", wrapper)
+
+    @property
+    def __class__(self) -> Any:
+        return type(self.__wrapped__)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return functools.partial(self, instance) if instance is not None else self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._self_wrapper(*args, **kwargs)
+
+
+def proxied_by(package: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    return Proxy(original, wrapped_by(package, original))
+
+
+ways_to_wrap = pytest.mark.parametrize("wrap", [wrapped_by, proxied_by])
+
+
+@ways_to_wrap
 @pytest.mark.parametrize("tracer", own.TRACERS)
 @pytest.mark.parametrize("name", ["request", "send"])
 def test_a_tracer_does_not_stop_us_and_is_named(
-    tracer: str, name: str, make_sink: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tracer: str,
+    name: str,
+    wrap: Any,
+    make_sink: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     import requests
 
     caplog.set_level(logging.INFO, "metadata")
-    monkeypatch.setattr(requests.Session, name, wrapped_by(tracer, getattr(requests.Session, name)))
+    monkeypatch.setattr(requests.Session, name, wrap(tracer, vars(requests.Session)[name]))
     sink = make_sink()
     sink.run(table("t"))
     assert sink._writer is not None
@@ -333,6 +372,20 @@ def test_a_tracer_does_not_stop_us_and_is_named(
     said = [line for line in ours(caplog) if "spans" in line]
     assert len(said) == 1
     assert own.TRACERS[tracer] in said[0]
+
+
+@ways_to_wrap
+def test_a_wrapper_that_is_no_tracers_counts(
+    wrap: Any, make_sink: Make, double: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import requests
+
+    caplog.set_level(logging.INFO, "metadata")
+    monkeypatch.setattr(requests.Session, "request", wrap("users_audit", vars(requests.Session)["request"]))
+    sink = make_sink()
+    sink.run(table("t"))
+    assert double.made == []
+    assert "Session.request is wrapped by users_audit" in caplog.text
 
 
 def test_a_tracer_below_the_session_is_named(
