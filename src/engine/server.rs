@@ -280,6 +280,20 @@ impl Server {
         self.lanes.get(&lane).is_some_and(|lane| lane.health.is_slow())
     }
 
+    /// Whether a lane has met no fault since it was served, if it ever was.
+    pub fn is_untried(&self, lane: Lane) -> bool {
+        self.lanes
+            .get(&lane)
+            .is_none_or(|lane| lane.health.first_fault().is_none())
+    }
+
+    /// Whether other lanes have been served, and none of them has met a fault since.
+    pub fn is_alone_in_trouble(&self, lane: Lane) -> bool {
+        let others = || self.lanes.iter().filter(|(other, _)| **other != lane);
+        others().any(|(_, other)| other.health.last_success().is_some())
+            && others().all(|(_, other)| other.health.first_fault().is_none())
+    }
+
     /// One record leaves alone, to see whether it is served.
     pub fn tries(&mut self, lane: Lane) {
         if self.probe == Probe::Answered {
@@ -369,8 +383,16 @@ impl Server {
         Some(why)
     }
 
-    /// After a fault in a lane: whether it alone is given up, and why. `only_one`: nothing else of it could have been tried.
-    pub fn consider_giving_up_lane(&mut self, lane: Lane, what: &str, only_one: bool, now: Time) -> Option<Arc<str>> {
+    /// After a fault in a lane: whether it alone is given up, and why. `only_one`: nothing else of it could have been tried;
+    /// `alone`: it is known that no other lane is in trouble.
+    pub fn consider_giving_up_lane(
+        &mut self,
+        lane: Lane,
+        what: &str,
+        only_one: bool,
+        alone: bool,
+        now: Time,
+    ) -> Option<Arc<str>> {
         if self.whole.given_up().is_some() {
             return None;
         }
@@ -379,7 +401,7 @@ impl Server {
             return None;
         }
         let since = of_lane.health.first_fault().unwrap_or(now);
-        if !self.others_served_since(lane, since) {
+        if !alone && !self.others_served_since(lane, since) {
             // Nobody is: that is for a probe to decide.
             return None;
         }
@@ -554,7 +576,9 @@ mod tests {
             );
             server.served(procedures, s(second), s(second + 300));
         }
-        let why = server.consider_giving_up_lane(tables, "tables", false, s(600)).unwrap();
+        let why = server
+            .consider_giving_up_lane(tables, "tables", false, false, s(600))
+            .unwrap();
         assert!(why.starts_with("tables are given up after 300 s"), "{why}");
         assert_eq!(server.admission(procedures, s(600)), Admission::Open);
         assert!(matches!(server.admission(tables, s(604)), Admission::GivenUp(_)));

@@ -512,14 +512,18 @@ impl Engine {
             Meaning::Fault(trouble) => {
                 let chance = self.random.f64();
                 self.server.look_up_failed(sent, &trouble, now, chance);
-                self.server.no_version(sent, &trouble.reason, now);
+                self.no_version(sent, &trouble.reason, now);
             }
             Meaning::Unauthorized(text) | Meaning::Misdirected(text) | Meaning::NoRoute { text, .. } => {
-                self.server.no_version(sent, &text, now);
+                self.no_version(sent, &text, now);
             }
             // Whatever it says, somebody is there.
             _ => self.server.version_came(now),
         }
+    }
+
+    fn no_version(&mut self, sent: Time, reason: &str, now: Time) {
+        self.server.no_version(sent, reason, now);
         self.consider_giving_up(now);
     }
 

@@ -41,7 +41,12 @@ impl Engine {
         let probe = is_probe(&work);
         if probe {
             self.server.tried_in_vain(lane, now);
-            self.consider_giving_up(now);
+            // The server is there, so it may be the lane; and where another one has met no fault yet, that is the next to try.
+            if self.server.is_alone_in_trouble(lane) {
+                self.consider_giving_up_lane(lane, true, now);
+            } else if !self.is_one_untried() {
+                self.consider_giving_up(now);
+            }
         }
         if let Some(why) = self.server.given_up(lane).cloned() {
             self.lose_all(&work, Some(&reason), now);
@@ -57,7 +62,7 @@ impl Engine {
             Work::Patch(patch) => self.patch_in_trouble(patch, &trouble, now),
             Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
         }
-        self.consider_giving_up_lane(lane, now);
+        self.consider_giving_up_lane(lane, false, now);
     }
 
     fn batch_in_trouble(&mut self, mut batch: Batch, trouble: &Trouble, now: Time) {
@@ -503,14 +508,25 @@ impl Engine {
         }
     }
 
-    fn consider_giving_up_lane(&mut self, lane: Lane, now: Time) {
+    /// Whether records are ready of a lane that has met no fault since it was served.
+    fn is_one_untried(&self) -> bool {
+        let patches = self.order.ready_patches().oldest().and_then(|one| self.order.get(one));
+        let ready = self.order.ready().filter(|(_, ready)| ready.len() > 0);
+        let mut lanes = ready
+            .map(|(collection, _)| (collection, Kind::Create))
+            .chain(patches.map(|entry| (entry.collection, entry.kind())));
+        lanes.any(|lane| self.server.is_untried(lane))
+    }
+
+    /// `alone`: it is known that no other lane is in trouble.
+    fn consider_giving_up_lane(&mut self, lane: Lane, alone: bool, now: Time) {
         let path = self.order.path(lane.0).cloned().unwrap_or_default();
         let what = match lane.1 {
             Kind::Create => path.to_string(),
             Kind::LifeCycle => format!("life cycles of {path}"),
         };
         let only_one = self.is_only_one(lane);
-        if let Some(why) = self.server.consider_giving_up_lane(lane, &what, only_one, now) {
+        if let Some(why) = self.server.consider_giving_up_lane(lane, &what, only_one, alone, now) {
             self.notices.push_back(why.to_string());
             self.give_up_pending(Some(lane), &why);
         }

@@ -135,6 +135,48 @@ fn a_record_that_comes_after_an_answered_probe_and_meets_a_fault_is_lost_with_th
 }
 
 #[test]
+fn a_collection_that_hangs_beside_one_that_was_served_is_given_up_without_the_server() {
+    for workers in [1, 2, 4] {
+        let mut engine = eager(workers, 100);
+        engine.submit(create("storedProcedures", "s.p0", None), s(0));
+        let served = request(&mut engine, s(0));
+        all_written(&mut engine, &served, s(0));
+        submit_tables(&mut engine, 250, s(1));
+        let (mut now, mut hanging) = (s(1), Vec::new());
+        while engine.stats(now).pending > 0 {
+            match engine.poll_request(now) {
+                Some(probe) if matches!(probe.call, Call::Probe) => {
+                    respond(&mut engine, &probe, 200, r#"{"version":"2.0.7"}"#, now);
+                }
+                Some(sent) => hanging.push((now + s(100), sent)),
+                None => {
+                    let ends = hanging.iter().map(|(end, _)| *end).min();
+                    now = ends.into_iter().chain(engine.poll_timeout(now)).min().unwrap().max(now);
+                    for (_, sent) in hanging.extract_if(.., |(end, _)| *end <= now) {
+                        fault(&mut engine, &sent, Fault::ReadTimeout("100 s".into()), now);
+                    }
+                    engine.handle_timeout(now);
+                }
+            }
+        }
+        let told = notices(&mut engine);
+        assert!(
+            told.iter().all(|line| !line.starts_with("the server is given up")),
+            "{told:?}"
+        );
+        assert!(
+            told.iter().any(|line| line.starts_with("tables are given up")),
+            "{told:?}"
+        );
+        outcomes(&mut engine);
+        engine.submit(create("storedProcedures", "s.p1", None), now);
+        let late = next_request(&mut engine, &mut now);
+        all_written(&mut engine, &late, now);
+        assert_eq!(endings(&mut engine), "w252", "{workers} workers");
+    }
+}
+
+#[test]
 fn an_unknown_result_is_looked_up_before_it_is_called_lost() {
     for (hash, expected) in [("of s.t0", "w1"), ("of another", "f1")] {
         let mut engine = eager(4, 100);
