@@ -21,9 +21,6 @@ import _openmetadata_bulksink_boot as boot
 from openmetadata_bulksink import accelerate, activate, connection, eligibility, settings, workflow_file
 from openmetadata_bulksink.masking import Mask
 
-#: The sink types of a workflow that ours stands in for.
-_SINK_TYPES = ("metadata-rest", "native-rest")
-
 
 class Verdict(Enum):
     """What a workflow would do; the value is the last line. The worst of all findings counts, in this order."""
@@ -97,7 +94,7 @@ def examine(config: Path | None, tell: Callable[[Line], None] = lambda _: None) 
         return found
     workflow = workflow_file.load(config)
     found.mask = workflow.mask
-    if workflow.sink_type not in _SINK_TYPES:
+    if workflow.sink_type not in workflow_file.SINK_TYPES:
         named = f"the workflow's sink is {workflow.sink_type}" if workflow.sink_type else "the workflow names no sink"
         found.wrong(f"{named}; ours takes the place of metadata-rest", Verdict.OTHER_SINK)
     if found.well and chosen is not None:
@@ -261,6 +258,9 @@ def _native_version(
         return False
     try:
         version = engine.server_version()
+    except _native.ConfigurationError as error:
+        found.wrong(f"the native client refuses these settings: {_reason(found, error)}", Verdict.UPSTREAM)
+        return False
     except _native.TransportError as error:
         text = f"the native client does not reach the server: {_reason(found, error)}"
         found.wrong(text, Verdict.AWAY if away else Verdict.UPSTREAM)

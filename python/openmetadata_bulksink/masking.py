@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 _HIDDEN = "***"
 
@@ -20,6 +20,9 @@ _SHORTEST = 4
 
 #: A key with such a name has a secret below it, wherever it stands.
 _SECRET_NAME = re.compile(r"pass|pwd|token|secret|key|credential|private|auth(?!Provider)|header|cookie", re.IGNORECASE)
+
+#: What `hostPort` and `apiVersion` look like; anything else in their place may be a secret that was pasted there.
+_SHAPES = {"hostPort": re.compile(r"https?://\S+", re.IGNORECASE), "apiVersion": re.compile(r"v\d{1,3}")}
 
 #: What may be shown of a server's configuration. Everything else in it is hidden: `securityConfig` may be misspelt.
 _HARMLESS = frozenset(
@@ -46,7 +49,8 @@ def secrets_of(content: Any) -> Iterator[str]:
     server = server.get("openMetadataServerConfig") if isinstance(server, dict) else None
     if isinstance(server, dict):
         for name, value in server.items():
-            if name not in _HARMLESS:
+            shape = _SHAPES.get(name)
+            if name not in _HARMLESS or (shape and not shape.fullmatch(str(value))):
                 yield from _texts(value)
         yield from _in_address(server.get("hostPort"))
     yield from _below_secret_names(content)
@@ -82,10 +86,10 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _in_address(address: Any) -> Iterator[str]:
-    """User and password of an address."""
+    """User and password of an address, and what its query holds."""
     try:
         parts = urlsplit(str(address))
-        given = (parts.username, parts.password)
+        given = (parts.username, parts.password, parts.query, *(value for _, value in parse_qsl(parts.query)))
     except ValueError:
         return
     if parts.password is not None:

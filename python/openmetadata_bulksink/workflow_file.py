@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink.masking import Mask, secrets_of, secrets_of_proxies
 
+#: The types that upstream knows its REST sink by, and ours.
+SINK_TYPES = ("metadata-rest", "native-rest")
+
 
 class Unreadable(Exception):
     """The workflow file cannot be used; the text says what to change."""
@@ -55,11 +58,13 @@ def load(path: Path) -> Workflow:
     if sink is not None and not isinstance(sink, dict):
         raise Unreadable(f"sink of {path} must be a mapping with the key type")
     sink = sink or {}
+    sink_type = sink.get("type")
+    # The config of another sink is that sink's own matter.
+    given = (sink.get("config") or {}) if sink_type is None or sink_type in SINK_TYPES else {}
     try:
-        sink_config = MetadataRestSinkConfig.model_validate(sink.get("config") or {})
+        sink_config = MetadataRestSinkConfig.model_validate(given)
     except Exception as error:  # noqa: BLE001 - as above
         raise Unreadable(mask(f"sink.config of {path} is refused by upstream: {_what(error)}")) from None
-    sink_type = sink.get("type")
     return Workflow(client, sink_config, None if sink_type is None else mask(str(sink_type)), mask)
 
 

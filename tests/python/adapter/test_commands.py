@@ -218,7 +218,7 @@ def test_the_last_line_of_doctor_is_true(
     monkeypatch.setenv("OM_BULKSINK_PORT", "tcp://10.0.0.1:80")
     assert verdict() == (Verdict.NOT_ASKED, cli.FINE)
     written = json.loads(workflow.read_text())
-    for sink in ({"type": "file", "config": {}}, None):
+    for sink in ({"type": "file", "config": {"filename": "somewhere"}}, None):
         workflow.write_text(json.dumps({**written, "sink": sink}))
         assert verdict("-c", str(workflow)) == (Verdict.OTHER_SINK, cli.WRONG)
     written["workflowConfig"]["openMetadataServerConfig"]["hostPort"] = "http://127.0.0.1:1/api"
@@ -347,6 +347,9 @@ PASSWORD = "p@ss w%rd"
         {"securityConfig": {"jwtToken": TOKEN}, "extraHeaders": {"X-Pass": PASSWORD}, "authProvider": "nobody"},
         {"securityConfig": {"jwtToken": TOKEN}, "verifySSL": TOKEN},
         {"securityConfig": {"jwtToken": TOKEN}, "hostPort": f"http://user:{quote(PASSWORD)}@127.0.0.1:1/api"},
+        {"securityConfig": {"jwtToken": "ey.a.b"}, "hostPort": f"http://127.0.0.1:1/api?key={quote(TOKEN, safe='')}"},
+        {"securityConfig": {"jwtToken": "ey.a.b"}, "hostPort": TOKEN},
+        {"securityConfig": {"jwtToken": f"{TOKEN} with a space"}},
     ],
     ids=str,
 )

@@ -140,14 +140,15 @@ def _made(job: Job) -> tuple[Any, Any]:
     }
     client = {name: tuple(value) if name == "timeout" else value for name, value in job.get("client", {}).items()}
     with _making:
-        before = dict(os.environ)
-        os.environ.update(job.get("variables", {}))
+        variables = job.get("variables", {})
+        before = {name: os.environ.get(name, "1" if name == "OM_BULKSINK" else "") for name in variables}
+        os.environ.update(variables)
         try:
             metadata = OpenMetadata(OpenMetadataConnection(**connection), additional_client_config_arguments=client)
             config = metadata_rest.MetadataRestSinkConfig(**job.get("sink", {}))
             sink = metadata_rest.MetadataRestSink(config, metadata)
         finally:
-            os.environ.clear()
+            # Empty is as good as not set. None is taken away: other threads go through the environment at the same time.
             os.environ.update(before)
     return metadata, sink
 
