@@ -148,7 +148,7 @@ def _made(job: Job) -> tuple[Any, Any]:
             config = metadata_rest.MetadataRestSinkConfig(**job.get("sink", {}))
             sink = metadata_rest.MetadataRestSink(config, metadata)
         finally:
-            # Empty is as good as not set. None is taken away: other threads go through the environment at the same time.
+            # Empty is as good as not set. None is taken away: other threads go through them at the same time.
             os.environ.update(before)
     return metadata, sink
 
