@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from openmetadata_bulksink import settings
-from openmetadata_bulksink.shard.workflow import Progress
+from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
 #: Seconds between two reports of a child, and between two looks at children.
 _TICK = 0.5
@@ -78,8 +79,9 @@ class Child:
                 self.error = value
 
 
-def start(name: str, work: Callable[[Watch], Any], *, log: Path | None = None) -> Child:
-    """Fork and do the work there; its output goes to `log`, or to standard error.
+def start(name: str, work: Callable[[Watch], Any], mask: Mask, *, log: Path | None = None) -> Child:
+    """Fork and do the work there; its output goes to `log`, or to standard error. mask: hides the workflow's secrets in
+    what is said of an exception.
 
     The child leads a process group of its own: Ctrl-C reaches the parent alone, which passes it on once.
     """
@@ -97,7 +99,7 @@ def start(name: str, work: Callable[[Watch], Any], *, log: Path | None = None) -
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _output_to(log)
-        status = _work(work, writer)
+        status = _work(work, mask, writer)
     except BaseException:  # noqa: BLE001 - a forked process never returns into its parent's code
         with contextlib.suppress(BaseException):
             traceback.print_exc()
@@ -118,7 +120,7 @@ def _output_to(log: Path | None) -> None:
     os.close(file)
 
 
-def _work(work: Callable[[Watch], Any], writer: int) -> int:
+def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
     logging.disable(logging.NOTSET)  # commands silence upstream; a shard's log is its own
     lock = threading.Lock()
     done = threading.Event()
@@ -150,9 +152,11 @@ def _work(work: Callable[[Watch], Any], writer: int) -> int:
         return _end(send, "error", "interrupted")
     except SystemExit as end:
         return _end(send, "error", f"upstream ended the process with status {end.code}")
+    except NotAWorkflow as error:
+        return _end(send, "error", mask(str(error)))
     except Exception as error:  # noqa: BLE001 - the parent says it
-        traceback.print_exc()
-        return _end(send, "error", f"{type(error).__name__}: {error}")
+        print(mask(traceback.format_exc()), file=sys.stderr)
+        return _end(send, "error", mask(f"{type(error).__name__}: {error}"))
     finally:
         done.set()
         for thread in reporter:
@@ -219,10 +223,12 @@ class Family:
                 os.kill(child.pid, number)
 
 
-def run(name: str, work: Callable[[Watch], Any]) -> Any:
-    """One child alone, to its end; its answer. Raises ChildFailed, and KeyboardInterrupt where that came."""
+def run(name: str, work: Callable[[Watch], Any], mask: Mask) -> Any:
+    """One child alone, to its end; its answer. mask: see `start`. Raises ChildFailed, and KeyboardInterrupt where that
+    came.
+    """
     family = Family()
-    child = family.add(start(name, work))
+    child = family.add(start(name, work, mask))
     with signals_as_interrupts():
         interrupted = wait_for_all(family)
     if interrupted:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import workflow_file
+from openmetadata_bulksink.masking import Mask, secrets_of
 from openmetadata_bulksink.shard import catalogue, children, deletion, filters, listing, results, workflow
 from openmetadata_bulksink.shard import plan as plans
 from openmetadata_bulksink.shard.fingerprint import fingerprint
@@ -50,7 +51,7 @@ def load_workflow(path: Path) -> Workflow:
 
 def load_plan(path: Path) -> Plan:
     """Raises BadDocument, OSError."""
-    return plans.read(path.read_text(encoding="utf-8"), str(path))
+    return plans.read(plans.text_of(path), str(path))
 
 
 def load_job(config: Path, plan: Path) -> Job:
@@ -65,7 +66,9 @@ def make_plan(config: Workflow, shards: int, kept: Plan | None, started: float) 
     """List the source and pack. started: when this process did, by the monotonic clock. Raises Refused, ChildFailed."""
     workflow.import_upstream()
     start_up = time.monotonic() - started
-    found: listing.Listing | listing.Refused = children.run("listing", lambda _: _listed(config))
+    found: listing.Listing | listing.Refused = children.run(
+        "listing", lambda _: _listed(config), Mask(secrets_of(config))
+    )
     if isinstance(found, listing.Refused):
         raise found
     if len(found.units) < 2 and shards > 1:
@@ -138,7 +141,9 @@ def _opened(job: Job) -> PartResult:
 
 def _in_child(name: str, config: Workflow, databases: tuple[str, ...]) -> PartResult:
     try:
-        found: PartResult = children.run(name, lambda watch: workflow.execute_for_report(config, databases, watch))
+        found: PartResult = children.run(
+            name, lambda watch: workflow.execute_for_report(config, databases, watch), Mask(secrets_of(config))
+        )
     except children.ChildFailed as error:
         return PartResult(databases, "badly", why=str(error))
     return found
@@ -167,7 +172,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """One result a line in each file; `-` is standard input. Raises BadDocument, OSError."""
     found = []
     for path in paths:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(path) == "-" else plans.text_of(path)
         lines = [line for line in text.splitlines() if line.strip()]
         if not lines:
             raise BadDocument(f"{path} is empty; the shard that should have written it was killed")
@@ -193,7 +198,9 @@ def close_all(job: Job, reported: Iterable[Result], max_deleted: float) -> bool:
     chosen = results.acceptable(job.plan, reported)
     workflow.import_upstream()
     try:
-        closed: Closed = children.run("closing", lambda _: _close(job, chosen, max_deleted))
+        closed: Closed = children.run(
+            "closing", lambda _: _close(job, chosen, max_deleted), Mask(secrets_of(job.config))
+        )
     except children.ChildFailed as error:
         say(f"closing did not end well: {error}; nothing was deleted")
         return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from openmetadata_bulksink.shard.names import alike
@@ -103,11 +104,19 @@ def read(text: str, what: str) -> Plan:
         raise BadDocument(f"{what} is not a plan of `shard plan`") from None
 
 
+def text_of(path: Path) -> str:
+    """A document's text. Raises BadDocument, OSError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadDocument(f"{path} is not a text in UTF-8") from None
+
+
 def document(text: str, what: str) -> Mapping[str, Any]:
     """A JSON object of our format. Raises BadDocument."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadDocument(f"{what} is not JSON; it may have been cut short") from None
     if not isinstance(content, dict) or "format" not in content:
         raise BadDocument(f"{what} is not a document of `openmetadata-bulksink shard`")

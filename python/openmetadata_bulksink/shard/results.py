@@ -96,7 +96,7 @@ def read(text: str, what: str) -> Result:
             why=str(content["why"]),
             parts=tuple(_part(part) for part in content["parts"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise BadDocument(f"{what} is not a result of `shard run`") from None
 
 

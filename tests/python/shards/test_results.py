@@ -79,7 +79,18 @@ def test_a_result_survives_its_document() -> None:
     assert full.to_json().count("\n") == 1
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 1}', '{"format": 1, "run": "x"}', result(0).to_json()[:-30]])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "run": "x"}',
+        result(0).to_json()[:-30],
+        result(0).to_json().replace('"seen": {"tables"', '"seen": [], "unseen": {"tables"'),
+        "[" * 100_000,
+    ],
+)
 def test_what_is_no_result_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadDocument, match=r"r\.json"):
         results.read(text, "r.json")

@@ -1,0 +1,45 @@
+"""What a forked workflow says of an exception that it did not expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.shard import children, commands
+from openmetadata_bulksink.shard.plan import BadDocument
+from openmetadata_bulksink.shard.workflow import NotAWorkflow
+
+SECRET = "pa55-w0rd/geheim"
+
+
+def test_an_exceptions_text_is_masked_in_the_reason_and_in_the_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(_: Any) -> None:
+        raise RuntimeError(f"cannot connect to postgresql://user:{SECRET}@db")
+
+    with pytest.raises(children.ChildFailed, match="cannot connect to postgresql://user:") as failed:
+        children.run("listing", work, Mask([SECRET]))
+    printed = capfd.readouterr().err
+    assert "Traceback" in printed
+    assert "cannot connect" in printed
+    assert SECRET not in printed + str(failed.value)
+
+
+def test_what_upstream_refuses_is_a_reason_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(_: Any) -> None:
+        raise NotAWorkflow("the source does not answer")
+
+    with pytest.raises(children.ChildFailed, match=r"^the source does not answer$"):
+        children.run("listing", work, Mask())
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadDocument, match=r"plan\.json is not a text"):
+        commands.load_plan(file)
+    with pytest.raises(BadDocument, match=r"plan\.json is not a text"):
+        commands.read_results([file])
