@@ -20,7 +20,7 @@ pub(super) struct Batch {
     pub members: Vec<Sequence>,
     /// Attempts with exactly these members.
     pub attempts: u32,
-    /// Equal faults in a row.
+    /// Faults alike in a row.
     pub streak: Option<Streak>,
     /// It holds what causes the faults: so many requests had been served when that was found out.
     pub suspect_since: Option<u64>,

@@ -42,7 +42,7 @@ impl Streak {
     /// One more fault. Another kind begins a new streak.
     pub fn one_more(streak: Option<Self>, kind: TroubleKind, served: u64, now: Time) -> Self {
         match streak {
-            Some(streak) if alike(streak.kind, kind) => Self {
+            Some(streak) if streak.kind.is_like(kind) => Self {
                 kind,
                 count: streak.count + 1,
                 ..streak
@@ -56,13 +56,6 @@ impl Streak {
             },
         }
     }
-}
-
-/// Whether both faults can be of one cause. Where a request is cut off, it is chance what of that is seen: the request that did
-/// not go out, the answer that broke off, or a connection that ended.
-fn alike(one: TroubleKind, other: TroubleKind) -> bool {
-    use TroubleKind::{Broken, Closed, NotSent};
-    one == other || matches!((one, other), (NotSent | Closed | Broken, NotSent | Closed | Broken))
 }
 
 /// What is known about a fault of a batch, or of a patch.
@@ -222,7 +215,7 @@ mod tests {
             (facts(Closed, 3, 100), Decision::OneAlone),
             (others(facts(Closed, 9, 1)), Decision::Again),
             (others(facts(Closed, 10, 1)), Decision::Lost),
-            // Three equal faults, and others were served: it is the batch.
+            // Three faults alike, and others were served: it is the batch.
             (others(facts(Broken, 2, 100)), Decision::Again),
             (others(facts(Broken, 3, 100)), Decision::Split),
             (others(facts(NotSent, 3, 100)), Decision::Split),

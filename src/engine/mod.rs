@@ -27,6 +27,7 @@
 //! | `decide.rs` | what to do about a fault (E7), and the deadline (E9) |
 //! | `server.rs` | what is believed of the server; whether it, or a lane of it, is given up (E9) |
 //! | `health.rs` | whether something answers at all (E9) |
+//! | `stall.rs` | since when nothing is served because of faults, and what people are told of it |
 //! | `limiter.rs` | how many requests may be in flight (E5) |
 //! | `retry.rs` | how long to wait before another attempt (E7) |
 //! | `authorization.rs` | requests that are turned away whatever they hold (E7) |
@@ -75,6 +76,7 @@ mod routes;
 mod scheduler;
 mod server;
 mod shallow;
+mod stall;
 #[cfg(test)]
 mod testing;
 mod timeline;
@@ -333,7 +335,11 @@ impl Engine {
         self.now = now;
         self.sweep(now);
         self.expire(now);
-        if let Some(notice) = self.server.tell_of_stall(self.books.counts.pending, now) {
+        if let Some(notice) = self
+            .server
+            .stall
+            .tell(self.books.counts.pending, self.config.delivery_timeout, now)
+        {
             self.notices.push_back(notice);
         }
         if self.closing_ends().is_some_and(|end| now >= end) && !self.closed {
@@ -377,7 +383,7 @@ impl Engine {
         [
             step,
             self.queues.next_deadline(),
-            self.server.stall_notice_at().filter(|_| pending),
+            self.server.stall.notice_at().filter(|_| pending),
             self.look_ups.until(),
             self.server.authorization.renewal_until(self.config.delivery_timeout),
             self.closing_ends(),
@@ -459,7 +465,8 @@ impl Engine {
             limit: self.server.limit(),
             stalled: self
                 .server
-                .faulty_since()
+                .stall
+                .since()
                 .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             ..self.books.counts
         }

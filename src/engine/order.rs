@@ -150,6 +150,15 @@ impl Order {
         std::mem::take(&mut self.settled)
     }
 
+    /// What has ready records: collections whose create requests are, and the one of the oldest life cycle.
+    pub fn ready_lanes(&self) -> impl Iterator<Item = (CollectionId, Kind)> + '_ {
+        let creates = self.ready().filter(|(_, ready)| ready.len() > 0);
+        let patch = self.ready_patches.oldest().and_then(|sequence| self.get(sequence));
+        creates
+            .map(|(collection, _)| (collection, Kind::Create))
+            .chain(patch.map(|entry| (entry.collection, Kind::LifeCycle)))
+    }
+
     /// Create requests that no request has carried.
     pub fn unsent(&self) -> usize {
         self.entries

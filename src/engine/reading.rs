@@ -10,6 +10,7 @@
 //! | `names.rs` | which row an answer speaks of |
 //! | `words.rs` | the server's phrases in a text |
 //! | `page.rs` | the first words of a page |
+//! | `trouble.rs` | a fault |
 //! | `properties.rs` | what holds for any answer, as tests |
 //! | `testing.rs` | what the unit tests of these files share |
 
@@ -19,18 +20,18 @@ mod page;
 mod properties;
 #[cfg(test)]
 mod testing;
+mod trouble;
 mod verdicts;
 mod words;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::limiter::LONGEST_RETRY_AFTER;
 use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
 use crate::engine::shallow::{field, fields, number, text};
+pub(super) use trouble::{Trouble, TroubleKind};
 use verdicts::{BulkAnswer, Verdict};
 use words::{shorten, Told};
 
@@ -103,44 +104,6 @@ pub(super) enum Meaning {
     NewToken(Result<(), String>),
 }
 
-/// A fault, and how to speak of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub kind: TroubleKind,
-    pub reason: String,
-    /// The attempt may have been carried out, or may still be.
-    pub unknown: bool,
-    /// How long the server asks to be left alone.
-    pub retry_after: Option<Duration>,
-}
-
-/// Faults that are alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum TroubleKind {
-    /// The server was not reached: refused, DNS, TLS.
-    Connect,
-    /// The connection was gone before the request was out.
-    NotSent,
-    /// A connection that was used before ended without a byte of an answer: most likely the server had closed it by then.
-    Closed,
-    /// Reset, or cut, after the request went out.
-    Broken,
-    /// No answer within the read time-out.
-    Silent,
-    /// The server asks for less: 429, 503 in its own words or with `Retry-After`, and words of a database in trouble.
-    Overload,
-    /// 503 of anybody.
-    Unavailable,
-    /// An endpoint that is not there, and may be again.
-    NoEndpoint,
-    /// Another 5xx, 408, 425.
-    Status(u16),
-    /// A success that cannot be read.
-    Unreadable,
-    /// The request cannot be built: nobody's fault but the record's own.
-    Unbuildable,
-}
-
 /// What the server says about one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Row {
@@ -163,7 +126,7 @@ impl Reading {
     /// What a fault means that came without a request.
     #[must_use]
     pub fn fault(fault: Fault) -> Self {
-        Self(Meaning::Fault(of_fault(&fault)))
+        Self(Meaning::Fault(Trouble::of(&fault)))
     }
 
     /// A new token, or why there is none.
@@ -179,7 +142,7 @@ impl Question {
     pub fn read(&self, answer: &Answer) -> Reading {
         Reading(match answer {
             Answer::Response(response) => self.of_response(response),
-            Answer::Fault(fault) => Meaning::Fault(of_fault(fault)),
+            Answer::Fault(fault) => Meaning::Fault(Trouble::of(fault)),
             Answer::Token(result) => Meaning::NewToken(result.clone()),
         })
     }
@@ -196,7 +159,7 @@ impl Question {
         }
         let said = Said::of(&body);
         let text = said.text(response);
-        let fault = |kind, unknown| Meaning::Fault(trouble(kind, text.clone(), unknown, response.retry_after));
+        let fault = |kind, unknown| Meaning::Fault(Trouble::new(kind, text.clone(), unknown, response.retry_after));
         match (status, self.asked) {
             (401, _) => Meaning::Unauthorized(text),
             (407 | 300..=399, _) => Meaning::Misdirected(text),
@@ -249,48 +212,9 @@ impl Question {
             _ => None,
         });
         match first.or(turned_away) {
-            Some((kind, text)) => Meaning::Fault(trouble(kind, text.clone(), false, response.retry_after)),
+            Some((kind, text)) => Meaning::Fault(Trouble::new(kind, text.clone(), false, response.retry_after)),
             None => Meaning::Rows(rows),
         }
-    }
-}
-
-fn of_fault(fault: &Fault) -> Trouble {
-    let (kind, reason, unknown) = match fault {
-        Fault::Connect(text) => (
-            TroubleKind::Connect,
-            format!("no connection to the server: {text}"),
-            false,
-        ),
-        Fault::NotSent(text) => (
-            TroubleKind::NotSent,
-            format!("the request could not be sent: {text}"),
-            false,
-        ),
-        Fault::Closed(text) => {
-            let reason = format!("a connection that was used before ended before an answer came: {text}");
-            (TroubleKind::Closed, reason, true)
-        }
-        Fault::Unbuildable(text) => (
-            TroubleKind::Unbuildable,
-            format!("the request cannot be built: {text}"),
-            false,
-        ),
-        Fault::Broken(text) => {
-            let reason = format!("the connection broke before a whole answer came: {text}");
-            (TroubleKind::Broken, reason, true)
-        }
-        Fault::ReadTimeout(text) => (TroubleKind::Silent, format!("no answer in time: {text}"), true),
-    };
-    trouble(kind, reason, unknown, None)
-}
-
-fn trouble(kind: TroubleKind, reason: String, unknown: bool, retry_after: Option<Duration>) -> Trouble {
-    Trouble {
-        kind,
-        reason,
-        unknown,
-        retry_after: retry_after.map(|asked| asked.min(LONGEST_RETRY_AFTER)),
     }
 }
 
@@ -317,7 +241,7 @@ fn unreadable(response: &Response) -> Meaning {
     } else {
         format!("{reason}: {words}")
     };
-    Meaning::Fault(trouble(TroubleKind::Unreadable, reason, true, None))
+    Meaning::Fault(Trouble::new(TroubleKind::Unreadable, reason, true, None))
 }
 
 /// What an answer that is no success says.
@@ -370,8 +294,12 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::testing::carried;
     use super::*;
+    use crate::engine::limiter::LONGEST_RETRY_AFTER;
+    use crate::engine::request::Fault;
 
     fn ask(asked: Asked, rows: &[&str], response: Response) -> Meaning {
         let rows = (1..).zip(rows).map(|(sequence, fqn)| Carried {

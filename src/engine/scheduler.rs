@@ -112,7 +112,7 @@ impl Situation<'_> {
         let again = Step::Later(turn);
         let in_doubt = |sequence: &Sequence| self.order.get(*sequence).is_some_and(Entry::is_in_doubt);
         let work = self.queues.due(turn);
-        if self.server.faulty_since().is_none() || !work.is_some_and(|work| work.sequences().iter().all(in_doubt)) {
+        if self.server.stall.since().is_none() || !work.is_some_and(|work| work.sequences().iter().all(in_doubt)) {
             return again;
         }
         match self.next_new(idle) {
@@ -151,6 +151,9 @@ impl Situation<'_> {
         if self.server.may_send(lane) == May::Nothing {
             return false;
         }
+        if self.server.wants_one_of_any_lane() && !self.server.is_untried(lane) && self.is_one_untried() {
+            return false;
+        }
         let limit = self.server.limit();
         if !self.server.is_slow(lane) && (limit > 1 || !self.server.may_break_on_rows()) {
             return true;
@@ -163,20 +166,15 @@ impl Situation<'_> {
         }
     }
 
+    /// Whether records are ready of a lane that has met no fault since it was served: those can show whether the server works.
+    pub fn is_one_untried(&self) -> bool {
+        self.order.ready_lanes().any(|lane| self.server.is_untried(lane))
+    }
+
     fn others_are_ready(&self, lane: Lane) -> bool {
         let other = |other: Lane| other != lane && self.server.may_send(other) != May::Nothing;
-        let batches = || {
-            let ready = self.order.ready().filter(|(_, ready)| ready.len() > 0);
-            ready.map(|(collection, _)| (collection, Kind::Create)).any(other)
-        };
-        let patches = || {
-            let oldest = self.order.ready_patches().oldest();
-            let entry = oldest.and_then(|sequence| self.order.get(sequence));
-            entry.is_some_and(|entry| other((entry.collection, Kind::LifeCycle)))
-        };
         let waiting = |work: &Work| lane_of(work, self.order).is_some_and(other);
-        batches()
-            || patches()
+        self.order.ready_lanes().any(other)
             || self.queues.next_at_once(waiting).is_some()
             || self.queues.next_due(self.now, waiting).is_some()
     }

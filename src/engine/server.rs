@@ -18,12 +18,11 @@ use super::order::CollectionId;
 use super::queues::Lane;
 use super::reading::{Trouble, TroubleKind};
 use super::routes::Route;
+use super::stall::Stall;
 use super::Time;
 
 /// Retryable answers in a row without one success that amount to overload.
 const IN_A_ROW: u32 = 3;
-/// Nothing written for so long because of faults: people are told.
-const TELL_AFTER: Duration = Duration::from_secs(10);
 
 /// Everything that is believed.
 #[derive(Debug)]
@@ -31,6 +30,7 @@ pub(super) struct Server {
     pub limiter: Limiter,
     pub authorization: Authorization,
     pub compression: Compression,
+    pub stall: Stall,
     /// Whether life cycles can be patched by the entity's name, once that is known.
     pub patch_by_name: Option<bool>,
     routes: FxHashMap<CollectionId, Route>,
@@ -46,11 +46,6 @@ pub(super) struct Server {
     in_a_row: u32,
     /// The last of them may be what was sent, not the server.
     perhaps_rows: bool,
-    /// Since when nothing is served because of faults.
-    faulty_since: Option<Time>,
-    last_served: Time,
-    last_reason: String,
-    stall_told: bool,
     patience: Duration,
 }
 
@@ -110,6 +105,7 @@ impl Server {
             limiter: Limiter::new(workers),
             authorization: Authorization::default(),
             compression: Compression::new(gzip),
+            stall: Stall::default(),
             patch_by_name: None,
             routes: FxHashMap::default(),
             whole: Health::default(),
@@ -121,10 +117,6 @@ impl Server {
             served: 0,
             in_a_row: 0,
             perhaps_rows: false,
-            faulty_since: None,
-            last_served: Time::ZERO,
-            last_reason: String::new(),
-            stall_told: false,
             patience,
         }
     }
@@ -148,7 +140,6 @@ impl Server {
         self.served += 1;
         let was_in_trouble = self.in_a_row >= IN_A_ROW;
         self.in_a_row = 0;
-        self.last_served = now;
         self.limiter.served(sent, now);
         self.authorization.let_in(Some(lane), sent);
         self.probe = Probe::None;
@@ -156,15 +147,10 @@ impl Server {
         of_lane.trying = false;
         let lane_was = of_lane.health.served(now);
         let was_given_up = self.whole.served(now) || lane_was;
-        let since = self.faulty_since.take();
-        let told = std::mem::take(&mut self.stall_told);
         Recovery {
             was_given_up,
             was_in_trouble,
-            notice: since.filter(|_| told).map(|since| {
-                let time = now.saturating_sub(since).as_secs();
-                format!("writing goes on after {time} s without success")
-            }),
+            notice: self.stall.served(now),
         }
     }
 
@@ -176,10 +162,10 @@ impl Server {
         let of_lane = &mut self.lanes.entry(lane).or_default().health;
         of_lane.failed(Some(first), sent, silent, now);
         self.in_a_row += 1;
-        self.perhaps_rows = !is_of_the_server(trouble.kind);
-        self.note(sent, &trouble.reason);
+        self.perhaps_rows = !trouble.kind.is_of_the_server();
+        self.stall.met(sent, &trouble.reason);
         let overload = match trouble.kind {
-            kind if is_of_the_server(kind) => true,
+            kind if kind.is_of_the_server() => true,
             TroubleKind::Silent => !others_served,
             TroubleKind::Closed | TroubleKind::Unbuildable => false,
             _ => self.in_a_row >= IN_A_ROW,
@@ -191,20 +177,9 @@ impl Server {
 
     /// A look-up met a fault: that is news of the server, not of the lane.
     pub fn look_up_failed(&mut self, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
-        if is_of_the_server(trouble.kind) {
+        if trouble.kind.is_of_the_server() {
             self.limiter.overloaded(sent, now, trouble.retry_after, chance);
         }
-    }
-
-    /// Requests are turned away whatever they hold.
-    pub fn turned_away(&mut self, sent: Time, reason: &str) {
-        self.note(sent, reason);
-    }
-
-    fn note(&mut self, sent: Time, reason: &str) {
-        let since = sent.max(self.last_served);
-        self.faulty_since = Some(self.faulty_since.map_or(since, |earlier| earlier.min(since)));
-        reason.clone_into(&mut self.last_reason);
     }
 
     fn others_served_since(&self, lane: Lane, sent: Time) -> bool {
@@ -218,10 +193,8 @@ impl Server {
         for lane in self.lanes.values_mut() {
             lane.health.rest();
         }
-        if !self.stall_told && self.whole.given_up().is_none() {
-            self.faulty_since = None;
-        }
         if self.whole.given_up().is_none() {
+            self.stall.rest();
             self.probe = Probe::None;
         }
     }
@@ -263,6 +236,11 @@ impl Server {
             Some(lane) if lane.health.given_up().is_some() => May::SendOne,
             _ => May::Send,
         }
+    }
+
+    /// Whether one record of any lane is to show whether the server works.
+    pub fn wants_one_of_any_lane(&self) -> bool {
+        self.probe == Probe::Answered
     }
 
     /// Requests that may be in flight now. What hangs must not take the last place from others.
@@ -354,7 +332,7 @@ impl Server {
             self.whole.failed(None, sent, false, now);
         }
         if self.whole.given_up().is_none() {
-            self.note(sent, reason);
+            self.stall.met(sent, reason);
         }
     }
 
@@ -376,7 +354,7 @@ impl Server {
         let why: Arc<str> = format!(
             "the server is given up after {} s without one success: {}",
             now.saturating_sub(since).as_secs(),
-            self.last_reason
+            self.stall.reason()
         )
         .into();
         self.give_up(why.clone(), now);
@@ -409,7 +387,7 @@ impl Server {
         let why: Arc<str> = format!(
             "{what} are given up after {} s without one success: {}",
             now.saturating_sub(since).as_secs(),
-            self.last_reason
+            self.stall.reason()
         )
         .into();
         of_lane.health.give_up(why.clone());
@@ -433,47 +411,6 @@ impl Server {
     pub fn may_break_on_rows(&self) -> bool {
         self.seems_dead() && self.perhaps_rows
     }
-
-    pub fn last_reason(&self) -> &str {
-        &self.last_reason
-    }
-
-    /// Since when nothing is served because of faults.
-    pub fn faulty_since(&self) -> Option<Time> {
-        self.faulty_since
-    }
-
-    /// When people are to be told that nothing is being written.
-    pub fn stall_notice_at(&self) -> Option<Time> {
-        let since = self.faulty_since.filter(|_| !self.stall_told)?;
-        Some(since + TELL_AFTER)
-    }
-
-    /// What people are to be told of it, once.
-    pub fn tell_of_stall(&mut self, pending: u64, now: Time) -> Option<String> {
-        let since = self.stall_notice_at()?.saturating_sub(TELL_AFTER);
-        if now < since + TELL_AFTER {
-            return None;
-        }
-        self.stall_told = true;
-        if pending == 0 {
-            return None;
-        }
-        Some(format!(
-            "nothing could be written for {} s; {pending} records wait; {}; each record is tried for {} s from its first attempt",
-            now.saturating_sub(since).as_secs(),
-            self.last_reason,
-            self.patience.as_secs(),
-        ))
-    }
-}
-
-/// Whether a fault says that the server is away or asks for less, whatever was sent.
-fn is_of_the_server(kind: TroubleKind) -> bool {
-    matches!(
-        kind,
-        TroubleKind::Overload | TroubleKind::Unavailable | TroubleKind::Connect
-    )
 }
 
 #[cfg(test)]
@@ -609,19 +546,5 @@ mod tests {
             );
             assert_eq!(server.limiter.limit(), limit);
         }
-    }
-
-    #[test]
-    fn people_are_told_once_that_nothing_is_written_and_once_that_it_goes_on() {
-        let (tables, _) = lanes();
-        let mut server = Server::new(4, false, s(300));
-        server.failed(tables, (1, 1), s(5), &trouble(TroubleKind::Unavailable), s(6), 0.0);
-        assert_eq!(server.stall_notice_at(), Some(s(15)));
-        assert_eq!(server.tell_of_stall(7, s(14)), None);
-        let told = server.tell_of_stall(7, s(15)).unwrap();
-        assert!(told.starts_with("nothing could be written for 10 s; 7 records wait; 503"));
-        assert_eq!(server.tell_of_stall(7, s(99)), None);
-        let notice = server.served(tables, s(99), s(100)).notice.unwrap();
-        assert_eq!(notice, "writing goes on after 95 s without success");
     }
 }

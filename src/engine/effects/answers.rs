@@ -409,7 +409,7 @@ impl Engine {
 
     /// Requests are turned away whatever they hold.
     fn turned_away(&mut self, work: Work, lane: Lane, text: String, token: bool, sent: Time, now: Time) {
-        self.server.turned_away(sent, &text);
+        self.server.stall.met(sent, &text);
         let reason: Arc<str> = text.as_str().into();
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
@@ -529,7 +529,7 @@ impl Engine {
 
     pub(super) fn token_answered(&mut self, result: Result<(), String>, now: Time) {
         if let Err(text) = &result {
-            self.server.turned_away(now, &format!("no new token: {text}"));
+            self.server.stall.met(now, &format!("no new token: {text}"));
         }
         self.server.authorization.renewed(result.is_ok(), now);
     }

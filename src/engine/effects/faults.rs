@@ -44,7 +44,7 @@ impl Engine {
             // The server is there, so it may be the lane; and where another one has met no fault yet, that is the next to try.
             if self.server.is_alone_in_trouble(lane) {
                 self.consider_giving_up_lane(lane, true, now);
-            } else if !self.is_one_untried() {
+            } else if !self.situation(now).is_one_untried() {
                 self.consider_giving_up(now);
             }
         }
@@ -344,7 +344,7 @@ impl Engine {
         let reason = match (reason, own) {
             (Some(reason), Some(own)) if reason != own => format!("{own}; {reason}"),
             (Some(reason), _) | (None, Some(reason)) => reason.to_owned(),
-            (None, None) => self.server.last_reason().to_owned(),
+            (None, None) => self.server.stall.reason().to_owned(),
         };
         let after = entry
             .first_attempt
@@ -506,16 +506,6 @@ impl Engine {
             self.notices.push_back(why.to_string());
             self.give_up_pending(None, &why);
         }
-    }
-
-    /// Whether records are ready of a lane that has met no fault since it was served.
-    fn is_one_untried(&self) -> bool {
-        let patches = self.order.ready_patches().oldest().and_then(|one| self.order.get(one));
-        let ready = self.order.ready().filter(|(_, ready)| ready.len() > 0);
-        let mut lanes = ready
-            .map(|(collection, _)| (collection, Kind::Create))
-            .chain(patches.map(|entry| (entry.collection, entry.kind())));
-        lanes.any(|lane| self.server.is_untried(lane))
     }
 
     /// `alone`: it is known that no other lane is in trouble.

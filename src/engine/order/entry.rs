@@ -95,7 +95,7 @@ pub(in crate::engine) struct Entry {
     pub unanswered: bool,
     /// Row answers of 5xx so far, in answers that took others.
     pub server_errors: u8,
-    /// Equal faults that it met alone.
+    /// Faults alike that it met alone.
     pub alone: Option<Streak>,
     /// It has had the long pause that follows an unknown result.
     pub paused: bool,

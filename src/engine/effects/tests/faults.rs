@@ -176,6 +176,39 @@ fn a_collection_that_hangs_beside_one_that_was_served_is_given_up_without_the_se
     }
 }
 
+/// Its version is answered without its database; nothing else is.
+#[test]
+fn a_server_without_its_database_is_given_up_soon_however_many_records_of_a_collection_come_first() {
+    for status in [500, 503] {
+        for pages in [true, false] {
+            let mut engine = eager(4, 100);
+            submit_tables(&mut engine, 1_000, s(0));
+            for number in 0..10 {
+                engine.submit(create("storedProcedures", &format!("s.p{number}"), None), s(1));
+            }
+            let body = if pages {
+                ""
+            } else {
+                r#"{"code":503,"message":"no database"}"#
+            };
+            let mut now = s(1);
+            while engine.stats(now).pending > 0 {
+                match engine.poll_request(now) {
+                    Some(probe) if matches!(probe.call, Call::Probe) => {
+                        respond(&mut engine, &probe, 200, r#"{"version":"2.0.7"}"#, now);
+                    }
+                    Some(sent) => respond(&mut engine, &sent, status, body, now),
+                    None => {
+                        now = engine.poll_timeout(now).unwrap().max(now);
+                        engine.handle_timeout(now);
+                    }
+                }
+            }
+            assert!(now < s(330), "{status} {pages}: {now:?}");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_result_is_looked_up_before_it_is_called_lost() {
     for (hash, expected) in [("of s.t0", "w1"), ("of another", "f1")] {

@@ -2,7 +2,7 @@
 
 use crate::engine::request::{Call, Fault};
 use crate::engine::testing::{
-    all_written, eager, endings, fault, next_request, only_reason, request, respond, rows, s, submit_tables,
+    all_written, create, eager, endings, fault, next_request, only_reason, request, respond, rows, s, submit_tables,
 };
 
 #[test]
@@ -105,4 +105,21 @@ fn a_record_that_is_too_large_alone_is_lost_with_its_size() {
         reason.contains("its body has 38 bytes") && reason.contains("413"),
         "{reason}"
     );
+}
+
+#[test]
+fn while_rows_may_be_what_nothing_is_served_for_collections_take_turns() {
+    let mut engine = eager(1, 100);
+    submit_tables(&mut engine, 100, s(0));
+    let mut now = s(0);
+    for cut in [Fault::NotSent, Fault::Closed, Fault::Broken] {
+        let sent = next_request(&mut engine, &mut now);
+        assert_eq!(rows(&sent), 100);
+        fault(&mut engine, &sent, cut("reset".into()), now);
+    }
+    engine.submit(create("storedProcedures", "s.p0", None), now);
+    let other = next_request(&mut engine, &mut now);
+    assert!(matches!(&other.call, Call::PutBulk { collection, .. } if &**collection == "storedProcedures"));
+    all_written(&mut engine, &other, now);
+    assert_eq!(endings(&mut engine), "w101");
 }
