@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -41,6 +42,11 @@ class Mask:
     def __call__(self, text: str) -> str:
         """The text without secrets."""
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
+
+
+def mask_of(content: Any) -> Mask:
+    """Hides what is secret in a workflow's file and in the proxies of the environment. content: see `secrets_of`."""
+    return Mask([*secrets_of(content), *secrets_of_proxies(os.environ)])
 
 
 def secrets_of(content: Any) -> Iterator[str]:

@@ -6,11 +6,10 @@ holds a value of the workflow's: what a parser or a model says of a mistyped sec
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink.masking import Mask, secrets_of, secrets_of_proxies
+from openmetadata_bulksink.masking import Mask, mask_of
 
 #: The types that upstream knows its REST sink by, and ours.
 SINK_TYPES = ("metadata-rest", "native-rest")
@@ -43,7 +42,7 @@ def load(path: Path) -> Workflow:
     except ImportError as error:
         raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
     found = content(path)
-    mask = Mask([*secrets_of(found), *secrets_of_proxies(os.environ)])
+    mask = mask_of(found)
     workflow = found.get("workflowConfig")
     server = workflow.get("openMetadataServerConfig") if isinstance(workflow, dict) else None
     if not isinstance(server, dict):

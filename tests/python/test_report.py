@@ -166,14 +166,22 @@ def test_without_the_variable_there_is_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def signalled(
+    session: Session, server: ReferenceServer, run: dict[str, Any], variables: dict[str, str], number: signal.Signals
+) -> None:
+    """Starts a run and sends it a signal while a bulk request waits for its answer."""
+    session.start(run, variables=variables)
+    server.until_waiting()
+    os.kill(session.pid, number)
+
+
 def test_ctrl_c_and_sigterm_leave_a_report(
     own_session: Session, server: ReferenceServer, lite: Path, tmp_path: Path
 ) -> None:
     interrupted = tmp_path / "interrupted.json"
     with server.holding("bulk"):
-        own_session.start(job(server, lite, "ctrl"), variables={"OM_BULKSINK_REPORT": str(interrupted)})
-        server.until_waiting()
-        os.kill(own_session.pid, signal.SIGINT)
+        variables = {"OM_BULKSINK_REPORT": str(interrupted)}
+        signalled(own_session, server, job(server, lite, "ctrl"), variables, signal.SIGINT)
     run = own_session.finish()
     report = json.loads(interrupted.read_text())
     assert run.exit_code != 0
@@ -182,9 +190,8 @@ def test_ctrl_c_and_sigterm_leave_a_report(
 
     terminated = tmp_path / "terminated.json"
     with server.holding("bulk"):
-        own_session.start(job(server, lite, "term"), variables={"OM_BULKSINK_REPORT": str(terminated)})
-        server.until_waiting()
-        os.kill(own_session.pid, signal.SIGTERM)
+        variables = {"OM_BULKSINK_REPORT": str(terminated)}
+        signalled(own_session, server, job(server, lite, "term"), variables, signal.SIGTERM)
         with pytest.raises(RunFailed):
             own_session.finish()
     report = json.loads(terminated.read_text())
@@ -199,9 +206,7 @@ def test_a_run_that_delivers_after_sigterm_says_what_ended_it(
     path = tmp_path / "grace.json"
     variables = {"OM_BULKSINK_REPORT": str(path), "OM_BULKSINK_TERM_GRACE": "60"}
     with server.holding("bulk"):
-        own_session.start(job(server, lite, "grace"), variables=variables)
-        server.until_waiting()
-        os.kill(own_session.pid, signal.SIGTERM)
+        signalled(own_session, server, job(server, lite, "grace"), variables, signal.SIGTERM)
     with pytest.raises(RunFailed):
         own_session.finish()
     report = json.loads(path.read_text())

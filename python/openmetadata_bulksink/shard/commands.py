@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import workflow_file
-from openmetadata_bulksink.masking import Mask, secrets_of
+from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import catalogue, children, deletion, filters, listing, results, workflow
 from openmetadata_bulksink.shard import plan as plans
 from openmetadata_bulksink.shard.fingerprint import fingerprint
@@ -66,9 +66,7 @@ def make_plan(config: Workflow, shards: int, kept: Plan | None, started: float) 
     """List the source and pack. started: when this process did, by the monotonic clock. Raises Refused, ChildFailed."""
     workflow.import_upstream()
     start_up = time.monotonic() - started
-    found: listing.Listing | listing.Refused = children.run(
-        "listing", lambda _: _listed(config), Mask(secrets_of(config))
-    )
+    found: listing.Listing | listing.Refused = children.run("listing", lambda _: _listed(config), mask_of(config))
     if isinstance(found, listing.Refused):
         raise found
     if len(found.units) < 2 and shards > 1:
@@ -142,7 +140,7 @@ def _opened(job: Job) -> PartResult:
 def _in_child(name: str, config: Workflow, databases: tuple[str, ...]) -> PartResult:
     try:
         found: PartResult = children.run(
-            name, lambda watch: workflow.execute_for_report(config, databases, watch), Mask(secrets_of(config))
+            name, lambda watch: workflow.execute_for_report(config, databases, watch), mask_of(config)
         )
     except children.ChildFailed as error:
         return PartResult(databases, "badly", why=str(error))
@@ -198,9 +196,7 @@ def close_all(job: Job, reported: Iterable[Result], max_deleted: float) -> bool:
     chosen = results.acceptable(job.plan, reported)
     workflow.import_upstream()
     try:
-        closed: Closed = children.run(
-            "closing", lambda _: _close(job, chosen, max_deleted), Mask(secrets_of(job.config))
-        )
+        closed: Closed = children.run("closing", lambda _: _close(job, chosen, max_deleted), mask_of(job.config))
     except children.ChildFailed as error:
         say(f"closing did not end well: {error}; nothing was deleted")
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink.masking import Mask, secrets_of
+from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import workflow
 from openmetadata_bulksink.shard.filters import SHARD, is_incremental, planning
 from openmetadata_bulksink.shard.packing import Unit
@@ -61,7 +61,7 @@ def list_source(config: Mapping[str, Any]) -> Listing:
         units, databases = _walk(source, service)
         failures = list(source.status.failures)
         if failures:
-            said = Mask(secrets_of(config))(f"{failures[0].name}: {failures[0].error}")
+            said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
             raise Refused(f"the source could not be listed: {said[:450]}")
         return Listing(service, tuple(databases), tuple(units), _earlier_shards(made.metadata, config))
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from openmetadata_bulksink.masking import Mask, secrets_of
+from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import children, filters, results, workflow
 from openmetadata_bulksink.shard.commands import Job
 from openmetadata_bulksink.shard.plan import BadDocument, Part
@@ -48,7 +48,7 @@ class Running:
         self._part = self._waiting.pop(0)
         config = filters.of_part(self._job.config, self._job.plan, self.number, self._part)
         work = partial(workflow.execute_for_report, config, self._part.databases)
-        self.child = children.start(f"shard {self.number}", work, Mask(secrets_of(config)), log=self._log)
+        self.child = children.start(f"shard {self.number}", work, mask_of(config), log=self._log)
         return self.child
 
     def take(self, child: children.Child) -> None:

@@ -14,6 +14,7 @@ from openmetadata_bulksink import cli
 from openmetadata_bulksink.doctor import Verdict
 from openmetadata_bulksink.replay import Letter, in_order, read
 from openmetadata_bulksink.workflow_file import Unreadable
+from tests.python.adapter import engine_double
 from tests.python.adapter.recording_server import RecordingServer
 
 
@@ -212,6 +213,13 @@ def test_the_last_line_of_doctor_is_true(
     server.answers["GET", "/users/loggedInUser"] = 401, {"code": 401, "message": "Expired token!"}
     assert verdict("-c", str(workflow)) == (Verdict.REFUSED, cli.WRONG)
     server.answers.clear()
+    with monkeypatch.context() as patched:
+
+        def refused(*_: object) -> str:
+            raise engine_double.ConfigurationError("token: has a space in it")
+
+        patched.setattr(engine_double.BulkSink, "server_version", refused)
+        assert verdict("-c", str(workflow)) == (Verdict.UPSTREAM, cli.WRONG)
     monkeypatch.setenv("OM_BULKSINK", "0")
     assert verdict("-c", str(workflow)) == (Verdict.UPSTREAM, cli.WRONG)
     monkeypatch.delenv("OM_BULKSINK")
