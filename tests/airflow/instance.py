@@ -5,18 +5,36 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.ingest.runs import inherited_variables
+
+Found = TypeVar("Found")
+
+#: Seconds after which something that never comes is given up.
+_PATIENCE = 800.0
+
+#: On a machine that has other things to do, a request within Airflow takes longer than five seconds; what Airflow gives
+#: up then is a task.
+_PATIENT = {
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "400",
+    "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": "3600",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30",
+    "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "300",
+}
 
 
 class AirflowFailed(Exception):
@@ -46,9 +64,10 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__WORKERS": "1",
@@ -57,6 +76,7 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "600",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
             "NO_PROXY": "127.0.0.1",
+            **_PATIENT,
             **variables,
         }
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -69,14 +89,17 @@ class Airflow:
             self.stop()
             raise
 
-    def command(self, *words: str, check: bool = True) -> str:
-        """`airflow WORDS`, to its end; what it prints."""
+    def command(self, *words: str) -> None:
+        """`airflow WORDS`, to its end."""
         ran = subprocess.run(
-            [sys.executable, "-m", "airflow", *words], env=self._variables, capture_output=True, text=True, timeout=400
+            [sys.executable, "-m", "airflow", *words],
+            env=self._variables,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
         )
-        if check and ran.returncode != 0:
+        if ran.returncode != 0:
             raise AirflowFailed(f"airflow {' '.join(words)}: {ran.stdout[-2_000:]}{ran.stderr[-4_000:]}")
-        return ran.stdout
 
     def _start(self, words: list[str]) -> None:
         log = (Path(self._home.name) / f"{words[0]}.log").open("wb")
@@ -93,30 +116,35 @@ class Airflow:
             )
 
     def _wait_for(self, names: Sequence[str]) -> None:
-        until = time.monotonic() + 400
-        while time.monotonic() < until:
-            listed = self.command("dags", "list", "-o", "json", check=False)
-            if all(name in listed for name in names):
-                return
-            time.sleep(2)
-        raise AirflowFailed(f"the DAGs were not loaded\n{self.logs()}")
+        self.until(
+            "the DAGs are loaded",
+            lambda: set(names) <= {str(row[0]) for row in self._rows("SELECT dag_id FROM serialized_dag", ())},
+        )
 
     def trigger(self, dag: str, run: str) -> None:
         """Starts a run."""
-        self.command("dags", "unpause", dag, "--yes", check=False)
         self.command("dags", "trigger", dag, "--run-id", run)
 
-    def wait(self, dag: str, run: str, seconds: float = 800) -> str:
+    def wait(self, dag: str, run: str) -> str:
         """The state that a run ended in."""
-        until = time.monotonic() + seconds
-        state = ""
-        while time.monotonic() < until:
+
+        def state() -> str:
             found = self._rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", (dag, run))
-            state = found[0][0] if found else ""
-            if state in ("success", "failed"):
-                return str(state)
+            return str(found[0][0]) if found and found[0][0] in ("success", "failed") else ""
+
+        return self.until(f"{dag} {run} has ended", state)
+
+    def until(self, what: str, found: Callable[[], Found]) -> Found:
+        """Looks until there is something, and gives it. Raises AirflowFailed where that never is."""
+        give_up = time.monotonic() + _PATIENCE
+        while not (seen := found()):
+            for process in self._processes:
+                if process.poll() is not None:
+                    raise AirflowFailed(f"{process.args} ended with {process.returncode}\n{self.logs()}")
+            if time.monotonic() > give_up:
+                raise AirflowFailed(f"it never came to it: {what}\n{self.logs()}")
             time.sleep(0.5)
-        raise AirflowFailed(f"{dag} {run} is {state or 'not there'}\n{self.logs()}")
+        return seen
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """The task instances of a run: name, map index, state, attempts, pid."""
@@ -129,9 +157,7 @@ class Airflow:
         return json.dumps([str(row[0]) for row in self._rows("SELECT value FROM xcom", ())])
 
     def _rows(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        import sqlite3
-
-        connection = sqlite3.connect(f"file:{self._home.name}/airflow.db?mode=ro", uri=True, timeout=30)
+        connection = sqlite3.connect(f"file:{self._home.name}/airflow.db?mode=ro", uri=True, timeout=120)
         try:
             return connection.execute(query, values).fetchall()
         finally:
@@ -167,7 +193,9 @@ class Airflow:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that the system gives to whoever asks for any: it is taken half a minute later."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

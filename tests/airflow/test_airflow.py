@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,22 +75,21 @@ def test_mapped_shards_beside_a_workflow_without_the_sink(airflow: Airflow, serv
 
 
 def test_a_shard_that_is_killed_is_tried_again(airflow: Airflow, server: ReferenceServer) -> None:
-    server.set_latency({"bulk": {"request_ms": 300, "row_ms": 50}})
+    # No shard can end before one of them has been killed.
+    server.set_faults([{"match": {"class": "bulk", "collection": "tables"}, "do": {"kind": "stall", "seconds": 3600}}])
     airflow.trigger("openmetadata_shards", "killed")
-    until = time.monotonic() + 600
-    killed = None
-    while killed is None and time.monotonic() < until:
-        for task in airflow.tasks("openmetadata_shards", "killed"):
-            if task["task_id"] == "shard" and task["state"] == "running" and task["pid"]:
-                killed = task
-        time.sleep(0.2)
-    assert killed is not None, airflow.logs()
+
+    def shards() -> list[dict[str, Any]]:
+        return [task for task in airflow.tasks("openmetadata_shards", "killed") if task["task_id"] == "shard"]
+
+    killed = airflow.until(
+        "a shard is running and a batch of tables is at the server",
+        lambda: server.waiting() and [task for task in shards() if task["state"] == "running" and task["pid"]],
+    )[0]
     os.kill(int(killed["pid"]), signal.SIGKILL)
+    server.set_faults([])
+    server.release()
     assert airflow.wait("openmetadata_shards", "killed") == "success", airflow.logs()
-    again = [
-        task
-        for task in airflow.tasks("openmetadata_shards", "killed")
-        if (task["task_id"], task["map_index"]) == ("shard", killed["map_index"])
-    ]
-    assert again[0]["try_number"] == 2
+    attempts = {task["map_index"]: task["try_number"] for task in shards()}
+    assert attempts == {0: 1, 1: 1} | {killed["map_index"]: 2}
     assert live(server) == TABLES

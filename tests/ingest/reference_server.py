@@ -131,7 +131,12 @@ class ReferenceServer:
 
     def until_waiting(self, count: int = 1) -> None:
         """Returns when so many requests or rows have been read and take their time."""
-        self.until(f"{count} in work", lambda: self.ask("GET", "/waits")["going_on"] >= count)
+        self.until(f"{count} in work", lambda: self.waiting() >= count)
+
+    def waiting(self) -> int:
+        """How many requests or rows take their time now."""
+        going_on: int = self.ask("GET", "/waits")["going_on"]
+        return going_on
 
     def until(self, what: str, holds: Callable[[], object]) -> None:
         """Looks until it holds. Raises AssertionError where it never does."""
