@@ -6,6 +6,7 @@ carried over to the native client is a reason not to be native (`Unusable`), nev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib import import_module
@@ -135,15 +136,36 @@ def _identity(cert: Any) -> bytes:
 
 def _proxy(url: str, proxies: Any) -> str | None:
     requests = _requests()
-    proxy = requests.utils.select_proxy(url, proxies)
-    if not proxy:
+    given = requests.utils.select_proxy(url, proxies)
+    if not given:
         return None
-    if "://" not in proxy:
-        proxy = f"http://{proxy}"
+    proxy = str(given) if "://" in given else f"http://{given}"
+    if not _is_address(proxy):
+        raise Unusable(
+            f"the proxy in {_named(str(given), url)} is no address; write it as http://user:password@host:port, with "
+            "%23 for # in the password, %2F for /, %3F for ?, %40 for @"
+        )
     scheme = urlsplit(proxy).scheme.lower()
     if scheme not in ("http", "https"):
         raise Unusable(f"a proxy with {scheme}:// is in use, which only the Python client can speak")
-    return str(proxy)
+    return proxy
+
+
+def _is_address(proxy: str) -> bool:
+    """Whether a host can be read from it: a `#` or `/` in a password ends what is taken for the host."""
+    try:
+        parts = urlsplit(proxy)
+        beyond = f"{parts.path}{parts.query}{parts.fragment}"
+        return bool(parts.hostname) and parts.port != 0 and "@" not in beyond
+    except ValueError:
+        return False
+
+
+def _named(proxy: str, url: str) -> str:
+    """The variable that a proxy comes from. Its value is not for showing: the part that is a password is not known."""
+    of_scheme = f"{urlsplit(url).scheme}_proxy"
+    found = [name for name, value in os.environ.items() if name.lower() in (of_scheme, "all_proxy") and value == proxy]
+    return min(found) if found else "the client's session"
 
 
 def _timeouts(timeout: Any) -> dict[str, Any]:

@@ -199,7 +199,34 @@ def _session_problem(session: Any, url: str) -> str | None:
         return "the HTTP session has response hooks"
     if session.params:
         return "the HTTP session adds parameters to each request"
-    return own.replaced(adapter)
+    return own.replaced(adapter) or _library_problem()
+
+
+#: What is below a session and its adapter, each class in the module that it is from, and the names that it is used by.
+_BELOW: dict[tuple[str, str], tuple[str, ...]] = {
+    ("requests.models", "PreparedRequest"): ("requests.models", "requests.sessions"),
+    ("requests.models", "Request"): ("requests.models", "requests.sessions"),
+    ("urllib3.poolmanager", "PoolManager"): ("urllib3.poolmanager", "requests.adapters"),
+    ("urllib3.connectionpool", "HTTPConnectionPool"): ("urllib3.connectionpool", "urllib3.poolmanager"),
+    ("urllib3.connectionpool", "HTTPSConnectionPool"): ("urllib3.connectionpool", "urllib3.poolmanager"),
+    ("urllib3.connection", "HTTPConnection"): ("urllib3.connection", "urllib3.connectionpool"),
+    ("urllib3.connection", "HTTPSConnection"): ("urllib3.connection", "urllib3.connectionpool"),
+}
+
+
+def _library_problem() -> str | None:
+    """Whether somebody has changed what every request of the Python client goes through, and ours do not."""
+    for (home, name), modules in _BELOW.items():
+        for module in modules:
+            cls = getattr(import_module(module), name)
+            if not isinstance(cls, type):
+                return f"{module}.{name} was replaced by a {type(cls).__module__}.{type(cls).__qualname__}"
+            if cls.__module__ != home:
+                return f"{module}.{name} was replaced by {cls.__module__}.{cls.__qualname__}"
+        problem = own.replaced_in(cls, own.methods(cls))
+        if problem is not None:
+            return problem
+    return None
 
 
 def _gevent_problem() -> str | None:

@@ -13,7 +13,7 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 from functools import _lru_cache_wrapper
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 _OURS = __name__.partition(".")[0]
@@ -67,7 +67,8 @@ def replaced_in(cls: type, names: Iterable[str]) -> str | None:
     for name in names:
         for owner in cls.__mro__[:-1]:  # all but `object`: a method may call the one that it overrides
             if name in vars(owner):
-                problem = why_not(without_tracers(vars(owner)[name]), owner.__module__.partition(".")[0])
+                below = without_tracers(vars(owner)[name])
+                problem = None if below is None else why_not(below, owner.__module__.partition(".")[0])
                 if problem is not None:
                     return f"{cls.__qualname__}.{name} {problem}"
     return None
@@ -92,11 +93,10 @@ def tracer(function: Any) -> str | None:
 
 
 def without_tracers(function: Any) -> Any:
-    """The function below a tracer's wrappers, where they are the outermost."""
-    for layer in _layers(function):
-        if _package(layer) not in TRACERS:
-            return layer
-    return function
+    """The function below a tracer's wrappers, where they are the outermost; None below a tracer's function that does
+    not tell what it calls.
+    """
+    return next((layer for layer in _layers(function) if _package(layer) not in TRACERS), None)
 
 
 def text_of(thing: Any) -> str | None:
@@ -163,9 +163,11 @@ def _name_of(thing: Any) -> str:
 
 def _is_method(name: str, value: Any) -> bool:
     """Whether a class was written with a method under that name; a mock in its place counts as one."""
-    if isinstance(value, (FunctionType, staticmethod, classmethod)):
+    if _is(value, staticmethod, classmethod):
+        value = value.__func__
+    if isinstance(value, FunctionType):
         return True
-    return callable(value) and not isinstance(value, type) and not name.startswith("_abc")
+    return callable(value) and not isinstance(value, (type, BuiltinFunctionType)) and not name.startswith("_abc")
 
 
 def _decorators(function: FunctionType) -> int:

@@ -52,6 +52,18 @@ def test_a_mocked_rest_client(client: Any, monkeypatch: pytest.MonkeyPatch) -> N
         "requests.Session.request",
         "requests.Session.send",
         "requests.adapters.HTTPAdapter.send",
+        "requests.adapters.HTTPAdapter.get_connection_with_tls_context",
+        "requests.adapters.HTTPAdapter.build_response",
+        "requests.models.PreparedRequest.prepare",
+        "requests.models.PreparedRequest.prepare_headers",
+        "requests.sessions.PreparedRequest",
+        "requests.sessions.Request",
+        "requests.adapters.PoolManager",
+        "urllib3.poolmanager.PoolManager.urlopen",
+        "urllib3.connectionpool.HTTPConnectionPool.urlopen",
+        "urllib3.connectionpool.HTTPConnectionPool._make_request",
+        "urllib3.connectionpool.HTTPSConnectionPool",
+        "urllib3.connection.HTTPConnection.connect",
         "metadata.ingestion.ometa.client.REST._request",
         "metadata.ingestion.ometa.client.REST._one_request",
         "metadata.ingestion.ometa.ometa_api.OpenMetadata.bulk_create_or_update",
@@ -101,6 +113,28 @@ def test_socks(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
     assert "socks5://" in str(reason(client))
+
+
+#: Proxies whose host cannot be told from the password. urllib takes the third for the host `user`.
+NO_ADDRESSES = [
+    "http://user:pa#ss/word@proxy:3128",
+    "http://user:pa[ss@proxy:3128",
+    "http://user:12/word@proxy:3128",
+    "http://user:pa?ss@proxy:3128",
+    "user:pa/ss@proxy:3128",
+    "http://proxy:port",
+]
+
+
+@pytest.mark.parametrize("proxy", NO_ADDRESSES)
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_that_is_no_address(client: Any, monkeypatch: pytest.MonkeyPatch, name: str, proxy: str) -> None:
+    for other in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, proxy)
+    said = str(reason(client))
+    assert said.startswith(f"the proxy in {name} is no address; write it as http://user:password@host:port")
+    assert proxy not in said
 
 
 def test_gevent(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
