@@ -149,6 +149,17 @@ def test_a_poison_row(sink: Session, server: ReferenceServer, lite: Path, tmp_pa
     assert server.token not in path.read_text()
 
 
+def test_the_second_run_of_a_process_has_a_report_of_its_own(
+    sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path
+) -> None:
+    first, _ = reported(sink, server, lite, tmp_path, "first")
+    before = (tmp_path / "run.json").read_bytes()
+    reported(sink, server, lite, tmp_path, "second", sink={"bulk_sink_batch_size": 5})
+    assert (tmp_path / "run.json").read_bytes() == before
+    second = json.loads((tmp_path / "run-2.json").read_text())
+    assert (first["about"]["batch_size"], second["about"]["batch_size"]) == (100, 5)
+
+
 def test_a_report_that_cannot_be_written_is_one_warning(
     sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata as distributions
@@ -89,7 +90,7 @@ def begin(
     """
     if tuning.report is None:
         return []
-    path = Path(tuning.report.replace("{pid}", str(os.getpid())))
+    path = _path_of_this_run(tuning.report)
     try:
         _try(path)
     except OSError as error:
@@ -112,6 +113,18 @@ def begin(
     )
     writer.report = report = Report(path, writer, about, _mask_of(connection, writer))
     return grace.before_the_end(lambda: report.interrupted("by SIGTERM"))
+
+
+#: The reports of this process, by the name that was asked for.
+_begun: Counter[Path] = Counter()
+
+
+def _path_of_this_run(name: str) -> Path:
+    """The second run of a process does not take the place of the first: `run.html`, `run-2.html`."""
+    asked = Path(name.replace("{pid}", str(os.getpid())))
+    _begun[asked] += 1
+    number = _begun[asked]
+    return asked if number == 1 else asked.with_stem(f"{asked.stem}-{number}")
 
 
 def distribution(name: str) -> str:
