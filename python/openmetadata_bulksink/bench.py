@@ -40,6 +40,11 @@ def measure(config: Path, size: Size, workers: list[int]) -> bool:
     well = True
     try:
         _create(workflow, service)
+    except BaseException as error:
+        if not isinstance(error, (_Refused, _OutOfReach)):
+            _deleted(client, mask, service, left=f"It is not known whether the service {service} was made")
+        raise
+    try:
         what = f"{size.tables} tables of {size.columns} columns"
         print(f"Writing to the service {service}: {what} for each number of workers.")
         for number in workers:
@@ -49,27 +54,58 @@ def measure(config: Path, size: Size, workers: list[int]) -> bool:
     return well and gone
 
 
+class _Refused(workflow_file.Unreadable):
+    """The server has said that it makes no service for us."""
+
+
+class _OutOfReach(workflow_file.Unreadable):
+    """No request has left this machine."""
+
+
 def _create(workflow: workflow_file.Workflow, service: str) -> None:
     body = json.dumps({"name": service, "serviceType": "CustomDatabase"})
     try:
-        workflow.client.client.put("/services/databaseServices", data=body)
+        made = workflow.client.client.put("/services/databaseServices", data=body)
     except Exception as error:  # noqa: BLE001 - whatever upstream's client raises
-        text = workflow.mask(f"the server does not let us create the service {service}: {error}")
-        raise workflow_file.Unreadable(text) from None
+        text = workflow.mask(" ".join(str(error).split()))
+        status = getattr(error, "status_code", None)
+        if isinstance(status, int) and status < 500:
+            raise _Refused(f"the server does not let us create a service: {text}") from None
+        if _never_left(error):
+            raise _OutOfReach(f"the server cannot be reached: {text}") from None
+        raise workflow_file.Unreadable(f"the server has made no service: {text}") from None
+    if not made:
+        raise workflow_file.Unreadable("the server has made no service: upstream's client gets no answer")
 
 
-def _deleted(client: Any, mask: Any, service: str) -> bool:
-    """Delete the service. Where that fails, or is interrupted, it is named: somebody has to do it."""
-    left = f"The service {service} could not be deleted; delete it by hand"
+def _never_left(error: BaseException | None) -> bool:
+    """Whether no connection was made, so that no request can have arrived."""
+    while error is not None:
+        reasons = [error, *(getattr(one, "reason", None) for one in error.args)]
+        if any(type(one).__name__ in _NO_CONNECTION for one in reasons):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+#: What the HTTP library raises where there was no connection.
+_NO_CONNECTION = frozenset({"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError"})
+
+
+def _deleted(client: Any, mask: Any, service: str, left: str = "") -> bool:
+    """Delete the service. Where that fails, or is interrupted, it is named: somebody has to do it. left: what is said
+    of it then.
+    """
+    left = left or f"The service {service} could not be deleted"
     try:
         client.delete(f"/services/databaseServices/name/{service}?recursive=true&hardDelete=true")
     except Exception as error:  # noqa: BLE001 - as above
         if getattr(error, "status_code", None) == 404:
             return True  # it was never made
-        print(mask(f"{left} ({' '.join(str(error).split())})."))
+        print(mask(f"{left}; delete it by hand ({' '.join(str(error).split())})."))
         return False
     except BaseException:
-        print(f"{left} (interrupted).")
+        print(f"{left}; delete it by hand (interrupted).")
         raise
     print(f"The service {service} is deleted.")
     return True

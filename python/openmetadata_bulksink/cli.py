@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import metadata as packages
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from openmetadata_bulksink import activate, doctor, settings
 from openmetadata_bulksink.activate import NotInstalled
 from openmetadata_bulksink.settings import SettingError
 from openmetadata_bulksink.shard import arguments as shard_arguments
+from openmetadata_bulksink.silence import upstream_is_silent
 from openmetadata_bulksink.workflow_file import Unreadable
 
 #: Exit statuses: all is well; the sink would not be used, or something was refused; it could not be found out or done.
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _unusable(str(error))
     chosen = _parser().parse_args(given)
     try:
-        with _upstream_silent():
+        with upstream_is_silent():
             return int(chosen.run(chosen))
     except (SettingError, Unreadable, NotInstalled) as error:
         return _unusable(str(error))
@@ -62,17 +61,6 @@ def _unexpected(error: Exception) -> int:
 def _unusable(text: str) -> int:
     print(f"openmetadata-bulksink: {text}", file=sys.stderr)
     return UNUSABLE
-
-
-@contextmanager
-def _upstream_silent() -> Iterator[None]:
-    """Upstream's client logs what it meets, tokens included; what matters of it is said by the command."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _parser() -> argparse.ArgumentParser:

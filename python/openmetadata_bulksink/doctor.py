@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import _openmetadata_bulksink_boot as boot
 from openmetadata_bulksink import accelerate, activate, connection, eligibility, settings, workflow_file
-from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.masking import Mask, quotable
 
 
 class Verdict(Enum):
@@ -31,7 +31,7 @@ class Verdict(Enum):
     REFUSED = "The native sink would be used, but the server would refuse what it sends."
     OTHER_SINK = "The native sink would not be used: this workflow writes elsewhere."
     UPSTREAM = "The native sink would not be used: upstream's own writes."
-    STOPS = "A workflow would stop here with an error until the setting is changed."
+    STOPS = "A workflow would stop here with an error until that is changed."
     NO_UPSTREAM = "No workflow can run here: openmetadata-ingestion is not installed, or cannot be imported."
 
 
@@ -95,8 +95,11 @@ def examine(config: Path | None, tell: Callable[[Line], None] = lambda _: None) 
     workflow = workflow_file.load(config)
     found.mask = workflow.mask
     if workflow.sink_type not in workflow_file.SINK_TYPES:
-        named = f"the workflow's sink is {workflow.sink_type}" if workflow.sink_type else "the workflow names no sink"
+        another = quotable(workflow.sink_type, "another") if workflow.sink_type else ""
+        named = f"the workflow's sink is {another}" if another else "the workflow names no sink"
         found.wrong(f"{named}; ours takes the place of metadata-rest", Verdict.OTHER_SINK)
+    elif not workflow.has_source:
+        found.wrong("the file has no source with a type: upstream refuses it", Verdict.STOPS)
     if found.well and chosen is not None:
         _server(found, workflow, chosen)
     else:
@@ -213,10 +216,14 @@ def _server(found: Findings, workflow: workflow_file.Workflow, chosen: settings.
 
 def _python_version(found: Findings, client: Any, url: str) -> str | None:
     try:
-        version = str(client.get("/system/version")["version"])
+        answer = client.get("/system/version")
+        version = str(answer["version"]) if answer else ""
     except Exception as error:  # noqa: BLE001 - whatever the client raises is the finding
         text = f"upstream's client does not reach {url}/system/version: {_reason(found, error)}"
         found.wrong(text, Verdict.REFUSED if _status(error) in (401, 403) else Verdict.AWAY)
+        return None
+    if not version:  # it has met something that it has no words for, and goes on
+        found.wrong(f"upstream's client gets no answer from {url}/system/version", Verdict.AWAY)
         return None
     found.fine(f"{url} is a server of version {version}")
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
@@ -225,11 +232,15 @@ def _python_version(found: Findings, client: Any, url: str) -> str | None:
     return version
 
 
+#: Where a proxy listens whose address names no port.
+_PORTS = {"http": 80, "https": 443}
+
+
 def _ways(found: Findings, carried: dict[str, Any]) -> None:
     proxy = carried.get("proxy")
     if proxy:
         parts = urlsplit(proxy)
-        found.fine(f"through the proxy {parts.scheme}://{parts.hostname}:{parts.port or 80}")
+        found.fine(f"through the proxy {parts.scheme}://{parts.hostname}:{parts.port or _PORTS[parts.scheme]}")
     if carried["base_url"].startswith("https"):
         if carried.get("verify") is False:
             found.note("the server's certificate is not checked (verifySSL)")

@@ -19,6 +19,61 @@ _HIDDEN = "***"
 #: Shorter texts stand in any sentence by chance.
 _SHORTEST = 4
 
+#: Shorter ones may be a part of a word of ours by chance: they are hidden where they stand alone.
+_SHORTEST_WITHIN = 8
+
+#: Whoever has one of these for a password is not betrayed by a text that says it, but by one with a gap in its place.
+_COMMON = frozenset(
+    [
+        "admin",
+        "api",
+        "auth",
+        "basic",
+        "bearer",
+        "bulk",
+        "client",
+        "data",
+        "database",
+        "default",
+        "false",
+        "file",
+        "host",
+        "http",
+        "https",
+        "ingestion",
+        "localhost",
+        "metadata",
+        "none",
+        "noop",
+        "null",
+        "openmetadata",
+        "password",
+        "port",
+        "proxy",
+        "rest",
+        "root",
+        "secret",
+        "server",
+        "service",
+        "sink",
+        "source",
+        "table",
+        "tables",
+        "test",
+        "token",
+        "true",
+        "upstream",
+        "used",
+        "user",
+        "username",
+        "version",
+        "workflow",
+    ]
+)
+
+#: In an address's query: what may be a secret whatever it is called. A page's number and a switch are not.
+_SHORTEST_IN_QUERY = 8
+
 #: A key with such a name has a secret below it, wherever it stands.
 _SECRET_NAME = re.compile(r"pass|pwd|token|secret|key|credential|private|auth(?!Provider)|header|cookie", re.IGNORECASE)
 
@@ -35,13 +90,30 @@ class Mask:
     """Replaces secrets in texts. `Mask()` knows none."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST}
+        hidden = {secret for secret in secrets if secret.strip().lower() not in _COMMON}
+        forms = {form for secret in hidden for form in _forms(secret) if len(form) >= _SHORTEST}
         longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._pattern = re.compile("|".join(map(_pattern_of, longest_first))) if forms else None
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
+
+
+def _pattern_of(form: str) -> str:
+    whole = re.escape(form)
+    return whole if len(form) >= _SHORTEST_WITHIN else rf"(?<![^\W_]){whole}(?![^\W_])"
+
+
+#: A word or a number, as settings and types have them. No token is that short, and none is letters alone.
+_PLAIN = re.compile(r"[A-Za-z]{1,12}([-_][A-Za-z]{1,12}){0,3}|[-+]?\d{1,6}(\.\d{1,3})?")
+
+
+def quotable(text: str, instead: str = "what is there") -> str:
+    """A value of which it is not known what it is, for a sentence: in quotes if it is a plain word or number. A secret
+    may have been pasted in its place.
+    """
+    return repr(text) if _PLAIN.fullmatch(text) else instead
 
 
 def mask_of(content: Any) -> Mask:
@@ -92,15 +164,22 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _in_address(address: Any) -> Iterator[str]:
-    """User and password of an address, and what its query holds."""
+    """User and password of an address, and what its query holds; also of one that is none, because its password is not
+    percent-encoded: then all up to the last `@`.
+    """
+    text = str(address)
+    login = text.partition("://")[2].rpartition("@")[0] or text.rpartition("@")[0]
+    user, colon, password = login.partition(":")
+    yield from (one for one in (login if colon else "", user, password) if one)
     try:
-        parts = urlsplit(str(address))
-        given = (parts.username, parts.password, parts.query, *(value for _, value in parse_qsl(parts.query)))
+        query = urlsplit(text).query
     except ValueError:
         return
-    if parts.password is not None:
-        yield f"{parts.username}:{parts.password}"
-    yield from (one for one in given if one)
+    if len(query) >= _SHORTEST_IN_QUERY:
+        yield query
+    for name, value in parse_qsl(query):
+        if len(value) >= _SHORTEST_IN_QUERY or _SECRET_NAME.search(name):
+            yield value
 
 
 def secrets_of_proxies(environ: Any) -> Iterator[str]:

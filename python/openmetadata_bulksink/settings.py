@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from openmetadata_bulksink.masking import quotable
+
 PREFIX = "OM_BULKSINK"
 
 #: Accelerators by name; the table itself is in `accelerate.py`.
@@ -52,6 +54,9 @@ _OF_KUBERNETES = re.compile(r"(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w
 
 #: How alike two names must be, their common prefix aside, for one to be meant by the other.
 _NEAR = 0.75
+
+#: What a variable of somebody's may be called.
+_NAME = re.compile(r"[A-Z]+(_[A-Z]{1,12}|_\d{1,5}){0,8}")
 
 _ON = frozenset({"1", "true", "on", "yes"})
 _OFF = frozenset({"0", "false", "off", "no"})
@@ -125,8 +130,13 @@ def unknown(environ: Mapping[str, str] | None = None) -> list[str]:
         known = {one.removeprefix(PREFIX + "_"): one for one in VARIABLES if not _OF_KUBERNETES.match(rest)}
         near = difflib.get_close_matches(rest, known, n=1, cutoff=_NEAR)
         hint = f"; did you mean {known[near[0]]}?" if near else ""
-        lines.append(f"{name} is not a setting of openmetadata-bulksink and is not used{hint}")
+        lines.append(f"{_shown(name)} is not a setting of openmetadata-bulksink and is not used{hint}")
     return lines
+
+
+def _shown(name: str) -> str:
+    """A variable's name, unless something was pasted into it."""
+    return name if _NAME.fullmatch(name) else f"A variable that begins with {PREFIX}_"
 
 
 def _switch(name: str, text: str) -> bool:
@@ -135,7 +145,7 @@ def _switch(name: str, text: str) -> bool:
         return True
     if lowered in _OFF:
         return False
-    raise SettingError(f"{name} must be 0 or 1, not {text!r}.")
+    raise SettingError(f"{name} must be 0 or 1, not {quotable(text)}.")
 
 
 def _whole(low: int, high: int) -> Callable[[str, str], int]:
@@ -145,7 +155,7 @@ def _whole(low: int, high: int) -> Callable[[str, str], int]:
         except ValueError:
             value = low - 1
         if not low <= value <= high:
-            raise SettingError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
+            raise SettingError(f"{name} must be a whole number from {low} to {high}, not {quotable(text)}.")
         return value
 
     return read
@@ -158,7 +168,7 @@ def _seconds(low: float, high: float) -> Callable[[str, str], float]:
         except ValueError:
             value = low - 1
         if not low <= value <= high:
-            raise SettingError(f"{name} must be a number of seconds from {low:g} to {high:g}, not {text!r}.")
+            raise SettingError(f"{name} must be a number of seconds from {low:g} to {high:g}, not {quotable(text)}.")
         return value
 
     return read
@@ -170,7 +180,7 @@ def _megabytes(name: str, text: str) -> int:
     except ValueError:
         value = 0.0
     if not 1 <= value <= 65536:
-        raise SettingError(f"{name} must be a number of MiB from 1 to 65536, not {text!r}.")
+        raise SettingError(f"{name} must be a number of MiB from 1 to 65536, not {quotable(text)}.")
     return int(value * 1024 * 1024)
 
 
@@ -178,7 +188,10 @@ def _path(name: str, text: str) -> str:
     """The file is only opened when a record is lost, so a directory that is not there is refused here."""
     folder = Path(text).absolute().parent
     if not folder.is_dir():
-        raise SettingError(f"{name} names a file in {str(folder)!r}, which is not a directory; create it first.")
+        there = next(one for one in folder.parents if one.is_dir())
+        raise SettingError(
+            f"{name} names a file in a directory below {str(there)!r} that is not there; create it first."
+        )
     if Path(text).is_dir():
         raise SettingError(f"{name} must name a file, and {text!r} is a directory.")
     return text
@@ -187,7 +200,7 @@ def _path(name: str, text: str) -> str:
 def _report(name: str, text: str) -> str:
     """Whether it can be written is no reason to stop a workflow: that is a warning, later."""
     if Path(text).suffix not in (".html", ".json"):
-        raise SettingError(f"{name} must name a file that ends in .html or .json, not {text!r}.")
+        raise SettingError(f"{name} must name a file that ends in .html or .json, not {quotable(text)}.")
     return text
 
 
@@ -202,7 +215,7 @@ def _accelerators(name: str, text: str) -> frozenset[str]:
     if unknown:
         raise SettingError(
             f"{name} must be 0, 1, or names out of {', '.join(ACCELERATORS)} with commas between them; "
-            f"unknown: {', '.join(unknown)}."
+            f"unknown: {', '.join(map(quotable, unknown))}."
         )
     return chosen
 

@@ -22,12 +22,14 @@ class Unreadable(Exception):
 class Workflow(NamedTuple):
     """What is in the file.
 
-    sink_type: as written there; None where it names none. mask: hides the file's secrets.
+    sink_type: as written there; None where it names none. has_source: whether it names a type of source, without which
+    upstream refuses it. mask: hides the file's secrets.
     """
 
     client: Any
     sink_config: Any
     sink_type: str | None
+    has_source: bool
     mask: Mask
 
 
@@ -64,7 +66,9 @@ def load(path: Path) -> Workflow:
         sink_config = MetadataRestSinkConfig.model_validate(given)
     except Exception as error:  # noqa: BLE001 - as above
         raise Unreadable(mask(f"sink.config of {path} is refused by upstream: {_what(error)}")) from None
-    return Workflow(client, sink_config, None if sink_type is None else mask(str(sink_type)), mask)
+    source = found.get("source")
+    has_source = isinstance(source, dict) and isinstance(source.get("type"), str)
+    return Workflow(client, sink_config, None if sink_type is None else str(sink_type), has_source, mask)
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -89,11 +93,14 @@ def content(path: Path) -> dict[str, Any]:
 
 def _place(error: Exception) -> str:
     """Where a parser stopped. Not what it says: it quotes the line, which may hold a token."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    parsers: Any = error.__cause__ or error.__context__ or error  # upstream puts one of its own around it
+    mark = getattr(parsers, "problem_mark", None) or getattr(parsers, "context_mark", None)
     if mark is not None:
         return f"it is no YAML at line {mark.line + 1}, column {mark.column + 1}"
-    if hasattr(error, "lineno") and hasattr(error, "colno"):
-        return f"it is no JSON at line {error.lineno}, column {error.colno}"
+    if hasattr(parsers, "lineno") and hasattr(parsers, "colno"):
+        return f"it is no JSON at line {parsers.lineno}, column {parsers.colno}"
+    if isinstance(getattr(parsers, "position", None), int):
+        return f"its character {parsers.position + 1} must not stand in YAML"
     if isinstance(error, OSError):
         return str(error.strerror)
     return f"upstream's reader raises {type(error).__name__}"

@@ -7,7 +7,6 @@ nothing else: no engine, no connection, no thread exists in it before a fork.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pickle
 import select
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from openmetadata_bulksink import settings
+from openmetadata_bulksink import settings, silence
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
@@ -121,7 +120,7 @@ def _output_to(log: Path | None) -> None:
 
 
 def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
-    logging.disable(logging.NOTSET)  # commands silence upstream; a shard's log is its own
+    silence.broken()
     lock = threading.Lock()
     done = threading.Event()
 

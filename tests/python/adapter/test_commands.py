@@ -229,6 +229,9 @@ def test_the_last_line_of_doctor_is_true(
     for sink in ({"type": "file", "config": {"filename": "somewhere"}}, None):
         workflow.write_text(json.dumps({**written, "sink": sink}))
         assert verdict("-c", str(workflow)) == (Verdict.OTHER_SINK, cli.WRONG)
+    for source in (None, {}, "sqlite", {"serviceName": "no type"}):
+        workflow.write_text(json.dumps({**written, "source": source}))
+        assert verdict("-c", str(workflow)) == (Verdict.STOPS, cli.WRONG)
     written["workflowConfig"]["openMetadataServerConfig"]["hostPort"] = "http://127.0.0.1:1/api"
     workflow.write_text(json.dumps(written))
     assert verdict("-c", str(workflow)) == (Verdict.AWAY, cli.UNUSABLE)
@@ -297,6 +300,101 @@ def test_bench_counts_what_was_written_and_names_what_it_leaves(
     assert " 0.0 tables/s" in said
     assert "30 refused" in said
     assert "The service bulksink_bench_00000001 could not be deleted; delete it by hand (" in said
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(
+    ("answer", "said", "named"),
+    [
+        ("nobody", "the server cannot be reached: ", False),
+        (403, "the server does not let us create a service: ", False),
+        (500, "the server has made no service: ", True),
+    ],
+)
+def test_bench_names_no_service_that_was_not_made(
+    server: RecordingServer,
+    workflow: Path,
+    capsys: pytest.CaptureFixture[str],
+    answer: Any,
+    said: str,
+    named: bool,
+) -> None:
+    """One is named where it is not known whether it was made."""
+    if answer == "nobody":
+        written = workflow.read_text().replace(server.url, "http://127.0.0.1:1/api")
+        workflow.write_text(written)
+    else:
+        server.answers["PUT", "/services"] = answer, {"code": answer, "message": "no"}
+        server.answers["DELETE", "/services"] = answer, {"code": answer, "message": "no"}
+    assert cli.main(["bench", "-c", str(workflow), "--tables", "3", "--workers", "1", "--yes"]) == cli.UNUSABLE
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert ("It is not known whether the service bulksink_bench_" in printed.out) is named
+    assert named or "bulksink_bench_" not in printed.out + printed.err
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("proxy", ["http://user:pa#ss/geheim@127.0.0.1:1", "http://user:pa/geheim@127.0.0.1:1"])
+def test_a_proxy_that_is_no_address_is_a_finding(
+    server: RecordingServer,
+    workflow: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: str,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    letters = tmp_path / "lost.jsonl"
+    letters.write_text('{"kind":"create","collection":"databases","fqn":"s.d","body":{"name":"d","service":"s"}}\n')
+    assert cli.main(["doctor", "-c", str(workflow)]) == cli.WRONG
+    assert cli.main(["bench", "-c", str(workflow), "--yes"]) == cli.UNUSABLE
+    assert cli.main(["replay", str(letters), "-c", str(workflow)]) == cli.UNUSABLE
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == Verdict.UPSTREAM.value
+    for text in (printed.out, *printed.err.splitlines()):
+        assert "the proxy in HTTP_PROXY is no address; write it as http://user:password@host:port" in text
+        assert proxy not in text
+        assert "geheim" not in text
+    assert server.requests == []
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize(
+    ("sink_type", "said"),
+    [("file", "the workflow's sink is 'file'"), ("eyJhbGciOi.Top+Secret", "the workflow's sink is another")],
+)
+def test_a_type_of_sink_is_shown_if_it_is_a_plain_word(
+    workflow: Path, capsys: pytest.CaptureFixture[str], sink_type: str, said: str
+) -> None:
+    workflow.write_text(json.dumps({**json.loads(workflow.read_text()), "sink": {"type": sink_type}}))
+    assert cli.main(["doctor", "-c", str(workflow)]) == cli.WRONG
+    printed = capsys.readouterr().out
+    assert f"{said}; ours takes the place of metadata-rest" in printed
+    assert "Top+Secret" not in printed
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize(
+    ("suffix", "text", "said"),
+    [
+        (".yaml", "source:\n  type: [\n", "it is no YAML at line 3, column 1"),
+        (".yaml", "a: b\n  token: top\n", "it is no YAML at line 2, column 8"),
+        (".yaml", "a: \x01", "its character 4 must not stand in YAML"),
+        (".json", '{\n "a": top}', "it is no JSON at line 2, column 7"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str, text: str, said: str
+) -> None:
+    path = tmp_path / f"workflow{suffix}"
+    path.write_text(text)
+    assert cli.main(["bench", "--yes", "-c", str(path)]) == cli.UNUSABLE
+    assert capsys.readouterr().err == f"openmetadata-bulksink: {path} cannot be read: {said}\n"
 
 
 _CONTENTS = {

@@ -86,6 +86,31 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     assert str(refused.value).startswith(name)
 
 
+SECRET = "eyJhbGciOi.Top+Secret/value"
+
+
+@pytest.mark.parametrize("name", [name for name in settings.VARIABLES if name != "OM_BULKSINK_DEAD_LETTERS"])
+def test_a_secret_that_was_pasted_into_a_variable_is_not_shown(name: str) -> None:
+    with pytest.raises(settings.SettingError) as refused:
+        settings.tuning({name: SECRET})
+    assert str(refused.value).startswith(name)
+    assert not any(part in str(refused.value) for part in ("eyJ", "Top", "Secret/value"))
+
+
+def test_of_a_directory_that_is_not_there_only_what_is_there_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(settings.SettingError) as refused:
+        settings.tuning({"OM_BULKSINK_DEAD_LETTERS": f"{tmp_path}/{SECRET}/lost.jsonl"})
+    assert f"in a directory below {str(tmp_path)!r} that is not there" in str(refused.value)
+    assert "Secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [f"OM_BULKSINK_{SECRET}", "OM_BULKSINK_a1b2c3d4e5", f"OM_BULKSINK_{'A' * 40}"])
+def test_a_secret_that_was_pasted_into_a_name_is_not_shown(name: str) -> None:
+    (line,) = settings.unknown({name: "1"})
+    assert line.startswith("A variable that begins with OM_BULKSINK_ is not a setting")
+    assert name not in line
+
+
 def test_an_unknown_variable_is_named_with_the_one_that_may_be_meant() -> None:
     """A warning and no error: the rest of the environment is not ours."""
     given = {"OM_BULKSINK_WORKER": "4", "OM_BULKSINK_LINGER": "1"}
