@@ -70,7 +70,7 @@ bench-link: ## does it pay to compress requests over a link of 50 Mbit/s and 40 
 bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue takes 200 ms a query?
 	@$(PYTHON) -m benchmarks redshift-threads
 
-bench-shards: ## one ingestion as 1, 2, 4 processes: PostgreSQL at 10 ms a statement, Redshift at 200 ms (QUICK=1: smaller)
+bench-shards: ## one ingestion in 1, 2, 4 shards: MariaDB at 10 ms a statement, Redshift at 200 ms; Airflow, Ray (QUICK=1: smaller, without them)
 	@$(PYTHON) -m benchmarks shards $(if $(QUICK),--quick)
 
 bench-round-trips: ## what 0 to 30 ms to the source's database cost: PostgreSQL, MariaDB; upstream, its threads, ours, 4 and 8 ahead (QUICK=1: smaller)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks import environment
 from benchmarks.prepared import VARIABLE, Prepared
@@ -16,22 +17,24 @@ from tools import artifacts, environments, machine, postgresql, steps
 
 UPSTREAM = environments.UPSTREAM_VERSIONS[-1]
 
-# The module of each run, and whether it needs a PostgreSQL.
+POSTGRES = ("postgres",)
+
+# The module of each run, and what it needs beside upstream and the reference server.
 RUNS = {
-    "picture": ("benchmarks.picture", True),
-    "report": ("benchmarks.report", False),
-    "real": ("benchmarks.real", True),
-    "link": ("benchmarks.link", False),
-    "tags": ("benchmarks.tags", False),
-    "start-up": ("benchmarks.start_up", False),
-    "native": ("benchmarks.native", False),
-    "redshift-threads": ("benchmarks.redshift_threads", True),
-    "shards": ("benchmarks.shards", True),
-    "round-trips": ("benchmarks.round_trips", True),
-    "accelerators": ("benchmarks.accelerators", True),
-    "main-thread": ("benchmarks.cost.main_thread", False),
-    "instructions": ("benchmarks.cost.instructions", False),
-    "scale": ("benchmarks.cost.scale", False),
+    "picture": ("benchmarks.picture", POSTGRES),
+    "report": ("benchmarks.report", ()),
+    "real": ("benchmarks.real", POSTGRES),
+    "link": ("benchmarks.link", ()),
+    "tags": ("benchmarks.tags", ()),
+    "start-up": ("benchmarks.start_up", ()),
+    "native": ("benchmarks.native", ()),
+    "redshift-threads": ("benchmarks.redshift_threads", POSTGRES),
+    "shards": ("benchmarks.shards", ("postgres", "airflow", "ray")),
+    "round-trips": ("benchmarks.round_trips", POSTGRES),
+    "accelerators": ("benchmarks.accelerators", POSTGRES),
+    "main-thread": ("benchmarks.cost.main_thread", ()),
+    "instructions": ("benchmarks.cost.instructions", ()),
+    "scale": ("benchmarks.cost.scale", ()),
 }
 
 
@@ -42,10 +45,12 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] not in RUNS:
         print(f"usage: python3 -m benchmarks {{{','.join(RUNS)},lock}} [--help]", file=sys.stderr)
         return 2
-    module, with_postgres = RUNS[arguments[0]]
+    module, needs = RUNS[arguments[0]]
+    if "--quick" in arguments:
+        needs = tuple(need for need in needs if need not in environments.RUNNERS)
     try:
         interpreter = environments.python_of(environment.bench_environment())
-        variables = {} if "--help" in arguments else {VARIABLE: _prepare(with_postgres).to_text()}
+        variables = {} if "--help" in arguments else {VARIABLE: _prepare(needs).to_text()}
     except (machine.Missing, steps.StepFailed) as error:
         print(error, file=sys.stderr)
         return 1
@@ -56,14 +61,21 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _prepare(with_postgres: bool) -> Prepared:
+def _prepare(needs: Sequence[str]) -> Prepared:
+    def runner(name: str) -> Path | None:
+        if name not in needs:
+            return None
+        return environments.with_wheel(environments.runner_environment(name), artifacts.wheel())
+
     plain = environments.upstream_environment(UPSTREAM)
     return Prepared(
         upstream=UPSTREAM,
         plain=plain,
         with_sink=environments.with_wheel(plain, artifacts.wheel()),
         server=artifacts.reference_server(),
-        postgres=postgresql.programs() if with_postgres else None,
+        postgres=postgresql.programs() if "postgres" in needs else None,
+        airflow=runner("airflow"),
+        ray=runner("ray"),
     )
 
 

@@ -13,13 +13,17 @@ VARIABLE = "BULKSINK_BENCH_PREPARED"
 
 @dataclass(frozen=True)
 class Prepared:
-    """upstream: its version. plain: upstream's environment as its users have it. with_sink: the same and our wheel."""
+    """upstream: its version. plain: upstream's environment as its users have it. with_sink: the same and our wheel.
+    airflow, ray: with_sink and a runner.
+    """
 
     upstream: str
     plain: Path
     with_sink: Path
     server: Path
     postgres: Path | None = None
+    airflow: Path | None = None
+    ray: Path | None = None
 
     def accelerators(self) -> list[str]:
         """Their names, as the wheel that is measured has them: the benchmarks' own environment is without it."""
@@ -39,7 +43,5 @@ def from_environment() -> Prepared:
     if not text:
         raise SystemExit("start this with `python3 -m benchmarks` (or make): it prepares what the run needs")
     values = json.loads(text)
-    postgres = values.pop("postgres")
     upstream = values.pop("upstream")
-    paths = {name: Path(value) for name, value in values.items()}
-    return Prepared(upstream=upstream, postgres=Path(postgres) if postgres else None, **paths)
+    return Prepared(upstream=upstream, **{name: Path(value) for name, value in values.items() if value})

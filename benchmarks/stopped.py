@@ -7,6 +7,8 @@ from functools import wraps
 
 from benchmarks.children import ChildFailed
 from benchmarks.screen import screen
+from tests.airflow.instance import AirflowFailed
+from tests.ingest.mariadb import MariaDBFailed
 from tests.ingest.postgres import PostgresFailed
 from tests.ingest.reference_server import ServerFailed
 from tests.ingest.runs import RunFailed
@@ -19,7 +21,10 @@ class Stopped(Exception):
 
 Main = Callable[..., int]
 
-_KNOWN = (Stopped, ChildFailed, PostgresFailed, RunFailed, ServerFailed, machine.Missing, steps.StepFailed)
+_KNOWN = (
+    *(Stopped, ChildFailed, RunFailed, ServerFailed, machine.Missing, steps.StepFailed),
+    *(AirflowFailed, MariaDBFailed, PostgresFailed),
+)
 
 
 def told(main: Main) -> Main:

@@ -35,8 +35,8 @@ def run_shard(workflow: str, plan: str, number: int) -> str:
         return shard_command(workflow, "run", "--plan", str(plan_file), "--shard", str(number), "--end-with-stdin")
 
 
-def main(workflow: str, shards: int) -> None:
-    """Plan, open and close here, shards on the cluster."""
+def main(workflow: str, shards: int) -> list[str]:
+    """Plan, open and close here, shards on the cluster; their results."""
     ray.init(include_dashboard=False)
     with tempfile.TemporaryDirectory() as folder:
         plan_file = Path(folder) / "plan.json"
@@ -50,6 +50,7 @@ def main(workflow: str, shards: int) -> None:
             files[-1].write_text(result, encoding="utf-8")
         shard_command(workflow, "close", "--plan", str(plan_file), "--result", *map(str, files))
     ray.shutdown()
+    return list(results)
 
 
 if __name__ == "__main__":

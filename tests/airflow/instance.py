@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -44,10 +45,19 @@ class AirflowFailed(Exception):
 class Airflow:
     """Scheduler, API server and DAG processor; end with the block.
 
-    files: what it loads. names: the DAGs in them. variables: for its processes and so for tasks.
+    files: what it loads. names: the DAGs in them. variables: for its processes and so for tasks. python: of the
+    environment with Airflow.
     """
 
-    def __init__(self, files: Sequence[Path], names: Sequence[str], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        names: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        python: Path = Path(sys.executable),
+    ) -> None:
+        self._python = python
         self._home = tempfile.TemporaryDirectory(prefix="bulksink-airflow-")
         home = Path(self._home.name)
         folder = home / "dags"
@@ -58,7 +68,7 @@ class Airflow:
         url = f"http://127.0.0.1:{port}"
         self._variables = {
             **inherited_variables(),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -92,7 +102,7 @@ class Airflow:
     def command(self, *words: str) -> None:
         """`airflow WORDS`, to its end."""
         ran = subprocess.run(
-            [sys.executable, "-m", "airflow", *words],
+            [self._python, "-m", "airflow", *words],
             env=self._variables,
             capture_output=True,
             text=True,
@@ -106,7 +116,7 @@ class Airflow:
         with log:
             self._processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *words],
+                    [self._python, "-m", "airflow", *words],
                     env=self._variables,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -140,7 +150,7 @@ class Airflow:
         while not (seen := found()):
             for process in self._processes:
                 if process.poll() is not None:
-                    raise AirflowFailed(f"{process.args} ended with {process.returncode}\n{self.logs()}")
+                    raise AirflowFailed(f"one of its processes ended with {process.returncode}\n{self.logs()}")
             if time.monotonic() > give_up:
                 raise AirflowFailed(f"it never came to it: {what}\n{self.logs()}")
             time.sleep(0.5)
@@ -151,6 +161,17 @@ class Airflow:
         names = ("task_id", "map_index", "state", "try_number", "pid")
         found = self._rows(f"SELECT {', '.join(names)} FROM task_instance WHERE dag_id = ? AND run_id = ?", (dag, run))
         return [dict(zip(names, row, strict=True)) for row in found]
+
+    def returned(self, dag: str, run: str, task: str) -> list[str]:
+        """The texts that the instances of a task have handed on, by their map index."""
+        query = "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? ORDER BY map_index"
+        return [json.loads(row[0]) for row in self._rows(query, (dag, run, task))]
+
+    def seconds(self, dag: str, run: str) -> float:
+        """From the start of a run that has ended to its end."""
+        query = "SELECT start_date, end_date FROM dag_run WHERE dag_id = ? AND run_id = ?"
+        ((start, end),) = self._rows(query, (dag, run))
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
     def xcoms(self) -> str:
         """Everything that tasks have handed on, as text."""
