@@ -16,6 +16,7 @@ IMPORTS = (
     "metadata.cli.ingest",
     "metadata.ingestion.sink.metadata_rest",
     "metadata.ingestion.source.database.postgres.metadata",
+    "metadata.ingestion.source.database.redshift.metadata",
     "metadata.ingestion.source.database.sqlite.metadata",
 )
 
