@@ -100,6 +100,19 @@ def runner_environment(name: str) -> Path:
     return cache.directory("environments", name, key, fill)
 
 
+def tracer_packages() -> Path:
+    """A folder with OpenTelemetry's instrumentation of `requests`, for the search path of an upstream environment."""
+    requirements = REQUIREMENTS / "tracer.txt"
+    interpreter = machine.python(UPSTREAM_PYTHON)
+    key = cache.fingerprint(requirements.read_bytes(), interpreter.version, str(interpreter.executable))
+
+    def fill(path: Path) -> None:
+        install: steps.Command = [uv(), "pip", "install", "--no-deps", "--python", interpreter.executable]
+        steps.run("a tracer: installing", [*install, "--target", path, "--requirements", requirements])
+
+    return cache.directory("environments", "tracer", key, fill)
+
+
 def create_environment(path: Path, interpreter: machine.Interpreter) -> None:
     """An empty environment, without pip, in an existing directory."""
     command: steps.Command = [uv(), "venv", "--quiet", "--allow-existing", "--python", interpreter.executable, path]

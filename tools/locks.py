@@ -22,7 +22,19 @@ def resolve() -> int:
         _resolve_upstream(version, here / f"upstream-{version}.txt", "--upgrade")
     for name, runner in environments.RUNNERS.items():
         _resolve_upstream(environments.UPSTREAM_VERSIONS[-1], here / f"{name}.txt", "--upgrade", beside=runner)
+    _resolve_tracer()
     return 0
+
+
+def _resolve_tracer() -> None:
+    """What a tracer needs more than the newest upstream brings along, in versions that go with it."""
+    here = environments.REQUIREMENTS
+    output, upstreams = here / "tracer.txt", here / f"upstream-{environments.UPSTREAM_VERSIONS[-1]}.txt"
+    chosen: steps.Command = ["--python-version", environments.UPSTREAM_PYTHON, "--constraints", upstreams]
+    steps.run("resolving tracer.txt", [*_compile(), *chosen, here / "tracer.in", "--output-file", output])
+    there = set(upstreams.read_text().splitlines())
+    lines = [line for line in output.read_text().splitlines() if line not in there]
+    output.write_text("\n".join(lines) + "\n")
 
 
 def add_release(version: str) -> Path:
