@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -73,34 +73,10 @@ impl DeadLetters {
     }
 
     fn append_one(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let (Ending::Failed(reason) | Ending::WrittenInPart(reason)) = &outcome.ending else {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let Some(line) = line(outcome, now.unwrap_or_default())? else {
             return Ok(());
         };
-        let text = outcome.body.as_deref().map(String::from_utf8_lossy);
-        let body = text
-            .as_deref()
-            .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-        let letter = Letter {
-            time: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-            kind: match outcome.kind {
-                Kind::Create => "create",
-                Kind::LifeCycle => "life_cycle",
-            },
-            collection: &outcome.collection,
-            fqn: &outcome.fqn,
-            reason,
-            attempts: outcome.attempts,
-            body,
-            body_text: text.as_deref().filter(|_| body.is_none()).map(str::to_owned),
-        };
-        // A body may hold line breaks between its fields: a letter is one line.
-        let mut line = serde_json::to_string(&letter)?;
-        if line.contains(['\n', '\r']) {
-            line = serde_json::from_str::<serde_json::Value>(&line)?.to_string();
-        }
-        line.push('\n');
         if self.file.is_none() {
             self.file = Some(open(&self.path)?);
         }
@@ -109,6 +85,40 @@ impl DeadLetters {
             None => Ok(()),
         }
     }
+}
+
+/// The letter of a record that ended at `now`, since 1970, with its line feed; None for one that was not lost.
+///
+/// # Errors
+/// None that is known: serde_json could refuse to write it.
+pub fn line(outcome: &Outcome, now: Duration) -> io::Result<Option<String>> {
+    let (Ending::Failed(reason) | Ending::WrittenInPart(reason)) = &outcome.ending else {
+        return Ok(None);
+    };
+    let text = outcome.body.as_deref().map(String::from_utf8_lossy);
+    let is_json = |text: &&str| serde_json::from_str::<&RawValue>(text).is_ok();
+    // A body may hold line breaks between its fields (within a text they are no JSON): a letter is one line.
+    let on_one_line = text
+        .as_deref()
+        .filter(is_json)
+        .map(|text| text.replace(['\n', '\r'], " "));
+    let body = on_one_line.as_deref().map(serde_json::from_str).transpose()?;
+    let letter = Letter {
+        time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        kind: match outcome.kind {
+            Kind::Create => "create",
+            Kind::LifeCycle => "life_cycle",
+        },
+        collection: &outcome.collection,
+        fqn: &outcome.fqn,
+        reason,
+        attempts: outcome.attempts,
+        body,
+        body_text: text.as_deref().filter(|_| body.is_none()).map(str::to_owned),
+    };
+    let mut line = serde_json::to_string(&letter)?;
+    line.push('\n');
+    Ok(Some(line))
 }
 
 /// Only its owner may read it: bodies describe the user's data.
@@ -154,6 +164,19 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_body_is_kept_to_the_letter_whatever_its_depth_and_its_numbers() {
+        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        let body = format!("{{\r\n\"z\":1e999,\n\"a\":{deep}}}");
+        let outcome = Outcome {
+            body: Some(body.clone().into()),
+            ..lost(b"")
+        };
+        let line = line(&outcome, Duration::ZERO).unwrap().unwrap();
+        assert_eq!(line.find('\n'), Some(line.len() - 1));
+        assert!(line.contains(&body.replace(['\r', '\n'], " ")));
     }
 
     #[test]

@@ -128,6 +128,16 @@ impl Fqn {
         self.split_last().1.trim_matches('"')
     }
 
+    /// Its parts from the first to the last, without quotes.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+        let mut quoted = false;
+        let parts = self.0.split(move |char| {
+            quoted ^= char == '"';
+            char == '.' && !quoted
+        });
+        parts.map(|part| part.trim_matches('"'))
+    }
+
     /// Whether this name lies below `ancestor`. No name lies below itself.
     #[must_use]
     pub fn is_below(&self, ancestor: &Self) -> bool {
@@ -373,6 +383,7 @@ mod tests {
         assert!(!fqn.is_below(&Fqn::canonical("svc.a")));
         assert!(!fqn.is_below(&fqn));
         assert_eq!(Fqn::canonical("svc").parent(), None);
+        assert_eq!(fqn.parts().collect::<Vec<_>>(), ["svc", "a.b", "s", "t.1"]);
     }
 
     #[test]

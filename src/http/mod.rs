@@ -28,4 +28,5 @@ mod spelling;
 mod tls;
 
 pub use client::{Client, ProbeError};
+pub use retry_after::retry_after;
 pub use settings::{Settings, SettingsError, Trust};

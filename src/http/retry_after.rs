@@ -9,7 +9,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The pause asked for: seconds, or a date in relation to the answer's own `Date` (the server's clock may be wrong), else to
 /// `now`. A date in the past is no pause at all; anything unreadable is None.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = text(headers, &RETRY_AFTER)?;
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are still a wish for a long pause.

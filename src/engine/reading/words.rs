@@ -1,6 +1,8 @@
 //! The server's own phrases in a text. A text quotes what was sent, too: a phrase inside of something that the record holds is
 //! none of the server's. A table called `deadlock` is no deadlock.
 
+use std::collections::HashSet;
+
 use memchr::memmem;
 use serde_json::value::RawValue;
 
@@ -116,8 +118,9 @@ impl<'a> Told<'a> {
             .map(|(at, _)| from + at)
             .peekable();
         found.peek()?;
-        let quotable: Vec<String> = self.about.iter().flat_map(|row| texts_with(phrase, row)).collect();
-        found.find(|at| self.is_a_word(*at, phrase) && !quotable.iter().any(|text| self.is_quoted(*at, phrase, text)))
+        let quotable: HashSet<String> = self.about.iter().flat_map(|row| texts_with(phrase, row)).collect();
+        let quoted = quoted(&self.lower, phrase, &quotable);
+        found.find(|at| self.is_a_word(*at, phrase) && quoted.get(*at) != Some(&true))
     }
 
     fn is_a_word(&self, at: usize, phrase: &str) -> bool {
@@ -130,21 +133,69 @@ impl<'a> Told<'a> {
         !(before.is_some_and(is_letter) && phrase.starts_with(is_letter)
             || after.is_some_and(is_letter) && phrase.ends_with(is_letter))
     }
+}
 
-    /// Whether the phrase at `at` is part of `quotable`, a text of the record's.
-    fn is_quoted(&self, at: usize, phrase: &str, quotable: &str) -> bool {
-        quotable.match_indices(phrase).any(|(inside, _)| {
-            at.checked_sub(inside)
-                .and_then(|start| self.lower.get(start..))
-                .is_some_and(|text| text.starts_with(quotable))
-        })
+/// For each place of `text` whether a phrase that stands there is part of one of `quotable`. One pass for each of these, whatever
+/// they repeat: a text of the phrase alone would else be compared with itself at each of its places.
+fn quoted(text: &str, phrase: &str, quotable: &HashSet<String>) -> Vec<bool> {
+    // Counts up where the places that one occurrence covers begin, and down behind their end.
+    let mut steps = vec![0_i64; text.len() + 1];
+    for one in quotable {
+        for start in occurrences(text.as_bytes(), one.as_bytes()) {
+            let end = start + one.len() - phrase.len() + 1;
+            for (at, step) in [(start, 1), (end, -1)] {
+                if let Some(count) = steps.get_mut(at) {
+                    *count += step;
+                }
+            }
+        }
     }
+    let mut covered = 0;
+    let covers = |step: i64| {
+        covered += step;
+        covered > 0
+    };
+    steps.into_iter().map(covers).collect()
+}
+
+/// Where `pattern` begins in `text`, those that overlap included (Knuth, Morris and Pratt).
+fn occurrences(text: &[u8], pattern: &[u8]) -> Vec<usize> {
+    if memmem::find(text, pattern).is_none() {
+        return Vec::new();
+    }
+    // For each length of a beginning of the pattern the length of the longest other beginning that it ends with.
+    let mut shorter = vec![0; pattern.len() + 1];
+    let longest = |shorter: &[usize], mut length: usize, byte: u8| loop {
+        if pattern.get(length) == Some(&byte) {
+            return length + 1;
+        }
+        match length {
+            0 => return 0,
+            _ => length = shorter.get(length).copied().unwrap_or(0),
+        }
+    };
+    let mut length = 0;
+    for (at, byte) in pattern.iter().enumerate().skip(1) {
+        length = longest(&shorter, length, *byte);
+        if let Some(entry) = shorter.get_mut(at + 1) {
+            *entry = length;
+        }
+    }
+    let mut length = 0;
+    let mut found = Vec::new();
+    for (at, byte) in text.iter().enumerate() {
+        length = longest(&shorter, length, *byte);
+        if length == pattern.len() {
+            found.push(at + 1 - length);
+        }
+    }
+    found
 }
 
 /// What a server could quote of a record, where it holds the phrase: the parts of its names, and every text in its body. In lower case.
 fn texts_with(phrase: &str, row: &Carried) -> Vec<String> {
     let names = std::iter::once(&row.fqn).chain(&row.parent).chain(&row.needs);
-    let mut texts: Vec<String> = names.flat_map(parts_of).collect();
+    let mut texts: Vec<String> = names.flat_map(Fqn::parts).map(str::to_owned).collect();
     // Hardly any body holds one of the phrases: then its texts need not be looked at one by one.
     if memmem::find(&row.body.to_ascii_lowercase(), phrase.as_bytes()).is_some() {
         texts.extend(strings_of(&row.body));
@@ -152,16 +203,6 @@ fn texts_with(phrase: &str, row: &Carried) -> Vec<String> {
     texts.iter_mut().for_each(|text| text.make_ascii_lowercase());
     texts.retain(|text| text.contains(phrase));
     texts
-}
-
-fn parts_of(fqn: &Fqn) -> Vec<String> {
-    let mut parts = vec![fqn.name().to_owned()];
-    let mut above = fqn.parent().map(str::to_owned);
-    while let Some(parent) = above.map(|parent| Fqn::canonical(&parent)) {
-        parts.push(parent.name().to_owned());
-        above = parent.parent().map(str::to_owned);
-    }
-    parts
 }
 
 /// All strings of a JSON text, keys included.
@@ -279,6 +320,33 @@ mod tests {
             of("s.t", body, "the entity already exists"),
             Row::Duplicate(_)
         ));
+    }
+
+    #[test]
+    fn a_phrase_is_quoted_where_one_text_holds_all_of_it() {
+        let of = |text: &str, held: &[&str]| quoted(text, "ab", &held.iter().map(|one| (*one).to_owned()).collect());
+        let at = |found: Vec<bool>| {
+            (0..)
+                .zip(found)
+                .filter_map(|(at, is)| is.then_some(at))
+                .collect::<Vec<usize>>()
+        };
+        assert_eq!(at(of("ab ab ab", &["ab ab"])), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(at(of("xab ab", &["xab"])), [0, 1]);
+        assert!(at(of("xab ab", &["yab", "abx"])).is_empty());
+        assert_eq!(occurrences(b"aabaabaa", b"aabaa"), [0, 3]);
+        assert_eq!(occurrences(b"aaaa", b"aa"), [0, 1, 2]);
+        assert!(occurrences(b"abab", b"abb").is_empty());
+    }
+
+    /// Compared place by place this would be 10^13 comparisons, and the test would not end.
+    #[test]
+    fn a_text_of_the_phrase_alone_is_read_in_one_pass() {
+        let held = "deadlock ".repeat(7_000);
+        let body = format!("{{\"description\":\"{held}\"}}");
+        assert!(matches!(of("s.t", &body, &format!("bad: {held}")), Row::Refused(_)));
+        let own = format!("bad: {held} deadlock");
+        assert!(matches!(of("s.t", &body, &own), Row::Overload(_)));
     }
 
     #[test]
