@@ -10,7 +10,7 @@ TOOLS := $(PYTHON) -m tools
 TWO_AT_ONCE := -n 2 --dist loadfile
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build releases test test-rust test-python test-versions lint fmt lock clean simulate \
+.PHONY: help demo build wheels releases test test-rust test-python test-versions lint fmt lock licences clean simulate \
 	chaos reliability memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-round-trips bench-scale bench-shards bench-start-up bench-tags
@@ -18,11 +18,14 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: ## ingest 500 tables with upstream's sink and with ours, side by side (first time under 5 minutes)
-	@$(PYTHON) -m demo
+demo: ## ingest 500 tables with upstream's sink and with ours, side by side (first time under 5 minutes; WHEEL=file.whl: with that wheel)
+	@$(PYTHON) -m demo $(if $(WHEEL),--wheel $(WHEEL))
 
 build: ## build the wheel into dist/
 	@$(TOOLS) wheel --copy-to dist
+
+wheels: ## the sdist and the manylinux_2_17 wheel for dist/, audited, installed, up- and downgraded (zig; 6 minutes the first time)
+	@$(TOOLS) wheels
 
 test: test-rust test-python ## all tests, end to end with upstream 2.0.7.0 and 1.11.14.0
 
@@ -105,6 +108,9 @@ memory: ## a million tables from a source that outruns the server
 
 lock: ## resolve the pinned Python requirements again
 	@$(TOOLS) lock
+
+licences: ## write THIRD-PARTY-LICENSES again, the licence texts of what is linked into a wheel
+	@$(TOOLS) licences
 
 clean: ## remove what was built here; environments stay in the cache
 	rm -rf target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -65,13 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m demo", description=__doc__)
     parser.add_argument("--tables", type=int, default=500)
     parser.add_argument("--columns", type=int, default=20)
+    parser.add_argument("--wheel", type=Path, help="a wheel of ours to run with, instead of the one of this tree")
     chosen = parser.parse_args(arguments)
     missing = machine.everything_missing()
     if missing:
         print("\n".join(f"missing: {line}" for line in missing), file=sys.stderr)
         return 1
     try:
-        return _compare(chosen.tables, chosen.columns)
+        return _compare(chosen.tables, chosen.columns, chosen.wheel)
     except (machine.Missing, steps.StepFailed, ServerFailed, RunFailed) as error:
         print(f"the demo stopped: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -79,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _compare(tables: int, columns: int) -> int:
+def _compare(tables: int, columns: int, wheel: Path | None) -> int:
     print("Preparing (the first time: two environments, the wheel and the reference server)")
     server = artifacts.reference_server()
-    environment = environments.with_wheel(environments.upstream_environment(UPSTREAM), artifacts.wheel())
+    environment = environments.with_wheel(environments.upstream_environment(UPSTREAM), wheel or artifacts.wheel())
     print(
         f"\nIngesting {tables} tables of {columns} columns from SQLite with `metadata ingest` {UPSTREAM},\n"
         f"into a server that takes {REQUEST_MS} ms for a request and {ROW_MS} ms for a row\n"

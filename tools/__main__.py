@@ -9,7 +9,20 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools import artifacts, environments, lint, locks, machine, mariadb, postgresql, steps, test_runs
+from tools import (
+    artifacts,
+    environments,
+    licences,
+    lint,
+    locks,
+    machine,
+    mariadb,
+    portable,
+    postgresql,
+    release,
+    steps,
+    test_runs,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,11 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     upstream.add_argument("--with-sink", action="store_true", help="with this tree's wheel installed into it")
     wheel = command("wheel", "build this tree's wheel and print its path", _wheel)
     wheel.add_argument("--copy-to", type=Path, help="a directory that gets a copy")
+    wheels = command(
+        "wheels", "build sdist and portable wheel, test them", lambda chosen: portable.check(chosen.copy_to)
+    )
+    wheels.add_argument("--copy-to", type=Path, default=Path("dist"), help="a directory that gets a copy")
+    tagged = command(
+        "release-notes", "print the changelog's text for a tag, if the tree is ready for it", _release_notes
+    )
+    tagged.add_argument("tag", help="such as v1.2.3")
     command("server", "build the reference server and print its path", _server)
     command("postgresql", "print the directory of PostgreSQL's programs", _postgresql)
     command("mariadb", "print the paths of MariaDB's programs", _mariadb)
     command("lint", "all checks of style, types and stubs", lambda _: lint.run())
     command("fmt", "format Rust and Python", lambda _: lint.reformat())
+    command("licences", "write THIRD-PARTY-LICENSES again", lambda _: licences.write())
     command("lock", "resolve the pinned requirements again", lambda _: locks.resolve())
     release = command("add-release", "resolve the pinned requirements of releases of upstream", _add_release)
     release.add_argument("versions", nargs="+", metavar="VERSION")
@@ -89,6 +111,15 @@ def _wheel(chosen: argparse.Namespace) -> int:
         copy.write_bytes(built.read_bytes())
         built = copy
     print(built)
+    return 0
+
+
+def _release_notes(chosen: argparse.Namespace) -> int:
+    try:
+        print(release.notes(chosen.tag, portable.version(), release.changelog()), end="")
+    except release.NotReady as reason:
+        print(f"not ready: {reason}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -10,7 +10,16 @@ from pathlib import Path
 from tools import cache, environments, machine, steps
 
 # Everything that ends up in the wheel or decides how it is built.
-_WHEEL_SOURCES = ("Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "src", "python")
+_WHEEL_SOURCES = (
+    "Cargo.toml",
+    "Cargo.lock",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "THIRD-PARTY-LICENSES",
+    "src",
+    "python",
+)
 _NOT_SOURCES = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 

@@ -49,6 +49,20 @@ def build_environment() -> Path:
     return cache.directory("environments", "build", key, fill)
 
 
+def wheels_environment() -> Path:
+    """Maturin with zig, and what audits a wheel, pinned: 500 MB that only `make wheels` needs."""
+    interpreter = machine.running_python()
+    requirements = REQUIREMENTS / "wheels.txt"
+    key = cache.fingerprint(requirements.read_bytes(), interpreter.version, str(interpreter.executable))
+
+    def fill(path: Path) -> None:
+        create_environment(path, interpreter)
+        sync: steps.Command = [uv(), "pip", "sync", "--python", python_of(path), requirements]
+        steps.run("environment of the wheels: installing maturin, zig, auditwheel, abi3audit", sync)
+
+    return cache.directory("environments", "wheels", key, fill)
+
+
 def uv() -> Path:
     """The installer that every other environment is made with."""
     return build_environment() / "bin" / "uv"
@@ -122,7 +136,7 @@ def create_environment(path: Path, interpreter: machine.Interpreter) -> None:
 def with_wheel(environment: Path, wheel: Path) -> Path:
     """A copy of an environment with a wheel installed into it, as `pip install` leaves a user's environment."""
     name = environment.name.rsplit("-", 1)[0]
-    key = cache.fingerprint(environment.name, wheel.parent.name, wheel.name)
+    key = cache.fingerprint(environment.name, wheel.name, wheel.read_bytes())
 
     def fill(path: Path) -> None:
         copy_environment(environment, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tools import artifacts, environments, lock_files, machine, steps, tree
+from tools import artifacts, environments, licences, lock_files, machine, steps, tree
 
 _TYPED = ("python", "tools", "tests/ingest", "tests/redshift", "demo", "benchmarks")
 # `cargo clippy` needs no Python for the Python face with these two.
@@ -42,7 +42,7 @@ def run() -> int:
     if steps.replace_process(stubtest, {"MYPYPATH": ""}) != 0:
         failed.append("stubs against the built wheel")
     print("- lock files", flush=True)
-    unwanted = lock_files.check()
+    unwanted = [*lock_files.check(), *licences.check()]
     for line in unwanted:
         print(line)
     if unwanted:

@@ -11,13 +11,14 @@ _QUIET = ("--quiet", "--no-annotate", "--no-header", "--no-emit-index-url")
 
 
 def resolve() -> int:
-    """Writes build.txt, one upstream-VERSION.txt for each version that the tests run with, one file for each runner."""
+    """Writes build.txt, wheels.txt, one upstream-VERSION.txt for each version that the tests run with, one file for each runner."""
     here = environments.REQUIREMENTS
     oldest = ["--python-version", "3.10", "--universal"]
-    steps.run(
-        "resolving build.txt",
-        [*_compile(), "--upgrade", *oldest, here / "build.in", "--output-file", here / "build.txt"],
-    )
+    for name in ("build", "wheels"):
+        steps.run(
+            f"resolving {name}.txt",
+            [*_compile(), "--upgrade", *oldest, here / f"{name}.in", "--output-file", here / f"{name}.txt"],
+        )
     for version in environments.UPSTREAM_VERSIONS:
         _resolve_upstream(version, here / f"upstream-{version}.txt", "--upgrade")
     for name, runner in environments.RUNNERS.items():
