@@ -1,6 +1,7 @@
 """THIRD-PARTY-LICENSES: the licence texts of every crate that is linked into a wheel, as those licences ask for.
 
-Written by `make licences` from the crates as cargo has them, for all platforms of the release; lint finds it out of date.
+Written by `make licences` from the crates as cargo has them, for all platforms of the release; lint finds what it
+lacks.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ TARGETS = (
 )
 _HEADING = re.compile(r"^## (\S+ \S+) ", re.MULTILINE)
 _TEXTS = re.compile(r"(LICEN[CS]E|COPYING|UNLICENSE|NOTICE)", re.IGNORECASE)
-_PREFACE = """The wheel of openmetadata-bulksink is under the Apache License 2.0 (LICENSE). Linked into it are the crates below, each
-under its own licence. Equal texts stand here once.
+_PREFACE = """The wheel of openmetadata-bulksink is under the Apache License 2.0 (LICENSE). Linked into it are these
+crates, each under its own licence. Equal texts stand here once.
 """
 
 

@@ -11,7 +11,7 @@ _QUIET = ("--quiet", "--no-annotate", "--no-header", "--no-emit-index-url")
 
 
 def resolve() -> int:
-    """Writes build.txt, wheels.txt, one upstream-VERSION.txt for each version that the tests run with, one file for each runner."""
+    """Writes build.txt, wheels.txt, an upstream-VERSION.txt for each version of the tests, a file for each runner."""
     here = environments.REQUIREMENTS
     oldest = ["--python-version", "3.10", "--universal"]
     for name in ("build", "wheels"):

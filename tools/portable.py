@@ -27,21 +27,15 @@ _NAME = "openmetadata-bulksink"
 
 def version(tree: Path = machine.REPOSITORY) -> str:
     """The version of a tree: Cargo.toml's, the only place that states it."""
-    command = [
-        machine.cargo(),
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-        "--manifest-path",
-        tree / "Cargo.toml",
-    ]
+    manifest = str(tree / "Cargo.toml")
+    command = [machine.cargo(), "metadata", "--no-deps", "--format-version", "1", "--manifest-path", manifest]
     described: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return next(package["version"] for package in described["packages"] if package["name"] == _NAME)
+    (ours,) = (package for package in described["packages"] if package["name"] == _NAME)
+    return str(ours["version"])
 
 
 def sdist() -> Path:
-    """This tree's sdist, made anew."""
+    """The sdist of this tree, made anew."""
     folder = machine.REPOSITORY / "target" / "portable" / "sdist"
     shutil.rmtree(folder, ignore_errors=True)
     _maturin("packing the sdist", ["sdist", "--out", folder], machine.REPOSITORY)
