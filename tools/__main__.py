@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command("fmt", "format Rust and Python", lambda _: lint.reformat())
     command("licences", "write THIRD-PARTY-LICENSES again", lambda _: licences.write())
     command("lock", "resolve the pinned requirements again", lambda _: locks.resolve())
-    release = command("add-release", "resolve the pinned requirements of releases of upstream", _add_release)
-    release.add_argument("versions", nargs="+", metavar="VERSION")
+    command("check-locks", "origins, licences and pins of what is locked", lambda _: lint.check_locks())
+    upstreams = command("add-release", "resolve the pinned requirements of releases of upstream", _add_release)
+    upstreams.add_argument("versions", nargs="+", metavar="VERSION")
     test = command("pytest", "run pytest inside an upstream environment with this tree's wheel", _pytest)
     newest = environments.UPSTREAM_VERSIONS[-1]
     test.add_argument("--upstream", default=newest, choices=environments.releases(), metavar="VERSION")

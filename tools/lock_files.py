@@ -1,7 +1,7 @@
 """Checks of the lock files that need no network: origin of each crate, its licence, and what must not come along.
 
-Known vulnerabilities are not among them: their databases cannot be had offline. Whoever can reach them runs
-`cargo deny check advisories` and `pip-audit` beside this.
+Known vulnerabilities are not among them: their databases cannot be had offline. The release recipe runs
+`cargo audit` and `pip-audit` beside this.
 """
 
 from __future__ import annotations
