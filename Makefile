@@ -24,7 +24,7 @@ demo: ## ingest 500 tables with upstream's sink and with ours, side by side (fir
 build: ## build the wheel into dist/
 	@$(TOOLS) wheel --copy-to dist
 
-wheels: ## the sdist and the manylinux_2_17 wheel for dist/, audited, installed, up- and downgraded (zig; 6 minutes the first time)
+wheels: ## the sdist and the manylinux_2_17 wheel for dist/, audited, installed, up- and downgraded (zig; 10 minutes the first time)
 	@$(TOOLS) wheels
 
 test: test-rust test-python ## all tests, end to end with upstream 2.0.7.0 and 1.11.14.0
