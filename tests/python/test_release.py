@@ -60,7 +60,7 @@ def test_every_command_of_ours_that_a_job_runs_is_there(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("program", ["maturin", "abi3audit", "auditwheel"])
 def test_every_program_of_a_wheel_is_pinned(program: str) -> None:
-    assert any(line.startswith(program) for line in commands())
+    assert any(program in line.split() for line in commands())
     assert f"\n{program}==" in "\n" + (ROOT / "tools" / "requirements" / "wheels.txt").read_text()
 
 
@@ -125,7 +125,12 @@ def test_the_notes_of_a_release_are_its_part_of_the_changelog() -> None:
         ("v1.3.1", "1.3.0", ("", ""), "the tag is v1.3.1, and Cargo.toml says 1.3.0"),
         ("v1.4.0", "1.4.0", ("", ""), "CHANGELOG.md begins with 1.3.0, and Cargo.toml says 1.4.0"),
         ("v1.3.0", "1.3.0", ("2026-02-01", "unreleased"), "CHANGELOG.md calls 1.3.0 unreleased: give it its date"),
-        ("v1.3.0", "1.3.0", ("2026-01-31", "unreleased"), "CHANGELOG.md has an unreleased version below a released one"),
+        (
+            "v1.3.0",
+            "1.3.0",
+            ("2026-01-31", "unreleased"),
+            "CHANGELOG.md has an unreleased version below a released one",
+        ),
         ("v1.3.0", "1.3.0", ("1.2.0", "1.3.0"), "the versions of CHANGELOG.md do not go down"),
         ("v1.3.0", "1.3.0", ("2026-02-01", "2026-01-01"), "the dates of CHANGELOG.md do not go down"),
         ("v1.3.0", "1.3.0", ("1.2.0 (2026-01-31)", "1.2"), "a heading of CHANGELOG.md is not of the form"),
