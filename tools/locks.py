@@ -69,6 +69,8 @@ def _resolve_upstream(version: str, output: Path, *options: str, beside: str = "
     inputs = [here / "upstream.in"]
     if version.startswith(("1.11.", "1.12.")):
         inputs.append(here / "upstream-1.x.in")
+    if version.startswith(tuple(f"1.11.{number}." for number in range(5))):
+        inputs.append(here / "upstream-1.11.0-to-4.in")
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.in"
         wanted.write_text(f"openmetadata-ingestion[postgres,redshift]=={version}\n{beside}\n")

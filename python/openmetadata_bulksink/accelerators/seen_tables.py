@@ -24,8 +24,9 @@ MODULE = "metadata.ingestion.api.topology_runner"
 
 #: `sink_request`, which hands one request to the sink, as text: 1.11 to 1.13; 2.0.
 _KNOWN = frozenset({"51fd767dabdeec4b", "2661695b6a793a30"})
-#: What it calls, which decides whether the request goes out, as a patch, or not at all, as text: 1.11 to 1.13; 2.0.
-_KNOWN_DECISION = frozenset({"335a463d9ebe6903", "1077401a80bc3a48"})
+#: What it calls, which decides whether the request goes out, as a patch, or not at all, as text: 1.11.0, which
+#: does not know what was deleted; 1.11.1 to 1.13; 2.0.
+_KNOWN_DECISION = frozenset({"f100d3615fa1fcd2", "335a463d9ebe6903", "1077401a80bc3a48"})
 
 #: Most that the tables of one run may take, in bytes; what comes later is asked for, as upstream does.
 _MOST = 32 * 1024 * 1024

@@ -10,8 +10,8 @@ from openmetadata_bulksink.accelerators import StepsAside, Undo, known, loaded, 
 
 MODULE = "metadata.ingestion.source.database.redshift.utils"
 
-#: `_get_column_info`, as text: 1.11 and 1.12; 1.13 and 2.0.
-_KNOWN = frozenset({"9584974b220dcae3", "e42f7e7e9d3f0850"})
+#: `_get_column_info`, as text: 1.11.0 to 1.11.4; later ones of 1.11, and 1.12; 1.13 and 2.0.
+_KNOWN = frozenset({"454e370118bd89db", "9584974b220dcae3", "e42f7e7e9d3f0850"})
 
 _MOST = 16
 
