@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -30,6 +31,8 @@ BOUND_COLUMNS = 30
 MOST = 1.5
 MOST_US_OF_A_LIFE_CYCLE = 60.0
 MOST_US_OF_A_FENCE = 5.0
+# A display that asks for the status after each record.
+MOST_POLLED = 1.05
 
 
 @told
@@ -46,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print("[bold]Main thread[/]: microseconds for one table", highlight=False)
     console.print(machine_facts.sentence(facts), style="dim", highlight=False)
     with ReferenceServer(ready.server) as server, console.status("measuring"):
-        job = {"url": server.url, "token": server.token, "columns": COLUMNS}
-        job |= {"records": chosen.records, "series": chosen.series}
+        job: dict[str, Any] = {"url": server.url, "token": server.token, "columns": COLUMNS}
+        job |= {"records": chosen.records, "series": chosen.series, "polled": BOUND_COLUMNS}
         found = children.run("benchmarks.cost.record_child", ready.with_sink, job)
     table = Table()
     for name in ("columns", "body", "to_json", "run()", "run() / to_json", "run() beyond to_json", "wall, median"):
@@ -68,19 +71,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judged = figures[BOUND_COLUMNS]
     ratio = judged["run_us"].median / judged["to_json_us"].median
     life_cycle, fence = _figures(found["life_cycle"])["life_cycle_us"], _figures(found["fence"])
+    polled = _figures(found["polled"])["polled_ratio"]
     behind = fence["fence_behind_barrier_us"]
     told = f"A request through the fence behind a Barrier, with others pending: {behind.text('us')}"
     console.print(told, highlight=False)
     bounds = [
         Bound(f"run() / to_json for a table of {BOUND_COLUMNS} columns", ratio, MOST, "times"),
         Bound("run() for a life cycle", life_cycle.median, MOST_US_OF_A_LIFE_CYCLE, "us"),
+        Bound("run() and get_status() behind each, beside run() alone", polled.median, MOST_POLLED, "times"),
         Bound("a request through the fence, with others pending", fence["fence_us"].least, MOST_US_OF_A_FENCE, "us"),
     ]
     chosen.output.mkdir(parents=True, exist_ok=True)
     by_columns = {
         str(columns): {name: value.as_dict() for name, value in by_name.items()} for columns, by_name in figures.items()
     }
-    others = {"life_cycle_us": life_cycle.as_dict(), **{name: value.as_dict() for name, value in fence.items()}}
+    others = {
+        "life_cycle_us": life_cycle.as_dict(),
+        "polled_ratio": polled.as_dict(),
+        **{name: value.as_dict() for name, value in fence.items()},
+    }
     written = {"machine": facts, "bounds": [bound.as_dict() for bound in bounds], "columns": by_columns, **others}
     (chosen.output / "main-thread.json").write_text(json.dumps(written, indent=1) + "\n")
     return conclude(console, bounds)

@@ -29,14 +29,18 @@ Convert = Any
 
 
 def main(descriptor: int) -> None:
-    """One job: {"url", "token", "columns": [...], "records", "series", "callgrind"}."""
+    """One job: {"url", "token", "columns": [...], "records", "series", "callgrind", "polled"}; polled: the columns of
+    the tables behind each of which the status is asked for.
+    """
     with os.fdopen(descriptor, "w", encoding="utf-8") as answers:
         job = json.loads(sys.stdin.readline())
         answers.write(json.dumps({"result": run(job)}) + "\n")
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """A list of series for each number of columns; one of life cycles and one of fences under their names."""
+    """A list of series for each number of columns; one of life cycles, one of fences and one of polls under their
+    names.
+    """
     convert = converter()
     warm_up(convert)
     connection = Connection(job["url"] + "/v1", job["token"])
@@ -60,6 +64,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
                 life_cycles = [convert(_life_cycle(name)) for name in names]
                 found.setdefault("life_cycle", []).append(_life_cycles(framework, life_cycles))
                 found.setdefault("fence", []).append(_fences(framework, tables[:60], names[60:]))
+            if columns == job.get("polled") and not job.get("callgrind"):
+                found.setdefault("polled", []).append(_polled(framework, tables))
     framework.close()
     if framework.failures or framework.native is None:
         raise SystemExit(f"the native sink wrote: {framework.native}; lost: {framework.failures[:3]}")
@@ -106,6 +112,24 @@ def _fences(framework: Framework, pending: Sequence[Any], others: Sequence[str])
         found[name] = (best or 0.0) / len(paths) * 1e6
     framework.settle()
     return found
+
+
+def _polled(framework: Framework, tables: Sequence[Any]) -> dict[str, float]:
+    """How many times what a record costs this thread alone it costs with a look at the status behind it: both in turn,
+    over the same tables, each up to its last outcome.
+    """
+    spent = {False: 0, True: 0}
+    for first in range(0, len(tables), CHUNK):
+        for polled in (False, True, True, False):
+            gc.collect()
+            before = time.thread_time_ns()
+            for table in tables[first : first + CHUNK]:
+                framework.write(table)
+                if polled:
+                    framework.poll()
+            framework.settle()
+            spent[polled] += time.thread_time_ns() - before
+    return {"polled_ratio": spent[True] / spent[False]}
 
 
 def _series(framework: Framework, tables: Sequence[Any]) -> dict[str, float]:

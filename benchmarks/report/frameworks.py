@@ -36,6 +36,10 @@ class Framework:
         """As the workflow's loop does it."""
         self._sink.run(record)
 
+    def poll(self) -> None:
+        """As a display of the progress does it."""
+        self._sink.get_status()
+
     def settle(self) -> None:
         """As the workflow's end begins: what is left is written, and every outcome is in the status."""
         self._sink._drain()
