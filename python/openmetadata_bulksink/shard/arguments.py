@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Exit statuses, as the other commands have them.
 _FINE, _WRONG, _UNUSABLE = 0, 1, 2
 
+#: Shards, and processes at once.
+_MOST = 10_000
+
 
 def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command `shard` with its own words."""
@@ -33,14 +36,18 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         return made
 
     plan = step("plan", "list the source and say what goes into which shard; writes nothing to the server", _plan)
-    plan.add_argument("-n", "--shards", type=_at_least_one, metavar="N", required=True, help="how many shards")
+    plan.add_argument(
+        "-n", "--shards", type=_whole_number(1, _MOST), metavar="N", required=True, help="how many shards"
+    )
     plan.add_argument("-o", "--output", type=Path, metavar="FILE", help="the plan (default: standard output)")
     plan.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
 
     _with_plan(step("open", "write service, databases and schemas, once, before the shards", _open))
 
     run = _with_plan(step("run", "run one shard", _run))
-    run.add_argument("--shard", type=int, metavar="I", required=True, help="which one, counted from 0")
+    run.add_argument(
+        "--shard", type=_whole_number(0, _MOST), metavar="I", required=True, help="which one, counted from 0"
+    )
     run.add_argument(
         "--result", type=Path, metavar="FILE", default=Path("-"), help="what came of it (default: -, standard output)"
     )
@@ -53,9 +60,15 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _with_limit(close)
 
     whole = step("all", "plan, open, run all shards and close, on this machine", _all)
-    whole.add_argument("-n", "--shards", type=_at_least_one, metavar="N", help="how many shards (default: processes)")
     whole.add_argument(
-        "--processes", type=_at_least_one, metavar="K", default=os.cpu_count() or 1, help="at once (default: cores)"
+        "-n", "--shards", type=_whole_number(1, _MOST), metavar="N", help="how many shards (default: processes)"
+    )
+    whole.add_argument(
+        "--processes",
+        type=_whole_number(1, _MOST),
+        metavar="K",
+        default=os.cpu_count() or 1,
+        help="at once (default: cores)",
     )
     whole.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
     whole.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file that gets the plan")
@@ -78,17 +91,26 @@ def _with_limit(step: argparse.ArgumentParser) -> None:
     )
 
 
-def _at_least_one(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 to 10000, not {text}")
-    return value
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return value
+
+    return read
 
 
 def _percent(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100, not {text}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100, not {text!r}")
     return value
 
 

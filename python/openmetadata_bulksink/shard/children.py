@@ -32,6 +32,9 @@ _GRACE = 330.0
 
 Watch = Callable[[Callable[[], Progress]], None]
 
+#: Our ends of the pipes of children that run.
+_readers: set[int] = set()
+
 
 @dataclass
 class Child:
@@ -55,6 +58,7 @@ class Child:
             self._take_messages()
             return
         os.close(self.reader)
+        _readers.discard(self.reader)
         _, status = os.waitpid(self.pid, 0)
         self.status = os.waitstatus_to_exitcode(status)
         self.ended = True
@@ -82,18 +86,22 @@ def start(name: str, work: Callable[[Watch], Any], mask: Mask, *, log: Path | No
     """Fork and do the work there; its output goes to `log`, or to standard error. mask: hides the workflow's secrets in
     what is said of an exception.
 
-    The child leads a process group of its own: Ctrl-C reaches the parent alone, which passes it on once.
+    The child leads a process group of its own: Ctrl-C reaches the parent alone, which passes it on once. A child whose
+    parent is gone ends as if it had been interrupted.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     reader, writer = os.pipe()
+    _readers.add(reader)
     pid = os.fork()
     if pid:
         os.close(writer)
         return Child(name, pid, reader)
     status = 1
     try:
-        os.close(reader)
+        # Those of its siblings, too: each must notice when the parent is gone.
+        for other in _readers:
+            os.close(other)
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -134,8 +142,6 @@ def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
             try:
                 send("progress", progress())
             except BrokenPipeError:
-                # Nobody waits for this any more: the parent was killed.
-                os.kill(os.getpid(), signal.SIGINT)
                 return
 
     reporter: list[threading.Thread] = []
@@ -145,6 +151,7 @@ def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
         reporter.append(thread)
         thread.start()
 
+    threading.Thread(target=_end_when_alone, args=(writer, done), name="bulksink-parent", daemon=True).start()
     try:
         answer = work(watch)
     except KeyboardInterrupt:
@@ -161,6 +168,20 @@ def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
         for thread in reporter:
             thread.join()
     return _end(send, "answer", answer)
+
+
+def _end_when_alone(writer: int, done: threading.Event) -> None:
+    """Ends this process once nobody reads the other end of its pipe any more, since the parent was killed: orderly, and
+    if that takes too long, at once.
+    """
+    gone = select.poll()
+    gone.register(writer, 0)
+    gone.poll()
+    if done.is_set():
+        return
+    os.kill(os.getpid(), signal.SIGINT)
+    if not done.wait(_GRACE):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _end(send: Callable[[str, Any], None], kind: str, value: Any) -> int:

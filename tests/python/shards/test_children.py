@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,36 @@ def test_what_upstream_refuses_is_a_reason_without_a_traceback(capfd: pytest.Cap
     with pytest.raises(children.ChildFailed, match=r"^the source does not answer$"):
         children.run("listing", work, Mask())
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_children_whose_parent_is_killed_end_by_themselves(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+
+    def work(_: Any) -> None:
+        try:
+            os.write(writer, b"started\n")
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            os.write(writer, b"interrupted\n")
+            raise
+
+    parent = os.fork()
+    if not parent:
+        try:
+            os.close(reader)
+            for number in range(2):
+                children.start(f"shard {number}", work, Mask(), log=tmp_path / "log")
+            os.close(writer)
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        assert [said.readline() for _ in range(2)] == ["started\n"] * 2
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        # To the end: none of them holds the other end any more.
+        assert said.read() == "interrupted\n" * 2
 
 
 def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
