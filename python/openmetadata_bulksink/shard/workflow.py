@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from openmetadata_bulksink import records
 from openmetadata_bulksink.accelerators.stale_scope import Names
 from openmetadata_bulksink.masking import Mask, secrets_of
+from openmetadata_bulksink.shard.keys import MARK, KeysBetweenShards
 from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Stale
 
 #: Of upstream's source: what it has seen, by collection.
@@ -68,6 +69,7 @@ class SetAside:
         sees is all that one run would have seen.
         """
         self._whole_run = whole_run
+        self._between = KeysBetweenShards(keys or [])
         self._names = Names()
         self.stale: list[Stale] = []
         self.keys: list[dict[str, Any]] = []
@@ -123,7 +125,13 @@ class SetAside:
             kind = type(record).__name__
             if kind == "DeleteEntity" and not said_so:
                 self._note(self._metadata.get_suffix(type(record.entity)), record.entity, only_if_seen=False)
-            elif kind != "PatchRequest" or _without_repeats(record):
+            elif kind != "PatchRequest":
+                if kind == "CreateDatabaseSchemaRequest":
+                    self._between.walked(str(_plain(record.database)), str(_plain(record.name)))
+                yield record
+            elif _without_repeats(record):
+                if self._between.would_have_come_with(str(_plain(record.original_entity.fullyQualifiedName))):
+                    record.new_entity.sourceHash = MARK
                 yield record
 
     def _resolve(self, *args: Any, **kwargs: Any) -> Any:

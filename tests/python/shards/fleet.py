@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,23 @@ class Fleet:
         """Where a shard's result is."""
         return self._folder / f"shard-{shard}" / "result.json"
 
+    def places(self) -> dict[tuple[str, str], int]:
+        """The shard of each database and schema, as planned."""
+        shards = json.loads(self.plan_file.read_text())["shards"]
+        return {(unit[0], unit[1]): number for number, units in enumerate(shards) for unit in units}
+
+    def keys(self, shard: int) -> list[dict[str, Any]]:
+        """Foreign keys that a shard could not resolve."""
+        return [key for part in self._parts(shard) for key in part["keys"]]
+
+    def stale(self, shard: int) -> list[str]:
+        """FQNs of what a shard would have deleted."""
+        return [stale["fqn"] for part in self._parts(shard) for stale in part["stale"]]
+
+    def _parts(self, shard: int) -> list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = json.loads(self.result_file(shard).read_text())["parts"]
+        return parts
+
     def start(self, shard: int) -> Command:
         """`shard run` in a directory with copies of workflow file and plan."""
         folder = self.result_file(shard).parent
@@ -66,9 +84,9 @@ class Fleet:
         files = [str(self.result_file(shard)) for shard in chosen]
         return self.step("close", "--plan", str(self.plan_file), "--max-deleted", most, *arguments, "--result", *files)
 
-    def whole(self, shards: int, order: Sequence[int] | None = None) -> Ended:
+    def whole(self, shards: int) -> Ended:
         """All steps; the end of the last."""
         self.plan(shards).require_success()
         self.open().require_success()
-        self.run(order if order is not None else range(shards))
-        return self.close(shards=range(shards)).require_success()
+        self.run(range(shards))
+        return self.close().require_success()

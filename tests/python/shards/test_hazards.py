@@ -96,6 +96,24 @@ def test_a_plan_writes_nothing_and_close_refuses_whatever_is_in_doubt(
     assert server.state() == before
 
 
+def test_one_shard_alone_deletes_nothing_whatever_the_user_has_switched_on(
+    commands: Commands, databases: Postgres, server_of_shards: ReferenceServer, tmp_path: Path
+) -> None:
+    """The rows of the table in docs/scaling.md: workflows that were split by hand, of which one ran."""
+    server = server_of_shards
+    warehouse = Warehouse(databases, 5)
+    first_table = {"tableFilterPattern": {"includes": ["^table_00$"]}}
+    first = write(warehouse.workflow(server, {}), tmp_path / "one.yaml")
+    commands.run(["metadata", "ingest", "-c", str(first)]).require_success()
+    before = server.state()
+    for number, options in enumerate(({}, DELETE_ALL, first_table)):
+        fleet = fleet_of(commands, tmp_path / f"row-{number}", warehouse.workflow(server, options))
+        fleet.run([0])
+        assert not compare(before, server.state())
+        # What the user's own filter of tables keeps out is stale to upstream: said, for `close` to judge.
+        assert bool(fleet.stale(0)) == (options is first_table)
+
+
 @pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("SEEDS_OF_KILLS", "1 2").split()])
 def test_a_shard_killed_at_a_random_moment_deletes_nothing_and_runs_again(
     commands: Commands,

@@ -26,16 +26,21 @@ _SCHEMAS = (
 )
 _DATABASES = ("sales", "Sales", "h.r")
 
-SERVICE = "ware.house"
+#: Upstream looks for the table behind a foreign key by its names with dots between them: it finds none where one of
+#: the names has a dot itself.
+_SERVICES = ("warehouse", "warehouse", "ware.house")
 
 
 class Warehouse:
-    """Databases of our own in a server; `source` ingests exactly these."""
+    """Databases of our own in a server; `workflow` ingests exactly these, into `service`."""
 
     def __init__(self, server: Postgres, seed: int, *, large: bool = False) -> None:
         self._server = server
         self._random = random.Random(seed)
         self._large = large
+        self.service = _SERVICES[(seed - 1) % len(_SERVICES)]
+        #: Foreign keys: database, schema and table that refer, schema and table that they refer to.
+        self.references: list[tuple[str, str, str, str, str]] = []
         #: Tables of each schema of each database.
         self.tables: dict[str, dict[str, list[str]]] = {}
         for name in server.execute("SELECT datname FROM pg_database WHERE datname NOT LIKE 'template%'").splitlines():
@@ -61,12 +66,14 @@ class Warehouse:
                 f"CREATE PROCEDURE {_quoted(schema)}.proc() LANGUAGE sql AS 'SELECT 1';"
                 f"CREATE PROCEDURE {_quoted(schema)}.other() LANGUAGE sql AS 'SELECT 2';"
             )
-        for schema in schemas:
-            other = draw.choice(schemas)
-            for name in self.tables[database][schema][:2]:
+        for number, schema in enumerate(schemas):
+            # One to the next schema, so that there are some in both directions whatever is drawn; one to any.
+            others = (schemas[(number + 1) % len(schemas)], draw.choice(schemas))
+            for name, other in zip(self.tables[database][schema], others, strict=False):
                 target = draw.choice(self.tables[database][other])
                 refers = f"FOREIGN KEY (r) REFERENCES {_quoted(other)}.{target} (id)"
                 lines.append(f"ALTER TABLE {_quoted(schema)}.{name} ADD {refers};")
+                self.references.append((database, schema, name, other, target))
         server.execute("\n".join(lines), database=database)
 
     def change(self) -> None:
@@ -104,7 +111,7 @@ class Warehouse:
         source = postgres_source(
             self._server,
             "postgres",
-            service=SERVICE,
+            service=self.service,
             connection={"ingestAllDatabases": True},
             options={
                 "databaseFilterPattern": {"excludes": ["^(.*\\.)?(postgres|template[01])$"]},
