@@ -56,7 +56,8 @@ def tables(server: ReferenceServer) -> int:
 def test_a_runners_limit_ends_the_run_and_what_is_pending_is_delivered(
     with_limits: Commands, slow: ReferenceServer, tmp_path: Path
 ) -> None:
-    ended = with_limits.run(words(slow, tmp_path), variables={"COMMAND_ALARM": "8"})
+    slow.set_latency({"bulk": {"request_ms": 2_000}})  # a run of a minute
+    ended = with_limits.run(words(slow, tmp_path), variables={"COMMAND_ALARM": "20"})
     assert ended.exit_code == 1
     assert "the limit of the runner" in ended.output + ended.errors
     said = re.search(r"(\d+) entities written, (\d+) failed", ended.output + ended.errors)
