@@ -21,9 +21,9 @@ const OF_ONE_AT_THE_END_OF_A_CONNECTION: u32 = 10;
 pub(super) struct Streak {
     pub kind: TroubleKind,
     pub count: u32,
-    first: Time,
+    pub first: Time,
     /// How many requests had been served when the first of them came.
-    served_before: u64,
+    pub served_before: u64,
     /// A look-up was answered since the last of them but one.
     pub seen_alive: bool,
 }
@@ -90,13 +90,15 @@ pub(super) enum Decision {
 impl Decision {
     /// The decision about a fault of records that are within their deadline.
     pub fn about(facts: &Facts) -> Self {
-        use TroubleKind::{Closed, Connect, Overload, Silent, Unavailable, Unbuildable};
+        use TroubleKind::{Closed, Connect, Overload, Rebuffed, Silent, Unavailable, Unbuildable};
         let Facts { streak, served, .. } = *facts;
         let others_served = served > streak.served_before;
         match (streak.kind, facts.rows) {
             (Unbuildable, 0 | 1) => Self::Lost,
             (Unbuildable, _) => Self::Split,
             (Overload | Connect, _) | (Unavailable, 0 | 1) => Self::Again,
+            // Whether requests are let in again is for the gate to find out.
+            (Rebuffed, 0 | 1) if !others_served => Self::Again,
             (Closed, _) if streak.count < OF_A_BATCH => Self::Again,
             (kind, 0 | 1) => {
                 let enough = if kind == Closed {
@@ -116,7 +118,8 @@ impl Decision {
             }
             _ if facts.suspect_since.is_some_and(|before| served > before) => Self::Split,
             (Silent, _) if facts.suspect_since.is_none() || others_served => Self::Split,
-            (Silent, _) => Self::OneAlone,
+            // A row of it passed alone, so the link works: one row tells of this half, too.
+            _ if facts.suspect_since.is_some() => Self::OneAlone,
             _ if streak.count < OF_A_BATCH => Self::Again,
             _ if others_served => Self::Split,
             _ => Self::OneAlone,
@@ -155,10 +158,11 @@ impl Due {
 mod tests {
     use super::*;
     use TroubleKind::{
-        Broken, Closed, Connect, NoEndpoint, NotSent, Overload, Silent, Status, Unavailable, Unbuildable, Unreadable,
+        Broken, Closed, Connect, NoEndpoint, NotSent, Overload, Rebuffed, Silent, Status, Unavailable, Unbuildable,
+        Unreadable,
     };
 
-    const KINDS: [TroubleKind; 12] = [
+    const KINDS: [TroubleKind; 13] = [
         Connect,
         NotSent,
         Closed,
@@ -171,6 +175,7 @@ mod tests {
         Status(502),
         Unreadable,
         Unbuildable,
+        Rebuffed,
     ];
 
     fn facts(kind: TroubleKind, count: u32, rows: usize) -> Facts {
@@ -224,8 +229,13 @@ mod tests {
             (facts(Status(500), 3, 100), Decision::OneAlone),
             (facts(Unreadable, 7, 2), Decision::OneAlone),
             // A batch, or half of one, that is known to hold it.
-            (suspect(facts(Status(502), 1, 50)), Decision::Again),
+            (suspect(facts(Status(502), 1, 50)), Decision::OneAlone),
             (others(suspect(facts(Status(502), 1, 50))), Decision::Split),
+            // Turned away: the gate tells when it ends, unless others of the collection pass.
+            (others(facts(Rebuffed, 3, 100)), Decision::Split),
+            (facts(Rebuffed, 3, 100), Decision::OneAlone),
+            (others(facts(Rebuffed, 5, 1)), Decision::Lost),
+            (lone(facts(Rebuffed, 9, 1)), Decision::Again),
             // Too much at once; but a half that gets no answer either may be the server's silence.
             (facts(Silent, 1, 100), Decision::Split),
             (suspect(facts(Silent, 1, 50)), Decision::OneAlone),

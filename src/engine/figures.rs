@@ -56,6 +56,7 @@ impl Cause {
             Self::Fault(TroubleKind::Status(status)) => return format!("status-{status}"),
             Self::Fault(TroubleKind::Unreadable) => "unreadable",
             Self::Fault(TroubleKind::Unbuildable) => "unbuildable",
+            Self::Fault(TroubleKind::Rebuffed) => "turned-away",
             Self::TooLarge => "too-large",
             Self::TurnedAway => "turned-away",
             Self::Refused => "refused",
@@ -73,7 +74,7 @@ impl Cause {
         match meaning {
             Meaning::Fault(trouble) => Some(Self::Fault(trouble.kind)),
             Meaning::TooLarge(_) => Some(Self::TooLarge),
-            Meaning::Unauthorized(_) | Meaning::Misdirected(_) => Some(Self::TurnedAway),
+            Meaning::Rebuffed(_) => Some(Self::TurnedAway),
             Meaning::NoRoute { .. } => Some(Self::NoRoute),
             Meaning::Rows(_)
             | Meaning::Done { .. }

@@ -94,14 +94,29 @@ pub(super) enum Meaning {
     Exists(String),
     /// Refused for good, in these words.
     Refused(String),
-    /// The token is not accepted.
-    Unauthorized(String),
     /// No such endpoint. `page`: no word of the API's own, so perhaps something in front of it that speaks.
     NoRoute { page: bool, text: String },
-    /// Refused whatever is sent: a proxy or an address that must be changed.
-    Misdirected(String),
+    /// Turned away, most likely whatever it holds.
+    Rebuffed(Rebuff),
     /// A new token, or why there is none.
     NewToken(Result<(), String>),
+}
+
+/// An answer that turns a request away: 401, a proxy that wants credentials, a redirection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rebuff {
+    pub said: String,
+    /// What to change, should it be so for every request.
+    pub advice: &'static str,
+    /// It is for the token.
+    pub is_of_token: bool,
+}
+
+impl Rebuff {
+    /// What was said, and what to change.
+    pub fn with_advice(&self) -> String {
+        format!("{}; {}", self.said, self.advice)
+    }
 }
 
 /// What the server says about one row.
@@ -161,8 +176,7 @@ impl Question {
         let text = said.text(response);
         let fault = |kind, unknown| Meaning::Fault(Trouble::new(kind, text.clone(), unknown, response.retry_after));
         match (status, self.asked) {
-            (401, _) => Meaning::Unauthorized(text),
-            (407 | 300..=399, _) => Meaning::Misdirected(text),
+            (401 | 407 | 300..=399, _) => Meaning::Rebuffed(said.rebuff(response)),
             (409, Asked::One) => Meaning::Exists(text),
             (413, _) => Meaning::TooLarge(text),
             (429, _) => fault(TroubleKind::Overload, false),
@@ -272,15 +286,10 @@ impl Said {
         }
     }
 
-    /// The words with the status, and what to change.
+    /// The words with the status.
     fn text(&self, response: &Response) -> String {
         let status = response.status;
         let hint = match status {
-            401 => {
-                "; the server does not accept the token: renew it (jwtToken), or check that it belongs to this server"
-            }
-            407 => "; the proxy wants credentials: put them into the proxy's URL",
-            300..=399 => "; the server redirects: set hostPort to the address it points to, with /api at the end",
             413 => "; the body is larger than the server or a proxy in front of it accepts",
             _ => "",
         };
@@ -288,6 +297,19 @@ impl Said {
             format!("the server answered {status}{hint}")
         } else {
             format!("the server answered {status}: {}{hint}", shorten(&self.words))
+        }
+    }
+
+    fn rebuff(&self, response: &Response) -> Rebuff {
+        let advice = match response.status {
+            401 => "the server does not accept the token: renew it (jwtToken), or check that it belongs to this server",
+            407 => "the proxy wants credentials: put them into the proxy's URL",
+            _ => "the server redirects: set hostPort to the address it points to, with /api at the end",
+        };
+        Rebuff {
+            said: self.text(response),
+            advice,
+            is_of_token: response.status == 401,
         }
     }
 }
@@ -494,15 +516,17 @@ mod tests {
 
     #[test]
     fn texts_name_the_status_the_words_and_what_to_change() {
-        let Meaning::Unauthorized(text) = respond(Asked::Bulk, 401, r#"{"code":401,"message":"Expired token!"}"#)
-        else {
-            panic!()
+        let rebuff = |status, body| match respond(Asked::Bulk, status, body) {
+            Meaning::Rebuffed(rebuff) => rebuff,
+            other => panic!("{other:?}"),
         };
+        let token = rebuff(401, r#"{"code":401,"message":"Expired token!"}"#);
+        assert!(token.is_of_token);
         assert_eq!(
-            text,
+            token.with_advice(),
             "the server answered 401: Expired token!; the server does not accept the token: renew it (jwtToken), or check that it belongs to this server"
         );
-        assert!(matches!(respond(Asked::Bulk, 302, ""), Meaning::Misdirected(text) if text.contains("hostPort")));
+        assert!(rebuff(302, "").advice.contains("hostPort"));
         assert!(matches!(respond(Asked::One, 409, ""), Meaning::Exists(_)));
         assert!(matches!(respond(Asked::Bulk, 409, ""), Meaning::Refused(_)));
         assert!(matches!(respond(Asked::Bulk, 413, "<html>"), Meaning::TooLarge(_)));

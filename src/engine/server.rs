@@ -182,6 +182,12 @@ impl Server {
         }
     }
 
+    /// Whether a lane was served at `since` or later.
+    pub fn was_served_since(&self, lane: Lane, since: Time) -> bool {
+        let last = self.lanes.get(&lane).and_then(|lane| lane.health.last_success());
+        last.is_some_and(|at| at >= since)
+    }
+
     fn others_served_since(&self, lane: Lane, sent: Time) -> bool {
         let mut others = self.lanes.iter().filter(|(other, _)| **other != lane);
         others.any(|(_, other)| other.health.last_success().is_some_and(|at| at >= sent))

@@ -440,6 +440,7 @@ impl Server {
                 }
                 Poison::Page => Reply::whole(respond(200, page(PAGE)), PAGE),
                 Poison::BadGateway => Reply::whole(respond(502, page(PAGE)), PAGE),
+                Poison::Redirect => Reply::whole(respond(302, String::new()), "the server answered 302"),
             });
         }
         if let (true, Some(most)) = (is_create, self.profile.cut_above) {

@@ -51,6 +51,8 @@ pub enum Poison {
     Page,
     /// A page, with status 502.
     BadGateway,
+    /// A redirection to a page that says so.
+    Redirect,
 }
 
 /// An entity, known by its collection and canonical name.

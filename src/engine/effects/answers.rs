@@ -11,7 +11,7 @@ use crate::engine::inquest::{LEAST_REST, SCOUTS};
 use crate::engine::lifecycle::Patch;
 use crate::engine::order::{CollectionId, Entry};
 use crate::engine::queues::{Flight, Lane, Work};
-use crate::engine::reading::{Meaning, Row, Trouble, TroubleKind};
+use crate::engine::reading::{Meaning, Rebuff, Row, Trouble, TroubleKind};
 use crate::engine::record::{Ending, Kind, Missing, Sequence};
 use crate::engine::routes::NoRoute;
 use crate::engine::{Engine, Time};
@@ -104,8 +104,7 @@ impl Engine {
                 self.send_again(&batch, lane, again, sent, now);
             }
             Meaning::Refused(text) => self.batch_refused(batch, lane, &text, sent, now),
-            Meaning::Unauthorized(text) => self.turned_away(Work::Batch(batch), lane, text, true, sent, now),
-            Meaning::Misdirected(text) => self.turned_away(Work::Batch(batch), lane, text, false, sent, now),
+            Meaning::Rebuffed(rebuff) => self.rebuffed(Work::Batch(batch), lane, &rebuff, sent, now),
             Meaning::NoRoute { page, text } => self.no_route(batch, lane, page, text, sent, now),
             Meaning::NewToken(_) => self.at_once(Work::Batch(batch)),
         }
@@ -407,48 +406,40 @@ impl Engine {
         }
     }
 
-    /// Requests are turned away whatever they hold.
-    fn turned_away(&mut self, work: Work, lane: Lane, text: String, token: bool, sent: Time, now: Time) {
-        self.server.stall.met(sent, &text);
-        let reason: Arc<str> = text.as_str().into();
+    /// A request was turned away, most likely whatever it holds: then one in a second tells whether that has ended. Where others of
+    /// its collection pass meanwhile, something in front of the server objects to a row.
+    fn rebuffed(&mut self, work: Work, lane: Lane, rebuff: &Rebuff, sent: Time, now: Time) {
+        let reason: Arc<str> = rebuff.with_advice().into();
+        self.server.stall.met(sent, &reason);
+        let said: Arc<str> = rebuff.said.as_str().into();
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.last_fault = Some(reason.clone());
+                entry.last_fault = Some(said.clone());
             }
         }
         if is_probe(&work) {
             self.server.tried_in_vain(lane, now);
         }
-        let renewable = token && self.config.renewable_token;
+        let renewable = rebuff.is_of_token && self.config.renewable_token;
         match self.server.authorization.turned_away(Some(lane), sent, renewable, now) {
             _ if self.server.given_up(lane).is_some() => self.lose_all(&work, Some(&reason), now),
             TurnedAway::Again(at) => {
-                let work = match work {
-                    Work::Batch(mut batch) => {
-                        batch.members = self.in_time(std::mem::take(&mut batch.members), batch.last_attempt, now);
-                        if batch.members.is_empty() {
-                            return;
-                        }
-                        Work::Batch(batch)
-                    }
-                    work => work,
-                };
-                self.put_off_until(work, at);
-            }
-            TurnedAway::Final => {
-                for sequence in work.sequences() {
-                    let ending = self.failure(*sequence, &reason);
-                    self.finish(*sequence, ending);
-                }
-            }
+                let trouble = Trouble::of_rebuff(rebuff, at.saturating_sub(now));
+                self.met_fault(work, lane, &trouble, now);
+            },
+            TurnedAway::Final => self.fail_all(&work, &reason),
             TurnedAway::FinalForAll => {
-                for sequence in work.sequences() {
-                    let ending = self.failure(*sequence, &reason);
-                    self.finish(*sequence, ending);
-                }
+                self.fail_all(&work, &reason);
                 self.server.give_up(reason.clone(), now);
                 self.give_up_pending(None, &reason);
             }
+        }
+    }
+
+    fn fail_all(&mut self, work: &Work, reason: &str) {
+        for sequence in work.sequences() {
+            let ending = self.failure(*sequence, reason);
+            self.finish(*sequence, ending);
         }
     }
 
@@ -496,8 +487,7 @@ impl Engine {
                 self.in_trouble(Work::Patch(patch), lane, trouble, sent, now);
             }
             Meaning::Fault(trouble) => self.in_trouble(Work::Patch(patch), lane, trouble, sent, now),
-            Meaning::Unauthorized(text) => self.turned_away(Work::Patch(patch), lane, text, true, sent, now),
-            Meaning::Misdirected(text) => self.turned_away(Work::Patch(patch), lane, text, false, sent, now),
+            Meaning::Rebuffed(rebuff) => self.rebuffed(Work::Patch(patch), lane, &rebuff, sent, now),
             Meaning::Refused(text) | Meaning::Exists(text) | Meaning::TooLarge(text) => {
                 self.served(lane, sent, now);
                 self.finish(sequence, Ending::Failed(text.into()));
@@ -514,9 +504,8 @@ impl Engine {
                 self.server.look_up_failed(sent, &trouble, now, chance);
                 self.no_version(sent, &trouble.reason, now);
             }
-            Meaning::Unauthorized(text) | Meaning::Misdirected(text) | Meaning::NoRoute { text, .. } => {
-                self.no_version(sent, &text, now);
-            }
+            Meaning::Rebuffed(rebuff) => self.no_version(sent, &rebuff.with_advice(), now),
+            Meaning::NoRoute { text, .. } => self.no_version(sent, &text, now),
             // Whatever it says, somebody is there.
             _ => self.server.version_came(now),
         }

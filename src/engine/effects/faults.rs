@@ -57,15 +57,20 @@ impl Engine {
             }
             return;
         }
-        match work {
-            Work::Batch(batch) => self.batch_in_trouble(batch, &trouble, now),
-            Work::Patch(patch) => self.patch_in_trouble(patch, &trouble, now),
-            Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
-        }
+        self.met_fault(work, lane, &trouble, now);
         self.consider_giving_up_lane(lane, false, now);
     }
 
-    fn batch_in_trouble(&mut self, mut batch: Batch, trouble: &Trouble, now: Time) {
+    /// What becomes of the records that met a fault.
+    pub(super) fn met_fault(&mut self, work: Work, lane: Lane, trouble: &Trouble, now: Time) {
+        match work {
+            Work::Batch(batch) => self.batch_in_trouble(batch, lane, trouble, now),
+            Work::Patch(patch) => self.patch_in_trouble(patch, lane, trouble, now),
+            Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
+        }
+    }
+
+    fn batch_in_trouble(&mut self, mut batch: Batch, lane: Lane, trouble: &Trouble, now: Time) {
         if let Some(rest) = batch.members.first().and_then(|row| self.trials.end(*row)) {
             // The row met it alone as well: that says nothing about the batch.
             self.met_alone(&batch.members, trouble.kind, now);
@@ -101,7 +106,7 @@ impl Engine {
             streak,
             rows: batch.members.len(),
             suspect_since: batch.suspect_since,
-            served,
+            served: self.served_beside(streak, lane),
             nothing_else: self.nothing_else_tells(&batch.members),
             now,
         };
@@ -114,7 +119,7 @@ impl Engine {
         }
     }
 
-    fn patch_in_trouble(&mut self, patch: Patch, trouble: &Trouble, now: Time) {
+    fn patch_in_trouble(&mut self, patch: Patch, lane: Lane, trouble: &Trouble, now: Time) {
         let members = self.in_time(vec![patch.sequence], patch.last_attempt, now);
         let Some(streak) = self.met_alone(&members, trouble.kind, now) else {
             return;
@@ -123,7 +128,7 @@ impl Engine {
             streak,
             rows: 1,
             suspect_since: None,
-            served: self.server.served_so_far(),
+            served: self.served_beside(streak, lane),
             nothing_else: self.nothing_else_tells(&members),
             now,
         };
@@ -143,6 +148,16 @@ impl Engine {
         let entry = self.order.get_mut(*members.first()?)?;
         entry.alone = Some(Streak::one_more(entry.alone, kind, served, now));
         entry.alone
+    }
+
+    /// How many requests were served by now, as far as that says something about a streak of this kind: what turns a collection away
+    /// may let others in.
+    fn served_beside(&self, streak: Streak, lane: Lane) -> u64 {
+        if streak.kind == TroubleKind::Rebuffed && !self.server.was_served_since(lane, streak.first) {
+            streak.served_before
+        } else {
+            self.server.served_so_far()
+        }
     }
 
     /// Whether nothing but these records could show that the server works: whatever else is pending has met faults alone as often.
@@ -244,7 +259,11 @@ impl Engine {
         }
         let chance = self.random.f64();
         let asked = trouble.and_then(|trouble| trouble.retry_after).unwrap_or_default();
-        let wait = back_off(attempts, pauses, self.server.seems_dead(), chance).max(asked);
+        let wait = match trouble {
+            // Nothing else goes in that pause, either.
+            Some(trouble) if trouble.kind == TroubleKind::Rebuffed => asked,
+            _ => back_off(attempts, pauses, self.server.seems_dead(), chance).max(asked),
+        };
         self.put_off_until(work, now + wait);
     }
 
@@ -342,7 +361,7 @@ impl Engine {
         let Some(entry) = self.order.get(sequence) else { return };
         let own = entry.last_fault.as_deref();
         let reason = match (reason, own) {
-            (Some(reason), Some(own)) if reason != own => format!("{own}; {reason}"),
+            (Some(reason), Some(own)) if !reason.starts_with(own) => format!("{own}; {reason}"),
             (Some(reason), _) | (None, Some(reason)) => reason.to_owned(),
             (None, None) => self.server.stall.reason().to_owned(),
         };

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::engine::limiter::LONGEST_RETRY_AFTER;
 use crate::engine::request::Fault;
 
+use super::Rebuff;
+
 /// A fault, and how to speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) struct Trouble {
@@ -41,6 +43,8 @@ pub(in crate::engine) enum TroubleKind {
     Unreadable,
     /// The request cannot be built: nobody's fault but the record's own.
     Unbuildable,
+    /// A redirection, a proxy that wants credentials, a token that is not taken.
+    Rebuffed,
 }
 
 impl Trouble {
@@ -51,6 +55,12 @@ impl Trouble {
             unknown,
             retry_after: retry_after.map(|asked| asked.min(LONGEST_RETRY_AFTER)),
         }
+    }
+
+    /// Of a request that was turned away, and may go again after `pause`.
+    pub fn of_rebuff(rebuff: &Rebuff, pause: Duration) -> Self {
+        let reason = format!("{}; others of its collection are not turned away", rebuff.said);
+        Self::new(TroubleKind::Rebuffed, reason, false, Some(pause))
     }
 
     /// Of an attempt without an answer.

@@ -40,6 +40,8 @@ enum Reply {
     Written,
     Status(u16, &'static str),
     Broken,
+    Closed,
+    NotSent,
     Silent,
 }
 
@@ -87,6 +89,8 @@ impl<'a> World<'a> {
                 Reply::Written => all_written(&mut self.engine, &sent, self.now),
                 Reply::Status(status, body) => respond(&mut self.engine, &sent, status, body, self.now),
                 Reply::Broken => fault(&mut self.engine, &sent, Fault::Broken("reset".into()), self.now),
+                Reply::Closed => fault(&mut self.engine, &sent, Fault::Closed("closed".into()), self.now),
+                Reply::NotSent => fault(&mut self.engine, &sent, Fault::NotSent("reset".into()), self.now),
                 Reply::Silent => fault(&mut self.engine, &sent, Fault::ReadTimeout("300 s".into()), self.now),
             }
         }
@@ -271,6 +275,8 @@ fn a_firewall_costs_the_row_that_it_objects_to_and_no_other() {
         Reply::Status(502, page),
         Reply::Status(500, r#"{"message":"NullPointerException"}"#),
         Reply::Status(403, page),
+        Reply::Status(302, ""),
+        Reply::Status(407, page),
     ] {
         for count in [1, 2, 16, 100] {
             for others in [0, 300] {
@@ -352,6 +358,29 @@ fn a_connection_that_is_cut_in_each_large_body_makes_bodies_smaller() {
     );
     submit_tables(&mut world.engine, 100, s(0));
     assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+}
+
+#[test]
+fn a_link_that_cuts_all_but_small_bodies_loses_nothing_and_takes_no_minute() {
+    for most in [1, 2, 7, 50] {
+        for workers in [1, 2, 4] {
+            for seed in 0..10 {
+                let mut turn = 0;
+                let mut world = World::new(Config { seed, ..patient(workers) }, |sent, _| {
+                    turn += 1;
+                    match (rows(sent) > most, turn % 3) {
+                        (false, _) => Reply::Written,
+                        (true, 0) => Reply::NotSent,
+                        (true, 1) => Reply::Closed,
+                        (true, _) => Reply::Broken,
+                    }
+                });
+                submit_tables(&mut world.engine, 200, s(0));
+                assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
+                assert!(world.now <= s(60), "{most} rows, {workers} workers, seed {seed}: {:?}", world.now);
+            }
+        }
+    }
 }
 
 #[test]
