@@ -3,6 +3,7 @@
 //! serde_json skips a value in a loop, not by recursion, so its limit of 128 levels holds only for what is looked into.
 
 use std::fmt;
+use std::num::{IntErrorKind, ParseIntError};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -27,9 +28,12 @@ pub(super) fn text(value: &RawValue) -> Option<String> {
     })
 }
 
-/// A whole number that is not negative; None for anything else.
+/// A whole number that is not negative, the largest there is where it is larger; None for anything else.
 pub(super) fn number(value: &RawValue) -> Option<u64> {
-    value.get().parse().ok()
+    value.get().parse().map_or_else(
+        |error: ParseIntError| (*error.kind() == IntErrorKind::PosOverflow).then_some(u64::MAX),
+        Some,
+    )
 }
 
 /// The value of a field; of two with one name the last.
@@ -85,11 +89,12 @@ mod tests {
 
     #[test]
     fn what_is_something_else_is_none() {
-        let body = r#"{"text":"x","number":17,"negative":-1,"null":null,"list":[1,"2"],"lone":"\ud800"}"#;
+        let body = r#"{"text":"x","number":17,"negative":-1,"huge":123456789012345678901234567890,"null":null,"list":[1,"2"],"lone":"\ud800"}"#;
         let fields = fields(body).unwrap();
         let of = |name| field(&fields, name).unwrap();
         assert_eq!(number(of("number")), Some(17));
         assert_eq!(number(of("negative")), None);
+        assert_eq!(number(of("huge")), Some(u64::MAX));
         assert_eq!(number(of("text")), None);
         assert_eq!(text(of("null")), None);
         assert_eq!(items(of("list")).map(|items| items.len()), Some(2));

@@ -82,6 +82,7 @@ fn anything(seed: u64) -> Setup {
             millis(rng.u64(0..5))
         },
         time_out,
+        sabotage: None,
         wakes_often: rng.bool(),
         config,
     }

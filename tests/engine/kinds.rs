@@ -98,6 +98,7 @@ fn plain(seed: u64, kind: &'static str, rng: &mut Rng) -> Setup {
             millis(rng.u64(0..5))
         },
         time_out: seconds(60),
+        sabotage: None,
         wakes_often: rng.bool(),
     }
 }

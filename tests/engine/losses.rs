@@ -28,7 +28,7 @@ use crate::world::ABANDONED;
 /// Words of the engine's reasons that the rules refer to.
 const GIVEN_UP: &str = "given up";
 const NOT_TRIED: &str = "not tried";
-const END_OF_CLOSE: &str = "not delivered before the end of close";
+pub const END_OF_CLOSE: &str = "not delivered before the end of close";
 const AFTER_CLOSE: &str = "submitted after close";
 const SUPERSEDED: &str = "a later record of it came";
 const NEEDED_FIRST: &str = "which must be written first: ";

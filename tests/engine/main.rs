@@ -13,7 +13,7 @@
 //! | `chance.rs`, `source.rs` | one seed -> one run |
 //! | `kinds.rs` | runs that turn on one kind of trouble each: every third seed |
 //! | `scenarios.rs` | runs made by hand, with exact figures |
-//! | `teeth.rs` | deliberate defects, each of which must be found |
+//! | `teeth.rs`, `sabotage.rs` | deliberate defects, in the engine and in what it hears, each of which must be found |
 //!
 //! `SEED=17 cargo test --test engine -- seeds --nocapture` runs one seed and tells what happens; `SEEDS=100000` runs more of them.
 
@@ -34,12 +34,12 @@ mod kinds;
 mod losses;
 mod pace;
 mod replies;
+mod sabotage;
 mod scenarios;
 mod server;
 mod setup;
 mod source;
 mod stream;
-#[cfg(feature = "defects")]
 mod teeth;
 mod verdicts;
 mod weather;

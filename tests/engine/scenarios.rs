@@ -42,6 +42,7 @@ fn setup(stream: Stream, script: Vec<Step>) -> Setup {
         tolerance: Tolerance::Nothing,
         lag: Duration::ZERO,
         time_out: seconds(300),
+        sabotage: None,
         wakes_often: false,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openmetadata_bulksink::engine::{Config, Scope};
 
+use crate::sabotage::Sabotage;
 use crate::server::Profile;
 use crate::stream::Stream;
 use crate::verdicts::Tolerance;
@@ -47,6 +48,8 @@ pub struct Setup {
     pub lag: Duration,
     /// Read time-out of one attempt.
     pub time_out: Duration,
+    /// How the engine's view of the world is bent.
+    pub sabotage: Option<Sabotage>,
     /// Whether the driver wakes up for nothing now and then.
     pub wakes_often: bool,
 }

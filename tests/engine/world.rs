@@ -10,6 +10,8 @@ use openmetadata_bulksink::engine::{
 };
 
 use crate::books::{Books, Checked};
+use crate::losses::END_OF_CLOSE;
+use crate::sabotage::Sabotage;
 use crate::server::{Flight, Row, Sent, Server};
 use crate::setup::{Report, Setup, Step};
 use crate::stream::{embedded, number_of, part_of};
@@ -36,6 +38,8 @@ enum Event {
     Reply(RequestId),
     Thread(usize),
     GiveUp(usize, WaitId),
+    /// The application's patience with `close` is at its end.
+    EndClose,
     Poll,
 }
 
@@ -82,7 +86,7 @@ impl World {
             })
             .collect();
         let mut world = Self {
-            engine: Engine::new(setup.config.clone()),
+            engine: Engine::new(Sabotage::config(setup.sabotage, setup.config.clone())),
             server,
             books: Books::default(),
             rng: Rng::with_seed(setup.seed ^ 0x5eed),
@@ -244,6 +248,11 @@ impl World {
             Event::Reply(id) => self.server_replies(id),
             Event::Thread(thread) => self.thread_goes_on(thread),
             Event::GiveUp(thread, wait) => self.thread_gives_up(thread, wait),
+            Event::EndClose => {
+                self.engine.abandon(END_OF_CLOSE);
+                self.books.forgotten();
+                self.told()
+            }
             Event::Poll => {
                 self.poll_planned = false;
                 self.poll().map(drop)
@@ -580,6 +589,10 @@ impl World {
     /// The only way in which an answer reaches the engine.
     pub(crate) fn hand_over(&mut self, id: RequestId, answer: Answer) {
         let Some(request) = self.asked.remove(&id) else { return };
+        let answer = match self.setup.sabotage {
+            Some(sabotage) => sabotage.bend(&request, answer),
+            None => answer,
+        };
         self.engine.handle_answer(id, request.read(&answer), self.now);
     }
 
@@ -617,6 +630,9 @@ impl World {
                 self.close_called_at.get_or_insert(self.now);
                 self.books.last_chances = true;
                 self.engine.close(self.now);
+                if let Some(after) = Sabotage::ends_close_after(self.setup.sabotage) {
+                    self.plan(self.now + after, 2, Event::EndClose);
+                }
                 self.told()?;
             }
             Step::Abandon => {

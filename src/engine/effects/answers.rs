@@ -426,7 +426,7 @@ impl Engine {
             TurnedAway::Again(at) => {
                 let trouble = Trouble::of_rebuff(rebuff, at.saturating_sub(now));
                 self.met_fault(work, lane, &trouble, now);
-            },
+            }
             TurnedAway::Final => self.fail_all(&work, &reason),
             TurnedAway::FinalForAll => {
                 self.fail_all(&work, &reason);

@@ -366,18 +366,28 @@ fn a_link_that_cuts_all_but_small_bodies_loses_nothing_and_takes_no_minute() {
         for workers in [1, 2, 4] {
             for seed in 0..10 {
                 let mut turn = 0;
-                let mut world = World::new(Config { seed, ..patient(workers) }, |sent, _| {
-                    turn += 1;
-                    match (rows(sent) > most, turn % 3) {
-                        (false, _) => Reply::Written,
-                        (true, 0) => Reply::NotSent,
-                        (true, 1) => Reply::Closed,
-                        (true, _) => Reply::Broken,
-                    }
-                });
+                let mut world = World::new(
+                    Config {
+                        seed,
+                        ..patient(workers)
+                    },
+                    |sent, _| {
+                        turn += 1;
+                        match (rows(sent) > most, turn % 3) {
+                            (false, _) => Reply::Written,
+                            (true, 0) => Reply::NotSent,
+                            (true, 1) => Reply::Closed,
+                            (true, _) => Reply::Broken,
+                        }
+                    },
+                );
                 submit_tables(&mut world.engine, 200, s(0));
                 assert_eq!(world.drain().iter().filter(|one| is_lost(one)).count(), 0);
-                assert!(world.now <= s(60), "{most} rows, {workers} workers, seed {seed}: {:?}", world.now);
+                assert!(
+                    world.now <= s(60),
+                    "{most} rows, {workers} workers, seed {seed}: {:?}",
+                    world.now
+                );
             }
         }
     }
