@@ -64,6 +64,38 @@ def test_the_pod_has_longer_than_the_sink_takes() -> None:
     assert grace < pod["terminationGracePeriodSeconds"]
 
 
+def test_the_values_for_the_chart_name_the_same_image_and_variables_that_we_know() -> None:
+    yaml: Any = importlib.import_module("yaml")
+    values = yaml.safe_load((EXAMPLES / "kubernetes" / "values.yaml").read_text())
+    client = values["openmetadata"]["config"]["pipelineServiceClientConfig"]
+    orchestrator = client["k8s"]
+    assert client["type"] == "k8s"
+    images = {container["image"] for job in jobs().values() for container in containers(job)}
+    assert images == {orchestrator["ingestionImage"]}
+    # The server splits each at its first colon.
+    variables = dict(text.split(":", 1) for text in orchestrator["extraEnvVars"])
+    assert settings.unknown(variables) == []
+    grace = settings.tuning(variables).term_grace
+    assert grace is not None
+    assert grace < 30
+
+
+def test_the_image_is_built_on_those_of_the_ingestion_with_our_wheel_alone() -> None:
+    lines = (EXAMPLES / "kubernetes" / "Dockerfile").read_text().splitlines()
+    arguments = dict(line.removeprefix("ARG ").split("=") for line in lines if line.startswith("ARG "))
+    (origin,) = (line.removeprefix("FROM ") for line in lines if line.startswith("FROM "))
+    assert origin == "${BASE}:${VERSION}"
+    assert arguments["BASE"] == "openmetadata/ingestion"
+    (run,) = (line for line in lines if line.startswith("RUN "))
+    assert run.endswith("pip install --no-cache-dir --no-deps openmetadata-bulksink")
+    built = [
+        line for line in (EXAMPLES / "kubernetes" / "values.yaml").read_text().splitlines() if "docker build" in line
+    ]
+    named = set(re.findall(r"--build-arg (\w+)=", built[0]))
+    assert named == set(arguments)
+    assert built[0].endswith("-t openmetadata-ingestion-bulksink .")
+
+
 def test_the_python_examples_use_steps_that_there_are() -> None:
     for name in ("airflow_shards.py", "ray_shards.py"):
         text = (EXAMPLES / name).read_text()
