@@ -42,6 +42,7 @@ def measure(config: Path, size: Size, workers: list[int]) -> bool:
         _create(workflow, service)
     except BaseException as error:
         if not isinstance(error, (_Refused, _OutOfReach)):
+            _say_when_interrupted(error, service)
             _deleted(client, mask, service, left=f"It is not known whether the service {service} was made")
         raise
     try:
@@ -49,9 +50,18 @@ def measure(config: Path, size: Size, workers: list[int]) -> bool:
         print(f"Writing to the service {service}: {what} for each number of workers.")
         for number in workers:
             well = _one(workflow, chosen, service, size, number) and well
+    except BaseException as error:
+        _say_when_interrupted(error, service)
+        raise
     finally:
         gone = _deleted(client, mask, service)
     return well and gone
+
+
+def _say_when_interrupted(error: BaseException, service: str) -> None:
+    """The server may take its time, or be silent; a second interruption leaves the service where it is."""
+    if isinstance(error, KeyboardInterrupt):
+        print(f"Interrupted: deleting the service {service}; once more leaves it there.", flush=True)
 
 
 class _Refused(workflow_file.Unreadable):

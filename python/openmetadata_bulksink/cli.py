@@ -12,6 +12,7 @@ from pathlib import Path
 
 from openmetadata_bulksink import activate, doctor, settings
 from openmetadata_bulksink.activate import NotInstalled
+from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.settings import SettingError
 from openmetadata_bulksink.shard import arguments as shard_arguments
 from openmetadata_bulksink.silence import upstream_is_silent
@@ -182,7 +183,8 @@ def _replay(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.replay import replay
 
     output = chosen.output or chosen.letters.with_name(chosen.letters.name + ".refused")
-    return FINE if replay(chosen.letters, chosen.config, output) else WRONG
+    with signals_as_interrupts():
+        return FINE if replay(chosen.letters, chosen.config, output) else WRONG
 
 
 def _bench(chosen: argparse.Namespace) -> int:
@@ -200,4 +202,5 @@ def _bench(chosen: argparse.Namespace) -> int:
         )
     if not chosen.yes:
         raise SettingError("bench writes to the server and deletes what it wrote; add --yes if that is wanted")
-    return FINE if measure(chosen.config, size, workers) else WRONG
+    with signals_as_interrupts():
+        return FINE if measure(chosen.config, size, workers) else WRONG

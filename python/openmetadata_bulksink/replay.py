@@ -51,7 +51,12 @@ def replay(letters: Path, config: Path, output: Path) -> bool:
     reason = eligibility.why_not_native(workflow.client)
     if reason is not None:
         raise workflow_file.Unreadable(workflow.mask(f"the native client cannot be used: {reason}"))
-    refused = _send(in_order(found), workflow, chosen, output)
+    try:
+        refused = _send(in_order(found), workflow, chosen, output)
+    except KeyboardInterrupt:
+        lacks = f"; {output} lacks those that were not sent yet" if output.exists() else ""
+        print(f"Interrupted: replay {letters} again, as a whole{lacks}.")
+        raise
     print(f"{len(found) - len(refused)} of {len(found)} records were written.")
     for one in refused:
         print(workflow.mask(f"  still refused: {one.collection} {one.fqn}: {one.reason}"))

@@ -10,8 +10,8 @@ from pathlib import Path
 from openmetadata_bulksink import doctor
 from openmetadata_bulksink.canary import page
 from openmetadata_bulksink.canary.examination import Canary, CannotBeAsked
+from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.settings import SettingError
-from openmetadata_bulksink.shard.children import signals_as_interrupts
 from openmetadata_bulksink.workflow_file import Unreadable
 
 _WARNING = """\

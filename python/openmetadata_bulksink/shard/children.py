@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from openmetadata_bulksink import settings, silence
+from openmetadata_bulksink.interrupts import Terminated, signals_as_interrupts
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
@@ -190,10 +191,6 @@ def _end(send: Callable[[str, Any], None], kind: str, value: Any) -> int:
     return 0 if kind == "answer" else 1
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came, or whoever started this process is gone."""
-
-
 class Family:
     """Children that are looked after together."""
 
@@ -273,20 +270,3 @@ def wait_for_all(family: Family, on_end: Callable[[Child], None] = lambda _: Non
             interrupted = True
             family.interrupt(how)
     return interrupted
-
-
-@contextlib.contextmanager
-def signals_as_interrupts() -> Iterator[None]:
-    """SIGTERM ends everything as Ctrl-C does: orderly. Only where nobody else handles it."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import children, filters, results, workflow
 from openmetadata_bulksink.shard.commands import Job
@@ -98,7 +99,7 @@ def run_shards(
     by_child: dict[int, Running] = {}
     family = children.Family(lifeline)
     interrupted = False
-    with children.signals_as_interrupts():
+    with signals_as_interrupts():
         while True:
             try:
                 while waiting and len(family.running) < processes and not interrupted:
