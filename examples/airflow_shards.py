@@ -51,7 +51,7 @@ def openmetadata_shards() -> None:
     @task
     def open_service(plan: str) -> list[int]:
         with tempfile.TemporaryDirectory() as folder:
-            shard_command("open", "--plan", file_with(folder, "plan.json", plan))
+            shard_command("open", "--plan", file_with(folder, "plan.json", plan), "--end-with-stdin")
         return list(range(SHARDS))
 
     @task(retries=2, retry_delay=timedelta(seconds=10))
@@ -65,7 +65,7 @@ def openmetadata_shards() -> None:
         with tempfile.TemporaryDirectory() as folder:
             plan_file = file_with(folder, "plan.json", plan)
             files = [file_with(folder, f"result-{at}.json", text) for at, text in enumerate(results)]
-            shard_command("close", "--plan", plan_file, "--result", *files)
+            shard_command("close", "--plan", plan_file, "--end-with-stdin", "--result", *files)
 
     planned = plan()
     close(planned, shard.partial(plan=planned).expand(number=open_service(planned)))

@@ -41,14 +41,14 @@ def main(workflow: str, shards: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         plan_file = Path(folder) / "plan.json"
         shard_command(workflow, "plan", "-n", str(shards), "-o", str(plan_file))
-        shard_command(workflow, "open", "--plan", str(plan_file))
+        shard_command(workflow, "open", "--plan", str(plan_file), "--end-with-stdin")
         plan = plan_file.read_text(encoding="utf-8")
         results = ray.get([run_shard.remote(workflow, plan, number) for number in range(shards)])
         files = []
         for number, result in enumerate(results):
             files.append(Path(folder) / f"result-{number}.json")
             files[-1].write_text(result, encoding="utf-8")
-        shard_command(workflow, "close", "--plan", str(plan_file), "--result", *map(str, files))
+        shard_command(workflow, "close", "--plan", str(plan_file), "--end-with-stdin", "--result", *map(str, files))
     ray.shutdown()
     return list(results)
 

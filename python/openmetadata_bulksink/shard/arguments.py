@@ -42,7 +42,7 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     plan.add_argument("-o", "--output", type=Path, metavar="FILE", help="the plan (default: standard output)")
     plan.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
 
-    _with_plan(step("open", "write service, databases and schemas, once, before the shards", _open))
+    _with_lifeline(_with_plan(step("open", "write service, databases and schemas, once, before the shards", _open)))
 
     run = _with_plan(step("run", "run one shard", _run))
     run.add_argument(
@@ -51,13 +51,12 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--result", type=Path, metavar="FILE", default=Path("-"), help="what came of it (default: -, standard output)"
     )
-    run.add_argument(
-        "--end-with-stdin", action="store_true", help="end when standard input does: with the program that started it"
-    )
+    _with_lifeline(run)
 
     close = _with_plan(step("close", "complete keys and delete what one run would have deleted", _close))
     close.add_argument("--result", type=Path, metavar="FILE", nargs="+", required=True, help="of each shard")
     _with_limit(close)
+    _with_lifeline(close)
 
     whole = step("all", "plan, open, run all shards and close, on this machine", _all)
     whole.add_argument(
@@ -79,6 +78,16 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _with_plan(step: argparse.ArgumentParser) -> argparse.ArgumentParser:
     step.add_argument("--plan", type=Path, metavar="FILE", required=True, help="what `shard plan` wrote")
     return step
+
+
+def _with_lifeline(step: argparse.ArgumentParser) -> None:
+    step.add_argument(
+        "--end-with-stdin", action="store_true", help="end when standard input does: with the program that started it"
+    )
+
+
+def _lifeline(chosen: argparse.Namespace) -> int | None:
+    return sys.stdin.fileno() if chosen.end_with_stdin else None
 
 
 def _with_limit(step: argparse.ArgumentParser) -> None:
@@ -166,7 +175,7 @@ def _plan(chosen: argparse.Namespace) -> int:
 def _open(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.commands import open_all
 
-    return _FINE if open_all(_job(chosen)) else _WRONG
+    return _FINE if open_all(_job(chosen), _lifeline(chosen)) else _WRONG
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -175,8 +184,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
     path = None if str(chosen.result) == "-" else chosen.result
     job = _job(chosen)
-    lifeline = sys.stdin.fileno() if chosen.end_with_stdin else None
-    (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=lifeline)
+    (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=_lifeline(chosen))
     if result.ended != "well":
         say(f"openmetadata-bulksink: shard {chosen.shard} did not end well: {result.why}")
         return _WRONG
@@ -185,9 +193,13 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _close(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.commands import close_all, read_results
+    from openmetadata_bulksink.shard.plan import BadDocument
 
+    if chosen.end_with_stdin and Path("-") in chosen.result:
+        raise BadDocument("standard input cannot be both a result and what --end-with-stdin waits for")
     job = _job(chosen)
-    return _FINE if close_all(job, read_results(chosen.result), chosen.max_deleted) else _WRONG
+    well = close_all(job, read_results(chosen.result), chosen.max_deleted, _lifeline(chosen))
+    return _FINE if well else _WRONG
 
 
 def _all(chosen: argparse.Namespace) -> int:

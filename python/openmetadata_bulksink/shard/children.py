@@ -240,11 +240,11 @@ class Family:
                 os.kill(child.pid, number)
 
 
-def run(name: str, work: Callable[[Watch], Any], mask: Mask) -> Any:
-    """One child alone, to its end; its answer. mask: see `start`. Raises ChildFailed, and KeyboardInterrupt where that
-    came.
+def run(name: str, work: Callable[[Watch], Any], mask: Mask, *, lifeline: int | None = None) -> Any:
+    """One child alone, to its end; its answer. mask: see `start`. lifeline: see Family. Raises ChildFailed, and
+    KeyboardInterrupt where that came.
     """
-    family = Family()
+    family = Family(lifeline)
     child = family.add(start(name, work, mask))
     with signals_as_interrupts():
         interrupted = wait_for_all(family)

@@ -126,25 +126,22 @@ def table_of(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def open_all(job: Job) -> bool:
-    """Service, databases, schemas, once, so that shards do not all write them at the same time."""
+def open_all(job: Job, lifeline: int | None = None) -> bool:
+    """Service, databases, schemas, once, so that shards do not all write them at the same time. lifeline: see
+    `children.Family`.
+    """
     workflow.import_upstream()
-    return _ended_well(_opened(job), "opening")
-
-
-def _opened(job: Job) -> PartResult:
-    config = filters.opening(job.config)
-    return _in_child("opening", config, job.plan.databases)
-
-
-def _in_child(name: str, config: Workflow, databases: tuple[str, ...]) -> PartResult:
+    config, databases = filters.opening(job.config), job.plan.databases
     try:
-        found: PartResult = children.run(
-            name, lambda watch: workflow.execute_for_report(config, databases, watch), mask_of(config)
+        opened: PartResult = children.run(
+            "opening",
+            lambda watch: workflow.execute_for_report(config, databases, watch),
+            mask_of(config),
+            lifeline=lifeline,
         )
     except children.ChildFailed as error:
-        return PartResult(databases, "badly", why=str(error))
-    return found
+        opened = PartResult(databases, "badly", why=str(error))
+    return _ended_well(opened, "opening")
 
 
 def _ended_well(part: PartResult, what: str) -> bool:
@@ -189,16 +186,18 @@ class Closed(NamedTuple):
     refused: str | None
 
 
-def close_all(job: Job, reported: Iterable[Result], max_deleted: float) -> bool:
-    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. Raises
-    Unacceptable before anything is done.
+def close_all(job: Job, reported: Iterable[Result], max_deleted: float, lifeline: int | None = None) -> bool:
+    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. lifeline: see
+    `children.Family`. Raises Unacceptable before anything is done.
     """
     chosen = results.acceptable(job.plan, reported)
     workflow.import_upstream()
     try:
-        closed: Closed = children.run("closing", lambda _: _close(job, chosen, max_deleted), mask_of(job.config))
+        closed: Closed = children.run(
+            "closing", lambda _: _close(job, chosen, max_deleted), mask_of(job.config), lifeline=lifeline
+        )
     except children.ChildFailed as error:
-        say(f"closing did not end well: {error}; nothing was deleted")
+        say(f"closing did not end well: {error}; close again")
         return False
     _tell_of_unwalked(job.plan, chosen)
     return _tell(closed)

@@ -222,6 +222,23 @@ def test_no_secret_in_plan_results_output_or_process_list(
             assert form not in text
 
 
+def test_a_step_whose_runner_is_gone_ends(
+    commands: Commands, warehouse: Warehouse, server_of_shards: ReferenceServer, tmp_path: Path
+) -> None:
+    """Standard input of these commands is empty: it ends at once, as with the program that started them."""
+    fleet = fleet_of(commands, tmp_path, warehouse.workflow(server_of_shards, DELETE_ALL))
+    results = [str(fleet.result_file(shard)) for shard in (0, 1)]
+    fleet.open().require_success()
+    fleet.run([0, 1])
+    for words in (["open"], ["run", "--shard", "0"], ["close", "--result", *results]):
+        ended = fleet.step(words[0], "--plan", str(fleet.plan_file), "--end-with-stdin", *words[1:])
+        assert (ended.exit_code, "interrupted" in ended.errors) == (2, True), ended.errors[-2_000:]
+    both = fleet.step("close", "--plan", str(fleet.plan_file), "--end-with-stdin", "--result", "-")
+    assert both.exit_code == 2
+    assert "standard input cannot be both" in both.errors
+    fleet.close().require_success()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
