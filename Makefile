@@ -10,7 +10,7 @@ TOOLS := $(PYTHON) -m tools
 TWO_AT_ONCE := -n 2 --dist loadfile
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
-.PHONY: help demo build wheels releases test test-rust test-python test-versions lint fmt lock licences clean simulate \
+.PHONY: help demo build wheels releases test test-rust test-python test-versions lint fmt lock licences clean simulate fuzz \
 	chaos reliability memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-round-trips bench-scale bench-shards bench-start-up bench-tags
@@ -84,6 +84,9 @@ bench-accelerators: ## what a Redshift table costs the source with each accelera
 
 simulate: ## the engine in 100,000 made-up worlds (SEEDS=n for another number; SEED=n tells one of them)
 	SEEDS=$${SEEDS:-100000} cargo test --release --locked --test engine -- seeds --nocapture
+
+fuzz: ## a minute of made-up input for each target of fuzz/ (SECONDS=n; PLANTED=1: with a panic that must be found)
+	@$(TOOLS) fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PLANTED),--planted)
 
 bench-main-thread: ## microseconds of the main thread for one record, against serialising it
 	@$(PYTHON) -m benchmarks main-thread

@@ -95,6 +95,8 @@ pub fn line(outcome: &Outcome, now: Duration) -> io::Result<Option<String>> {
     let (Ending::Failed(reason) | Ending::WrittenInPart(reason)) = &outcome.ending else {
         return Ok(None);
     };
+    #[cfg(feature = "panics")]
+    crate::panics::read(reason);
     let text = outcome.body.as_deref().map(String::from_utf8_lossy);
     let is_json = |text: &&str| serde_json::from_str::<&RawValue>(text).is_ok();
     // A body may hold line breaks between its fields (within a text they are no JSON): a letter is one line.

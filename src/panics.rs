@@ -1,5 +1,6 @@
 //! Panics on demand, for the tests that show what becomes of one (feature `panics`, never in a wheel).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Where a panic can be asked for.
@@ -37,5 +38,23 @@ pub(crate) fn pass(place: Place) {
             panic!("asked for by a test");
         }
         _ => {}
+    }
+}
+
+/// What the planted panic says.
+pub const PLANTED: &str = "planted";
+
+static IS_PLANTED: AtomicBool = AtomicBool::new(false);
+
+/// Plants a panic in everything that reads a text from outside, for showing that a search for one finds it.
+pub fn plant() {
+    IS_PLANTED.store(true, Ordering::Relaxed);
+}
+
+/// Passes a text from outside. Where a panic is planted, one with two rare signs in it meets it: no test's text has both.
+#[allow(clippy::panic)]
+pub(crate) fn read(text: &str) {
+    if IS_PLANTED.load(Ordering::Relaxed) && text.contains('~') && text.contains('^') {
+        panic!("{PLANTED}");
     }
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from tools import (
     artifacts,
     environments,
+    fuzzing,
     licences,
     lint,
     locks,
@@ -62,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command("check-locks", "origins, licences and pins of what is locked", lambda _: lint.check_locks())
     upstreams = command("add-release", "resolve the pinned requirements of releases of upstream", _add_release)
     upstreams.add_argument("versions", nargs="+", metavar="VERSION")
+    fuzz = command("fuzz", "search for input that breaks what must hold for any", _fuzz)
+    fuzz.add_argument("--seconds", type=int, help="for each target (default: 60; 300 with --planted)")
+    fuzz.add_argument("--planted", action="store_true", help="with a panic that must be found")
     test = command("pytest", "run pytest inside an upstream environment with this tree's wheel", _pytest)
     newest = environments.UPSTREAM_VERSIONS[-1]
     test.add_argument("--upstream", default=newest, choices=environments.releases(), metavar="VERSION")
@@ -122,6 +126,10 @@ def _release_notes(chosen: argparse.Namespace) -> int:
         print(f"not ready: {reason}", file=sys.stderr)
         return 1
     return 0
+
+
+def _fuzz(chosen: argparse.Namespace) -> int:
+    return fuzzing.run(chosen.seconds, planted=chosen.planted)
 
 
 def _server(_: argparse.Namespace) -> int:

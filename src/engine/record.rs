@@ -29,6 +29,8 @@ impl Fqn {
     /// # Errors
     /// Unbalanced quotes, an empty text or an empty part.
     pub fn parse(text: &str) -> Result<Self, FqnError> {
+        #[cfg(feature = "panics")]
+        crate::panics::read(text);
         let error = |problem| FqnError {
             text: text.chars().take(200).collect(),
             problem,
@@ -86,10 +88,11 @@ impl Fqn {
     /// The same name in lower case.
     #[must_use]
     pub fn to_lowercase(&self) -> Self {
-        if self.0.chars().any(char::is_uppercase) {
-            Self(self.0.to_lowercase().into())
-        } else {
+        // Beyond ASCII there are letters that are not upper case and have a lower one all the same (ǅ).
+        if self.0.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
             self.clone()
+        } else {
+            Self(self.0.to_lowercase().into())
         }
     }
 
@@ -129,7 +132,7 @@ impl Fqn {
     }
 
     /// Its parts from the first to the last, without quotes.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
         let mut quoted = false;
         let parts = self.0.split(move |char| {
             quoted ^= char == '"';
@@ -384,6 +387,19 @@ mod tests {
         assert!(!fqn.is_below(&fqn));
         assert_eq!(Fqn::canonical("svc").parent(), None);
         assert_eq!(fqn.parts().collect::<Vec<_>>(), ["svc", "a.b", "s", "t.1"]);
+    }
+
+    #[test]
+    fn every_letter_that_has_a_lower_case_gets_it() {
+        for (text, lower) in [
+            ("s.t1", "s.t1"),
+            ("S.\"A.b\"", "s.\"a.b\""),
+            ("s.Ǆ", "s.ǆ"),
+            ("s.ǅ", "s.ǆ"),
+            ("s.ü", "s.ü"),
+        ] {
+            assert_eq!(Fqn::canonical(text).to_lowercase().as_str(), lower);
+        }
     }
 
     #[test]

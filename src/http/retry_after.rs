@@ -12,6 +12,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = text(headers, &RETRY_AFTER)?;
+    #[cfg(feature = "panics")]
+    crate::panics::read(text);
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are still a wish for a long pause.
         return Some(text.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST));

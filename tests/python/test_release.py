@@ -67,7 +67,18 @@ def test_every_program_of_a_wheel_is_pinned(program: str) -> None:
 def test_every_lock_file_is_looked_up() -> None:
     audited = {line.split()[-1] for line in commands() if line.startswith("pip-audit ")}
     assert audited == {"tools/requirements/build.txt", "tools/requirements/wheels.txt"}
-    assert any(line.startswith("cargo audit ") for line in commands())
+    audited = {line.split()[-1] for line in commands() if line.startswith("cargo audit ")}
+    assert audited == {"Cargo.lock", "fuzz/Cargo.lock"}
+
+
+def test_what_is_fuzzed_is_what_is_shipped() -> None:
+    def locked(lock: str) -> set[tuple[str, str]]:
+        return set(re.findall(r'name = "(.+)"\nversion = "(.+)"', (ROOT / lock).read_text()))
+
+    shipped, fuzzed = locked("Cargo.lock"), locked("fuzz/Cargo.lock")
+    names = {name for name, _ in shipped}
+    assert {"serde_json", "httpdate", "reqwest"} <= {name for name, _ in fuzzed & shipped}
+    assert sorted(one for one in fuzzed - shipped if one[0] in names) == []
 
 
 def test_each_action_is_pinned_by_its_commit() -> None:

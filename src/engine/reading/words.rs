@@ -56,6 +56,8 @@ pub(super) struct Told<'a> {
 
 impl<'a> Told<'a> {
     pub fn of(text: &'a str, about: &'a [Carried]) -> Self {
+        #[cfg(feature = "panics")]
+        crate::panics::read(text);
         let text = text
             .char_indices()
             .nth(LOOKED_AT)
