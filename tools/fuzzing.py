@@ -18,7 +18,7 @@ _BUILT = machine.REPOSITORY / "target" / "fuzz"
 _CHECKS = machine.REPOSITORY / "tests" / "hostile"
 #: What the planted panic says (src/panics.rs).
 _PLANTED = "planted"
-#: An input may be so long (bytes), take so long (seconds) and so much (MB): reading takes time by the length of what is read.
+#: An input may be so long (bytes), take so long (seconds) and so much (MB).
 _BOUNDS = ("-max_len=65536", "-timeout=10", "-rss_limit_mb=1024")
 
 
@@ -47,9 +47,8 @@ def run(seconds: int | None, *, planted: bool) -> int:
         elif not planted and found is not None:
             print(found)
             wrong.append(f"{target} found something")
-    print(
-        f"fuzz: {'; '.join(wrong)}" if wrong else f"fuzz: {'each found the planted panic' if planted else 'no finding'}"
-    )
+    well = "each found the planted panic" if planted else "no finding"
+    print(f"fuzz: {'; '.join(wrong) or well}")
     return 1 if wrong else 0
 
 
@@ -62,7 +61,7 @@ def _search(target: str, seconds: int, planted: bool) -> str | None:
     for folder in ("corpus", "findings"):
         (kept / folder).mkdir(parents=True, exist_ok=True)
     (program,) = _BUILT.glob(f"*/release/{target}")
-    command = [
+    command: steps.Command = [
         *(program, kept / "corpus", _CHECKS / "corpus" / target),
         *(f"-max_total_time={seconds}", f"-artifact_prefix={kept / 'findings'}/", *_BOUNDS),
     ]
@@ -80,7 +79,16 @@ def _cargo_fuzz() -> Path:
     key = cache.fingerprint(_CARGO_FUZZ, version)
 
     def fill(path: Path) -> None:
-        install = [machine.cargo(), "install", "cargo-fuzz", "--version", _CARGO_FUZZ, "--locked", "--root", path]
+        install: steps.Command = [
+            machine.cargo(),
+            "install",
+            "cargo-fuzz",
+            "--version",
+            _CARGO_FUZZ,
+            "--locked",
+            "--root",
+            path,
+        ]
         steps.run("installing cargo-fuzz (two minutes)", install, environment={"CARGO_TARGET_DIR": str(path / "built")})
         shutil.rmtree(path / "built")
 
