@@ -300,6 +300,17 @@ impl Server {
         }
     }
 
+    /// The request of that record has ended. Where that did not tell whether it is served, for it has two requests or was too large,
+    /// another may tell.
+    pub fn try_ended(&mut self, lane: Lane) {
+        if self.probe == Probe::Trying {
+            self.probe = Probe::Answered;
+        }
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.trying = false;
+        }
+    }
+
     /// When the next probe is due, if one is.
     pub fn probe_due(&self) -> Option<Time> {
         if self.probe != Probe::None {

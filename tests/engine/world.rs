@@ -305,16 +305,22 @@ impl World {
             self.collect()?;
         }
         let mut fruitful = false;
-        while let Some(request) = self.engine.poll_request(self.now) {
-            fruitful = true;
-            if self.engine.is_closed() {
-                return Err("a request after the end".to_owned());
+        loop {
+            while let Some(request) = self.engine.poll_request(self.now) {
+                fruitful = true;
+                if self.engine.is_closed() {
+                    return Err("a request after the end".to_owned());
+                }
+                // What need not be sent ends while requests are asked for.
+                self.collect()?;
+                self.send(&request)?;
             }
-            // What need not be sent ends while requests are asked for.
-            self.collect()?;
-            self.send(&request)?;
+            // Whoever is told of an end may submit at once.
+            if !self.collect()? {
+                break;
+            }
+            fruitful = true;
         }
-        fruitful |= self.collect()?;
         self.check_custody()?;
         self.check_quiet()?;
         Ok(fruitful)

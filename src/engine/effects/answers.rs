@@ -18,6 +18,9 @@ use crate::engine::{Engine, Time};
 
 /// Row answers of 5xx before the row is refused for good.
 const SERVER_ERRORS: u8 = 3;
+/// So many outages a record travels in full batches again after. One that meets more trouble keeps its batch: that several break on
+/// rows of their own looks the same, and is told only by what each goes through.
+const JOINS: u8 = 3;
 
 /// Rows of one answer that are sent again, by how.
 #[derive(Default)]
@@ -36,6 +39,7 @@ impl Engine {
     /// A request has ended.
     pub(in crate::engine) fn answered(&mut self, flight: Flight, meaning: Meaning, now: Time) {
         let Flight { work, lane, sent } = flight;
+        let tries = lane.filter(|_| is_probe(&work));
         match (work, lane) {
             (Work::Batch(batch), Some(lane)) => self.batch_answered(batch, lane, meaning, sent, now),
             (Work::Patch(patch), Some(lane)) => self.patch_answered(patch, lane, meaning, sent, now),
@@ -50,6 +54,9 @@ impl Engine {
             }
             // Its records have ended meanwhile.
             (Work::Batch(_) | Work::Patch(_), None) => {}
+        }
+        if let Some(lane) = tries {
+            self.server.try_ended(lane);
         }
     }
 
@@ -146,8 +153,11 @@ impl Engine {
         let (order, inquests) = (&self.order, &self.inquests);
         // A scout goes on alone: others are held until it has an answer of its own.
         let is_innocent = |member: &Sequence| {
-            let alone = order.get(*member).and_then(|entry| entry.alone);
-            alone.is_none_or(|streak| streak.was_everybodys(served)) && !inquests.is_scout(*member)
+            let entry = order.get(*member);
+            let alone = entry.and_then(|entry| entry.alone);
+            alone.is_none_or(|streak| streak.was_everybodys(served))
+                && entry.is_none_or(|entry| entry.joined < JOINS)
+                && !inquests.is_scout(*member)
         };
         let is_fragment = |batch: &Batch| {
             batch.suspect_since.is_none() && !batch.last_attempt && batch.members.iter().all(is_innocent)
@@ -156,6 +166,7 @@ impl Engine {
             for member in batch.members {
                 if let Some(entry) = self.order.get_mut(member) {
                     entry.alone = None;
+                    entry.joined += 1;
                 }
                 self.order.back_in_line(member);
             }

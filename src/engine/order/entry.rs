@@ -95,6 +95,8 @@ pub(in crate::engine) struct Entry {
     pub unanswered: bool,
     /// Row answers of 5xx so far, in answers that took others.
     pub server_errors: u8,
+    /// How often it went back into line after trouble, to travel in a full batch again.
+    pub joined: u8,
     /// Faults alike that it met alone.
     pub alone: Option<Streak>,
     /// It has had the long pause that follows an unknown result.
@@ -150,6 +152,7 @@ impl Entry {
             exists: false,
             unanswered: false,
             server_errors: 0,
+            joined: 0,
             alone: None,
             paused: false,
             last_chance: false,

@@ -125,11 +125,13 @@ def _run(job: Job) -> Report:
 
 def _made(job: Job) -> tuple[Any, Any]:
     """A client and a sink, with the job's variables in the environment while they are made."""
-    from metadata.generated.schema.entity.services.connections.metadata.openMetadataConnection import (
-        OpenMetadataConnection,
-    )
-    from metadata.ingestion.ometa.ometa_api import OpenMetadata
-    from metadata.ingestion.sink import metadata_rest
+    # Upstream's modules import each other in circles: two threads that do so together meet half a module.
+    with _making:
+        from metadata.generated.schema.entity.services.connections.metadata.openMetadataConnection import (
+            OpenMetadataConnection,
+        )
+        from metadata.ingestion.ometa.ometa_api import OpenMetadata
+        from metadata.ingestion.sink import metadata_rest
 
     connection = {
         "hostPort": job["url"],

@@ -302,6 +302,45 @@ fn one_row_that_makes_the_server_break_takes_tens_of_seconds_and_not_the_deadlin
 }
 
 #[test]
+fn several_rows_that_break_their_batches_are_found_while_others_are_served_now_and_then() {
+    let toxic: Vec<String> = (0..10).map(|batch| format!("s.t{}", 4 * batch + 1)).collect();
+    for (workers, every, seed) in (0..5).flat_map(|seed| [(1, 100, seed), (1, 1000, seed), (4, 100, seed)]) {
+        let config = Config {
+            batch_rows: 4,
+            seed,
+            ..patient(workers)
+        };
+        let mut world = World::new(config, |sent, _| {
+            if toxic.iter().any(|name| carries(sent, name)) {
+                Reply::Status(500, r#"{"message":"NullPointerException"}"#)
+            } else {
+                Reply::Written
+            }
+        });
+        submit_tables(&mut world.engine, 40, s(0));
+        let mut number = 0;
+        let ended = loop {
+            if world.now >= Duration::from_millis(every) * number {
+                number += 1;
+                let now = world.now;
+                life_cycle(&mut world.engine, &format!("o.t{number}"), 1, now);
+            }
+            world.advance();
+            if world.engine.stats(world.now).pending == 0 {
+                break outcomes(&mut world.engine);
+            }
+        };
+        let lost = ended.iter().filter(|one| is_lost(one)).count();
+        assert_eq!(lost, toxic.len(), "{workers} workers, every {every} ms, seed {seed}");
+        assert!(
+            world.now < s(60),
+            "{workers} workers, every {every} ms, seed {seed}: {:?}",
+            world.now
+        );
+    }
+}
+
+#[test]
 fn many_bad_rows_cost_no_good_one() {
     for seed in 0..20 {
         let mut dice = fastrand::Rng::with_seed(seed + 1000);
