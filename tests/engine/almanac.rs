@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use openmetadata_bulksink::engine::{Kind, Sequence};
+use openmetadata_bulksink::engine::{Embed, Kind, Sequence};
 
 use crate::books::Books;
 use crate::server::{ByRow, Server};
@@ -22,6 +22,8 @@ const FAIR_RATES: f64 = 0.3;
 const FAIR_STALLS: f64 = 0.02;
 /// For so long, and the longest service time, a record must have been welcome for its loss to be needless.
 const OPENING: Duration = Duration::from_secs(60);
+/// The most bytes by which a life cycle that rides in a create request makes it larger.
+const RIDER: usize = 100;
 const FOR_EVER: Duration = Duration::from_secs(1 << 31);
 
 pub struct Almanac<'a> {
@@ -46,13 +48,10 @@ impl Almanac<'_> {
         if is_create && (refuses_all(ByRow::Row) || refuses_all(ByRow::Whole)) {
             return Some("its collection takes nothing");
         }
-        if is_create
-            && self
-                .server
-                .profile
-                .size_limit
-                .is_some_and(|most| body.body.len() > most)
-        {
+        // Where life cycles ride in create requests, what comes to a body counts.
+        let rider = if self.setup.config.embed == Embed::Never { 0 } else { RIDER };
+        let limit = self.server.profile.size_limit;
+        if is_create && limit.is_some_and(|most| body.body.len() + rider > most) {
             return Some("its body is too large");
         }
         match body.temper {

@@ -101,6 +101,8 @@ pub struct Books {
     pub asked_to_wait_until: Duration,
     pub wire: Wire,
     overtaken: FxHashMap<Sequence, u32>,
+    /// Records that somebody waited for who then gave that up: they may be in a hurry still.
+    once_called_for: BTreeSet<Sequence>,
     troubled_collections: FxHashSet<Arc<str>>,
     /// Entities that are being looked up, and until when the engine may wait for that.
     looked_up: FxHashMap<usize, Duration>,
@@ -665,6 +667,8 @@ impl Books {
     }
 
     pub fn wait_cancelled(&mut self, id: WaitId) {
+        let called = self.perhaps_called_for();
+        self.once_called_for.extend(called);
         self.waits.remove(&id);
     }
 
@@ -693,7 +697,8 @@ impl Books {
         if !rows.iter().all(is_new_and_younger) {
             return Ok(());
         }
-        let called = self.called_for();
+        let mut called = self.perhaps_called_for();
+        called.extend(&self.once_called_for);
         let carried: FxHashSet<Sequence> = rows.iter().map(|row| row.sequence).collect();
         let needed = |s: &Sequence| self.account(*s).blockers.iter().any(|other| carried.contains(other));
         if carried.iter().any(|s| called.contains(s)) || self.pending.iter().any(needed) {
@@ -762,13 +767,18 @@ impl Books {
 
     /// The records that a wait, or another record, has called for.
     fn called_for(&self) -> BTreeSet<Sequence> {
+        self.wanted(|wait| wait.promised.clone())
+    }
+
+    /// The same with what was parked once, which a wait may wait for.
+    fn perhaps_called_for(&self) -> BTreeSet<Sequence> {
+        self.wanted(|wait| [&wait.promised[..], &wait.others].concat())
+    }
+
+    fn wanted(&self, of: impl Fn(&OpenWait) -> Vec<Sequence>) -> BTreeSet<Sequence> {
         let mut called = BTreeSet::new();
-        let mut stack: Vec<Sequence> = self
-            .waits
-            .values()
-            .flat_map(|wait| wait.promised.iter().copied())
-            .filter(|sequence| self.is_pending(*sequence))
-            .collect();
+        let wanted = self.waits.values().flat_map(of);
+        let mut stack: Vec<Sequence> = wanted.filter(|sequence| self.is_pending(*sequence)).collect();
         while let Some(sequence) = stack.pop() {
             if !called.insert(sequence) {
                 continue;
