@@ -1,6 +1,7 @@
 //! How many requests may be in flight now, and the pause that all of them share.
 //!
-//! Additive increase, multiplicative decrease, as TCP does it: overload takes the limit times 0.9; successes of requests that
+//! Additive increase, multiplicative decrease, as TCP does it: overload takes the limit times 0.9, or halves it where nothing was
+//! served since the last one; successes of requests that
 //! were sent after the pause add one for each limit's worth of them. Latency is not a signal: one row may cost 20 ms or 200.
 
 use std::time::Duration;
@@ -80,6 +81,7 @@ impl Limiter {
             .saturating_mul(1u32.checked_shl(self.in_a_row).unwrap_or(u32::MAX))
             .min(LONGEST_PAUSE)
             .mul_f64(chance);
+        let nothing_served = self.in_a_row > 0;
         self.in_a_row = (self.in_a_row + 1).min(31);
         self.pause_until = self.pause_until.max(now + own.max(asked));
         self.successes = 0;
@@ -93,7 +95,7 @@ impl Limiter {
                 retest_after,
             }
         });
-        self.limit = (self.limit * 9 / 10).max(1);
+        self.limit = if nothing_served { self.limit / 2 } else { self.limit * 9 / 10 }.max(1);
     }
 
     /// A request that was sent at `sent` was served.
@@ -160,8 +162,7 @@ mod tests {
 
     #[test]
     fn only_successes_after_the_pause_raise_the_limit() {
-        let mut limiter = Limiter::new(4);
-        limiter.overloaded(s(0), s(10), None, 0.0);
+        let mut limiter = Limiter::new(3);
         limiter.overloaded(s(11), s(12), None, 0.0);
         assert_eq!(limiter.limit(), 2);
         limiter.served(s(9), s(13));
@@ -174,6 +175,19 @@ mod tests {
             3,
             "a limit's worth adds one once the refused level may be tried again"
         );
+    }
+
+    #[test]
+    fn the_limit_halves_where_nothing_was_served_since_the_last_overload() {
+        let mut limiter = Limiter::new(64);
+        let limits = [1, 2, 3, 4, 5].map(|second| {
+            limiter.overloaded(s(second), s(second), None, 0.0);
+            limiter.limit()
+        });
+        assert_eq!(limits, [57, 28, 14, 7, 3]);
+        limiter.served(s(6), s(6));
+        limiter.overloaded(s(7), s(7), None, 0.0);
+        assert_eq!(limiter.limit(), 2, "served in between: times 0.9");
     }
 
     #[test]
