@@ -75,7 +75,6 @@ impl Engine {
                  ones ({reason})"
             )),
             About::GoesPlain => {
-                self.served(lane, sent, now);
                 self.at_once(Work::Batch(batch));
                 return;
             }
@@ -400,10 +399,8 @@ impl Engine {
                 };
                 self.in_trouble(Work::Batch(batch), lane, trouble, sent, now);
             }
-            NoRoute::Singly => {
-                self.served(lane, sent, now);
-                self.at_once(Work::Batch(batch));
-            }
+            // That it speaks of its routes is no record served.
+            NoRoute::Singly => self.at_once(Work::Batch(batch)),
             NoRoute::Missing => {
                 self.served(lane, sent, now);
                 let path = self.order.path(lane.0).cloned().unwrap_or_default();
