@@ -23,7 +23,7 @@ pub(super) struct Streak {
     pub count: u32,
     pub first: Time,
     /// How many requests had been served when the first of them came.
-    pub served_before: u64,
+    served_before: u64,
     /// A look-up was answered since the last of them but one.
     pub seen_alive: bool,
 }
@@ -67,6 +67,8 @@ pub(super) struct Facts {
     pub suspect_since: Option<u64>,
     /// How many have been served by now.
     pub served: u64,
+    /// A request that was sent after the first fault was served: one that was under way says nothing of what came then.
+    pub others_served: bool,
     /// Nothing else could show whether the server works.
     pub nothing_else: bool,
     pub now: Time,
@@ -91,8 +93,12 @@ impl Decision {
     /// The decision about a fault of records that are within their deadline.
     pub fn about(facts: &Facts) -> Self {
         use TroubleKind::{Closed, Connect, Overload, Rebuffed, Silent, Unavailable, Unbuildable};
-        let Facts { streak, served, .. } = *facts;
-        let others_served = served > streak.served_before;
+        let Facts {
+            streak,
+            served,
+            others_served,
+            ..
+        } = *facts;
         match (streak.kind, facts.rows) {
             (Unbuildable, 0 | 1) => Self::Lost,
             (Unbuildable, _) => Self::Split,
@@ -190,6 +196,7 @@ mod tests {
             rows,
             suspect_since: None,
             served: 7,
+            others_served: false,
             nothing_else: false,
             now: Time::from_secs(10),
         }
@@ -197,7 +204,11 @@ mod tests {
 
     #[test]
     fn every_line_of_the_table() {
-        let others = |facts| Facts { served: 8, ..facts };
+        let others = |facts| Facts {
+            served: 8,
+            others_served: true,
+            ..facts
+        };
         let suspect = |facts| Facts {
             suspect_since: Some(7),
             ..facts
@@ -276,6 +287,7 @@ mod tests {
         let soon = Facts {
             now: Time::from_secs(4),
             served: 8,
+            others_served: true,
             ..facts(Status(500), 50, 1)
         };
         assert_eq!(Decision::about(&soon), Decision::Again);
@@ -295,6 +307,7 @@ mod tests {
                                     let facts = Facts {
                                         suspect_since,
                                         served,
+                                        others_served: served > 7,
                                         nothing_else,
                                         now: Time::from_secs(seconds),
                                         ..facts(kind, count, rows)

@@ -95,7 +95,12 @@ impl Limiter {
                 retest_after,
             }
         });
-        self.limit = if nothing_served { self.limit / 2 } else { self.limit * 9 / 10 }.max(1);
+        self.limit = if nothing_served {
+            self.limit / 2
+        } else {
+            self.limit * 9 / 10
+        }
+        .max(1);
     }
 
     /// A request that was sent at `sent` was served.

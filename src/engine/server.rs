@@ -43,6 +43,8 @@ pub(super) struct Server {
     /// Somebody wants to know whether the server is there at all.
     version_wanted: bool,
     served: u64,
+    /// When the last of them was sent.
+    served_sent: Option<Time>,
     in_a_row: u32,
     /// The last of them may be what was sent, not the server.
     perhaps_rows: bool,
@@ -115,6 +117,7 @@ impl Server {
             version_read: None,
             version_wanted: false,
             served: 0,
+            served_sent: None,
             in_a_row: 0,
             perhaps_rows: false,
             patience,
@@ -135,9 +138,15 @@ impl Server {
         self.served
     }
 
+    /// When the last request was sent that was served.
+    pub fn last_served_sent(&self) -> Option<Time> {
+        self.served_sent
+    }
+
     /// A request was served: something was written, or refused for a reason of its own.
     pub fn served(&mut self, lane: Lane, sent: Time, now: Time) -> Recovery {
         self.served += 1;
+        self.served_sent = self.served_sent.max(Some(sent));
         let was_in_trouble = self.in_a_row >= IN_A_ROW;
         self.in_a_row = 0;
         self.limiter.served(sent, now);

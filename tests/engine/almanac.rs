@@ -49,7 +49,11 @@ impl Almanac<'_> {
             return Some("its collection takes nothing");
         }
         // Where life cycles ride in create requests, what comes to a body counts.
-        let rider = if self.setup.config.embed == Embed::Never { 0 } else { RIDER };
+        let rider = if self.setup.config.embed == Embed::Never {
+            0
+        } else {
+            RIDER
+        };
         let limit = self.server.profile.size_limit;
         if is_create && limit.is_some_and(|most| body.body.len() + rider > most) {
             return Some("its body is too large");

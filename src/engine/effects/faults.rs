@@ -106,7 +106,8 @@ impl Engine {
             streak,
             rows: batch.members.len(),
             suspect_since: batch.suspect_since,
-            served: self.served_beside(streak, lane),
+            served,
+            others_served: self.others_were_served(streak, lane),
             nothing_else: self.nothing_else_tells(&batch.members),
             now,
         };
@@ -128,7 +129,8 @@ impl Engine {
             streak,
             rows: 1,
             suspect_since: None,
-            served: self.served_beside(streak, lane),
+            served: self.server.served_so_far(),
+            others_served: self.others_were_served(streak, lane),
             nothing_else: self.nothing_else_tells(&members),
             now,
         };
@@ -150,13 +152,13 @@ impl Engine {
         entry.alone
     }
 
-    /// How many requests were served by now, as far as that says something about a streak of this kind: what turns a collection away
-    /// may let others in.
-    fn served_beside(&self, streak: Streak, lane: Lane) -> u64 {
-        if streak.kind == TroubleKind::Rebuffed && !self.server.was_served_since(lane, streak.first) {
-            streak.served_before
+    /// Whether a request that was sent after the first fault of a streak was served, as far as that says something about faults of its
+    /// kind: what turns a collection away may let others in.
+    fn others_were_served(&self, streak: Streak, lane: Lane) -> bool {
+        if streak.kind == TroubleKind::Rebuffed {
+            self.server.was_served_since(lane, streak.first)
         } else {
-            self.server.served_so_far()
+            self.server.last_served_sent() >= Some(streak.first)
         }
     }
 
