@@ -555,6 +555,9 @@ mod tests {
         );
         server.tries(tables);
         assert_eq!(server.may_send(tables), May::Nothing);
+        server.try_ended(tables);
+        assert_eq!(server.may_send(tables), May::SendOne, "it told nothing: another may");
+        server.tries(tables);
         server.tried_in_vain(tables, s(606));
         assert!(matches!(server.admission(tables, s(607)), Admission::GivenUp(_)));
         server.served(tables, s(700), s(701));
