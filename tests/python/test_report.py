@@ -170,6 +170,28 @@ def test_a_report_that_cannot_be_written_is_one_warning(
     assert f"The report {path} cannot be written: No such file or directory" in line
 
 
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device"])
+def test_what_is_no_file_stays_what_it_is(
+    sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path, kind: str
+) -> None:
+    """Whoever reads from a pipe would wait for ever for one that a file has replaced."""
+    path = tmp_path / "run.html"
+    make = {"folder": Path.mkdir, "fifo": os.mkfifo, "device": lambda path: path.symlink_to("/dev/null")}
+    make[kind](path)
+    run = sink.run(job(server, lite, kind), variables={"OM_BULKSINK_REPORT": str(path)}).require_success()
+    assert run.output.count(f"The report {path} cannot be written: '{path}' is no file") == 1
+    assert list(tmp_path.iterdir()) == [path]
+    assert not path.is_file()
+
+
+def test_a_link_leads_to_the_report(sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run.json").symlink_to(tmp_path / "elsewhere" / "run")
+    reported(sink, server, lite, tmp_path, "link")
+    assert (tmp_path / "run.json").is_symlink()
+    assert [one.name for one in (tmp_path / "elsewhere").iterdir()] == ["run"]
+
+
 def test_without_the_variable_there_is_no_file(
     sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path
 ) -> None:

@@ -144,10 +144,10 @@ def text_of(path: Path, figures: Figures) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    where, beside = _places(path)
     try:
         beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        beside.replace(where)
     finally:
         with suppress(OSError):
             beside.unlink()
@@ -155,11 +155,17 @@ def _replace(path: Path, text: str) -> None:
 
 def _try(path: Path) -> None:
     """Raises OSError where a file cannot be made beside `path`, or put there."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{str(path)!r} is a directory")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    where, beside = _places(path)
+    if where.exists() and not where.is_file():
+        raise OSError(f"{str(path)!r} is no file")
     beside.touch()
     beside.unlink()
+
+
+def _places(path: Path) -> tuple[Path, Path]:
+    """Where the file is, behind symbolic links, and where it is written before it is put there."""
+    where = Path(os.path.realpath(path))
+    return where, where.with_name(f".{where.name}.{os.getpid()}")
 
 
 def _why(error: Exception) -> str:
