@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink import connection, eligibility, settings, workflow_file
+from openmetadata_bulksink import eligibility, settings, workflow_file
 
 #: Seconds for what is under way when the measurement is interrupted.
 _LAST_SECONDS = 1.0
@@ -35,6 +35,7 @@ def measure(config: Path, size: Size, workers: list[int]) -> bool:
     reason = eligibility.why_not_native(workflow.client)
     if reason is not None:
         raise workflow_file.Unreadable(mask(f"the native client cannot be used: {reason}"))
+    workflow_file.engine(workflow, chosen, settings.writing(workflow.sink_config, chosen)).close()
     client = workflow.client.client
     service = f"bulksink_bench_{uuid.uuid4().hex[:8]}"
     well = True
@@ -154,12 +155,9 @@ def rate(
     """Write the tables with so many workers into a database of their own below the service. batch_size: records a
     request; else the workflow's.
     """
-    from openmetadata_bulksink import _native
-
     how = settings.writing(workflow.sink_config, chosen)._replace(workers=number, synchronous=False)
     if batch_size is not None:
         how = how._replace(batch_size=batch_size)
-    arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
     database = f"{service}.w{number}"
     schema = f"{database}.public"
     fields = [{"name": f"c{at}", "dataType": "INT", "description": f"Column {at}"} for at in range(size.columns)]
@@ -167,7 +165,7 @@ def rate(
         (name, json.dumps({"name": name, "databaseSchema": schema, "columns": fields}))
         for name in (f"t{at:06d}" for at in range(size.tables))
     ]
-    engine = _native.BulkSink(**arguments)
+    engine = workflow_file.engine(workflow, chosen, how)
     try:
         engine.submit("databases", database, json.dumps({"name": f"w{number}", "service": service}), service)
         engine.submit("databaseSchemas", schema, json.dumps({"name": "public", "database": database}), database)

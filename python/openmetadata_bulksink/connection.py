@@ -36,6 +36,8 @@ def arguments(client: Any) -> dict[str, Any]:
     """The connection arguments of `BulkSink` for upstream's live `REST` client. Raises Unusable."""
     requests = _requests()
     url = base_url(client)
+    if not _is_address(url):
+        raise Unusable(f"hostPort of the workflow is no address; write it as http(s)://host:port/api{_ENCODED}")
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https"):
         raise Unusable(
@@ -142,8 +144,7 @@ def _proxy(url: str, proxies: Any) -> str | None:
     proxy = str(given) if "://" in given else f"http://{given}"
     if not _is_address(proxy):
         raise Unusable(
-            f"the proxy in {_named(str(given), url)} is no address; write it as http://user:password@host:port, with "
-            "%23 for # in the password, %2F for /, %3F for ?, %40 for @"
+            f"the proxy in {_named(str(given), url)} is no address; write it as http://user:password@host:port{_ENCODED}"
         )
     scheme = urlsplit(proxy).scheme.lower()
     if scheme not in ("http", "https"):
@@ -151,10 +152,14 @@ def _proxy(url: str, proxies: Any) -> str | None:
     return proxy
 
 
-def _is_address(proxy: str) -> bool:
+#: For sentences about addresses.
+_ENCODED = ", with %23 for # in a password, %2F for /, %3F for ?, %40 for @"
+
+
+def _is_address(text: str) -> bool:
     """Whether a host can be read from it: a `#` or `/` in a password ends what is taken for the host."""
     try:
-        parts = urlsplit(proxy)
+        parts = urlsplit(text)
         beyond = f"{parts.path}{parts.query}{parts.fragment}"
         return bool(parts.hostname) and parts.port != 0 and "@" not in beyond
     except ValueError:

@@ -199,12 +199,12 @@ def _asked_early(active: list[str], connections: int | None) -> list[str]:
 def _server(found: Findings, workflow: workflow_file.Workflow, chosen: settings.Tuning) -> None:
     client = workflow.client.client
     url = connection.base_url(client)
-    if not urlsplit(url).path.endswith("/api/v1"):
-        found.note(f"the address is {url}: hostPort usually ends with /api")
     reason = eligibility.why_not_native(workflow.client)
     if reason is not None:
         found.wrong(reason, Verdict.UPSTREAM)
         return
+    if not urlsplit(url).path.endswith("/api/v1"):
+        found.note(f"the address is {url}: hostPort usually ends with /api")
     version = _python_version(found, client, url)
     carried = connection.arguments(client)
     _ways(found, carried)

@@ -146,11 +146,16 @@ def _below_secret_names(content: Any) -> Iterator[str]:
             yield from _below_secret_names(item)
 
 
+def is_name(key: str) -> bool:
+    """Whether a key looks like one that upstream's models have."""
+    return re.fullmatch(r"[A-Za-z_]{1,32}", key) is not None
+
+
 def _texts(value: Any) -> Iterator[str]:
     """Every scalar below a value, and the keys that are no names: `{jwtToken:abc}` is one key without a value."""
     if isinstance(value, dict):
         for name, item in value.items():
-            if not re.fullmatch(r"[A-Za-z_]{1,32}", str(name)):
+            if not is_name(str(name)):
                 yield from _texts(str(name))
             yield from _texts(item)
     elif isinstance(value, (list, tuple)):

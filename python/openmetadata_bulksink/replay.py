@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink import connection, eligibility, records, settings, workflow_file
+from openmetadata_bulksink import eligibility, records, settings, workflow_file
 
 _CREATE, _LIFE_CYCLE = "create", "life_cycle"
 
@@ -70,12 +70,9 @@ def replay(letters: Path, config: Path, output: Path) -> bool:
 def _send(
     letters: list[Letter], workflow: workflow_file.Workflow, chosen: settings.Tuning, output: Path
 ) -> list[_Refused]:
-    from openmetadata_bulksink import _native
-
     how = settings.writing(workflow.sink_config, chosen)
-    arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
-    arguments["dead_letters"] = str(output)
-    with _native.BulkSink(**arguments, on_notice=lambda line: print(workflow.mask(line))) as engine:
+    own = {"dead_letters": str(output), "on_notice": lambda line: print(workflow.mask(line))}
+    with workflow_file.engine(workflow, chosen, how, **own) as engine:
         for letter in letters:
             submit(engine, letter)
     return [

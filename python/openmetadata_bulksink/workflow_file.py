@@ -7,9 +7,13 @@ holds a value of the workflow's: what a parser or a model says of a mistyped sec
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openmetadata_bulksink.masking import Mask, mask_of
+from openmetadata_bulksink import connection, settings
+from openmetadata_bulksink.masking import Mask, is_name, mask_of
+
+if TYPE_CHECKING:
+    from openmetadata_bulksink._native import BulkSink
 
 #: The types that upstream knows its REST sink by, and ours.
 SINK_TYPES = ("metadata-rest", "native-rest")
@@ -71,6 +75,19 @@ def load(path: Path) -> Workflow:
     return Workflow(client, sink_config, None if sink_type is None else str(sink_type), has_source, mask)
 
 
+def engine(workflow: Workflow, chosen: settings.Tuning, how: settings.Writing, **more: Any) -> BulkSink:
+    """A native client for the workflow's server; opens no connection. more: arguments of its own. Raises Unreadable,
+    where it refuses the settings.
+    """
+    from openmetadata_bulksink import _native
+
+    arguments = settings.engine_arguments(chosen, how, connection.arguments(workflow.client.client))
+    try:
+        return _native.BulkSink(**{**arguments, **more})
+    except _native.ConfigurationError as error:
+        raise Unreadable(workflow.mask(f"the native client refuses these settings: {error}")) from None
+
+
 def content(path: Path) -> dict[str, Any]:
     """The file's mapping, by upstream's loader. Raises Unreadable, and ImportError without upstream."""
     from metadata.config.common import load_config_file
@@ -112,4 +129,9 @@ def _what(error: Exception) -> str:
     if not callable(problems):
         return " ".join(str(error).split())
     found: Any = problems(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in found)
+    return "; ".join(f"{'.'.join(_part(part) for part in one['loc'])}: {one['msg']}" for one in found)
+
+
+def _part(key: str | int) -> str:
+    """A key of the file, unless something was pasted in its place."""
+    return str(key) if isinstance(key, int) or is_name(key) else "(a key)"

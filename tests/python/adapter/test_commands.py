@@ -379,6 +379,43 @@ def test_a_type_of_sink_is_shown_if_it_is_a_plain_word(
 
 
 @pytest.mark.upstream
+@pytest.mark.usefixtures("double")
+def test_settings_that_the_native_client_refuses_are_one_line(
+    server: RecordingServer,
+    workflow: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise engine_double.ConfigurationError("base_url: must not hold a user name")
+
+    monkeypatch.setattr(engine_double.BulkSink, "__init__", refused)
+    letters = tmp_path / "lost.jsonl"
+    letters.write_text('{"kind":"create","collection":"databases","fqn":"s.d","body":{"name":"d","service":"s"}}\n')
+    for command in (["replay", str(letters)], ["bench", "--yes"]):
+        assert cli.main([*command, "-c", str(workflow)]) == cli.UNUSABLE
+        said = capsys.readouterr().err
+        assert (
+            said
+            == "openmetadata-bulksink: the native client refuses these settings: base_url: must not hold a user name\n"
+        )
+    assert server.requests == []
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("in_place")
+def test_a_key_that_is_no_name_is_not_shown(workflow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = {"type": "metadata-rest", "config": {TOKEN: 1, "bulk_sink_batch_sise": 5}}
+    workflow.write_text(json.dumps({**json.loads(workflow.read_text()), "sink": sink}))
+    assert cli.main(["doctor", "-c", str(workflow)]) == cli.UNUSABLE
+    said = capsys.readouterr().err
+    assert "(a key): " in said
+    assert "bulk_sink_batch_sise: " in said
+    assert "Top+Secret" not in said
+
+
+@pytest.mark.upstream
 @pytest.mark.parametrize(
     ("suffix", "text", "said"),
     [
@@ -455,6 +492,8 @@ PASSWORD = "p@ss w%rd"
         {"securityConfig": {"jwtToken": TOKEN}, "hostPort": f"http://user:{quote(PASSWORD)}@127.0.0.1:1/api"},
         {"securityConfig": {"jwtToken": "ey.a.b"}, "hostPort": f"http://127.0.0.1:1/api?key={quote(TOKEN, safe='')}"},
         {"securityConfig": {"jwtToken": "ey.a.b"}, "hostPort": TOKEN},
+        {"securityConfig": {"jwtToken": "ey.a.b"}, "hostPort": f"http://[{TOKEN}/api"},
+        {"securityConfig": {"jwtToken": "ey.a.b"}, "hostPort": f"http://user:{TOKEN}@127.0.0.1:1/api"},
         {"securityConfig": {"jwtToken": f"{TOKEN} with a space"}},
     ],
     ids=str,

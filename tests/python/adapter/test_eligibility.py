@@ -133,8 +133,19 @@ def test_a_proxy_that_is_no_address(client: Any, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, proxy)
     said = str(reason(client))
-    assert said.startswith(f"the proxy in {name} is no address; write it as http://user:password@host:port")
+    assert said.startswith(
+        f"the proxy in {name} is no address; write it as http://user:password@host:port, with %23 for #"
+    )
     assert proxy not in said
+
+
+@pytest.mark.parametrize(
+    "address", ["http://user:pa#geheim@om:8585/api", "http://[geheim/api", "https://user:1/geheim@om/api"]
+)
+def test_a_server_that_is_no_address(address: str) -> None:
+    said = str(reason(new_client(address)))
+    assert said.startswith("hostPort of the workflow is no address; write it as http(s)://host:port/api")
+    assert "geheim" not in said
 
 
 def test_gevent(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
