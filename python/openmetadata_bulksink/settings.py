@@ -189,9 +189,7 @@ def _path(name: str, text: str) -> str:
     folder = Path(text).absolute().parent
     if not folder.is_dir():
         there = next(one for one in folder.parents if one.is_dir())
-        raise SettingError(
-            f"{name} names a file in a directory below {str(there)!r} that is not there; create it first."
-        )
+        raise SettingError(f"{name} names a file below {str(there)!r}, in what is not a directory; create it first.")
     if Path(text).is_dir():
         raise SettingError(f"{name} must name a file, and {text!r} is a directory.")
     return text

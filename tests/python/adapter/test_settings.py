@@ -100,7 +100,7 @@ def test_a_secret_that_was_pasted_into_a_variable_is_not_shown(name: str) -> Non
 def test_of_a_directory_that_is_not_there_only_what_is_there_is_shown(tmp_path: Path) -> None:
     with pytest.raises(settings.SettingError) as refused:
         settings.tuning({"OM_BULKSINK_DEAD_LETTERS": f"{tmp_path}/{SECRET}/lost.jsonl"})
-    assert f"in a directory below {str(tmp_path)!r} that is not there" in str(refused.value)
+    assert f"a file below {str(tmp_path)!r}, in what is not a directory; create it first" in str(refused.value)
     assert "Secret" not in str(refused.value)
 
 
