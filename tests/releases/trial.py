@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ingest import Postgres, ReferenceServer, Session, compare, workflow
+from tests.ingest.runs import RunFailed
 from tests.ingest.sources import PostgresShape, fill_postgres, postgres_source, sqlite_file, sqlite_source
 from tests.releases.environment import environment, taken
 
@@ -71,7 +72,7 @@ def trial(version: str, programs: Programs) -> Result:
         try:
             _doctor(path, server, sources["sqlite"], Path(folder), result)
             _ingestions(path, server, sources, result)
-        except (subprocess.SubprocessError, AssertionError, RuntimeError, OSError, ValueError) as error:
+        except (subprocess.SubprocessError, RunFailed, AssertionError, RuntimeError, OSError, ValueError) as error:
             result.problems.append(f"{type(error).__name__}: {error}"[:2_000])
         result.megabytes = taken() // 1024**2
     return result
