@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import catalogues, machine_facts, prepared, request_log
+from benchmarks import before_after, catalogues, machine_facts, prepared, request_log
 from benchmarks.accelerators import MOST as MOST_OF_SOURCE
 from benchmarks.bounds import Bound, Figure, conclude
 from benchmarks.catalogues import Catalogue
@@ -124,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written["figures"] = [figure.as_dict() for figure in figures]
         written["runs"] = [run.as_dict() for each in runs.values() for run in each]
         (chosen.output / f"real-{catalogue.key}.json").write_text(json.dumps(written, indent=1) + "\n")
+    if before_after.is_measured(chosen.output):
+        before_after.draw(chosen.output)
     return conclude(console, bounds)
 
 

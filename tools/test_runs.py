@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from tools import artifacts, environments, machine, mariadb, postgresql, steps
+from tools import artifacts, browser, environments, machine, mariadb, postgresql, steps
 
 
 def pytest_beside(runner: str, arguments: Sequence[str]) -> int:
@@ -35,6 +35,7 @@ def pytest(version: str, arguments: Sequence[str], *, plain: bool = False) -> in
         "BULKSINK_TEST_SERVER": str(artifacts.reference_server()),
         "BULKSINK_TEST_POSTGRES": str(postgresql.programs()),
         "BULKSINK_TEST_MARIADB": os.pathsep.join(map(str, mariadb.programs())),
+        "BULKSINK_TEST_BROWSER": str(browser.program()),
         "BULKSINK_TEST_TRACER": str(environments.tracer_packages()),
         "BULKSINK_TEST_UV": str(environments.uv()),
         "BULKSINK_TEST_WHEEL": "" if plain else str(artifacts.wheel()),

@@ -1,4 +1,4 @@
-"""The figures of the README are those of the page that `make bench` writes."""
+"""The README's figures and its picture are those of the committed results of `make bench-real`."""
 
 from __future__ import annotations
 
@@ -7,44 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import before_after
+
 ROOT = Path(__file__).parents[2]
-
-#: What a line of the README's table of real ingestions stands for on the page of figures, line by line.
-_ON_THE_PAGE = (
-    "Redshift connector, 1,000 tables, 1,000 life cycles, no latency: workflow",
-    "Redshift connector, 1,000 tables, 1,000 life cycles, the report's server: workflow",
-    "PostgreSQL, 1,000 tables, no latency: workflow",
-    "PostgreSQL, 1,000 tables, the report's server: workflow",
-    "SQLite, 500 tables, the report's server: workflow",
-)
+README = (ROOT / "README.md").read_text()
 
 
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+def rows_of_the_readme() -> list[tuple[str, str]]:
+    table = README.split("| | upstream's sink | ours |", 1)[1].split("\n\n", 1)[0]
+    return re.findall(r"\| ([\d.]+) s \| ([\d.]+) s \|", table)
 
 
-def figures_of_the_page() -> dict[str, tuple[float, float]]:
-    """Upstream's seconds and ours, by the name of the figure."""
-    page = (ROOT / "benchmarks" / "results" / "picture.md").read_text()
-    found = {}
-    for line in page.splitlines():
-        row = cells(line)
-        if len(row) == 6 and row[3].endswith(" s") and row[4].endswith(" s"):
-            found[row[1].split(" <= ")[0]] = (float(row[4].removesuffix(" s")), float(row[3].removesuffix(" s")))
-    return found
-
-
-def rows_of_the_readme() -> list[tuple[float, float]]:
-    readme = (ROOT / "README.md").read_text()
-    table = readme.split("| | upstream's sink | ours |", 1)[1].split("\n\n", 1)[0]
-    return [(float(upstream), float(ours)) for upstream, ours in re.findall(r"\| ([\d.]+) s \| ([\d.]+) s \|", table)]
-
-
-@pytest.mark.parametrize(("line", "name"), list(enumerate(_ON_THE_PAGE)))
-def test_the_readme_says_what_was_measured(line: int, name: str) -> None:
-    upstream, ours = figures_of_the_page()[name]
-    assert rows_of_the_readme()[line] == (round(upstream, 1), round(ours, 1))
+@pytest.mark.parametrize("line", range(len(before_after.SHOWN)))
+def test_the_readme_says_what_was_measured(line: int) -> None:
+    pair = before_after.pairs()[line]
+    assert rows_of_the_readme()[line] == (f"{pair.upstream_s:.1f}", f"{pair.ours_s:.1f}")
 
 
 def test_every_line_is_checked() -> None:
-    assert len(rows_of_the_readme()) == len(_ON_THE_PAGE)
+    assert len(rows_of_the_readme()) == len(before_after.SHOWN)
+
+
+def test_the_picture_shows_what_was_measured() -> None:
+    drawn = before_after.RESULTS / before_after.FILE
+    assert f"benchmarks/results/{before_after.FILE}" in README
+    assert drawn.read_text() == before_after.svg(before_after.pairs())
