@@ -118,3 +118,60 @@ def test_a_record_that_is_larger_than_the_budget(server: ReferenceServer, size: 
     tables = server.state()["tables"]
     assert len(tables) == 41
     assert len(tables["lake.main.public.large"]["description"]) == size
+
+
+SILENT = """
+import json, os, sys, threading, time
+from openmetadata_bulksink import BulkSink
+
+def rss():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+SCHEMA = "lake.main.public"
+kind, records, budget = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+life_cycle = json.dumps({"created": {"timestamp": 1, "accessedBy": {"id": "x" * 36, "type": "user"}}})
+table = json.dumps({"name": "t", "databaseSchema": SCHEMA, "columns": [{"name": "c", "dataType": "INT"}]})
+sink = BulkSink(os.environ["URL"], token=os.environ["TOKEN"], budget_bytes=budget)
+given = 0
+
+def feed():
+    global given
+    for number in range(records):
+        if kind == "life cycles":
+            sink.submit_life_cycle("tables", f"{SCHEMA}.t{number}", life_cycle)
+        else:
+            sink.submit("tables", f"{SCHEMA}.t", table, parent=SCHEMA)
+        given = number + 1
+
+before = rss()
+feeder = threading.Thread(target=feed, daemon=True)
+feeder.start()
+# It waits for room: nothing is taken for a while, and nothing is answered.
+seen = -1
+while feeder.is_alive() and seen != given:
+    seen = given
+    feeder.join(3)
+grown = rss() - before
+print(json.dumps({"given": given, "waits": feeder.is_alive(), "pending": sink.stats().pending, "grown": grown}), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "records", "waits"),
+    [("life cycles", 1_000_000, True), ("repeats of one record", 50_000, None)],
+    ids=["life cycles", "repeats"],
+)
+def test_a_silent_server_costs_the_budget_and_no_more(
+    server: ReferenceServer, kind: str, records: int, waits: bool | None
+) -> None:
+    budget = 64 << 20
+    server.set_faults([{"do": {"kind": "stall"}}])
+    found = run(server, SILENT, kind, records, budget)
+    server.set_faults([])
+    print(f"{kind}: {found}")
+    assert waits is None or found["waits"] is waits
+    assert found["given"] == records or found["waits"]
+    assert found["pending"] == found["given"]
+    assert found["grown"] <= budget + (30 << 20), f"{found['grown'] / (1 << 20):.0f} MiB"
