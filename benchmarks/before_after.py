@@ -1,6 +1,7 @@
-"""The picture at the head of the README: real ingestions with upstream's sink and with ours, from the results of `make bench-real`.
+"""The picture at the head of the README: real ingestions with upstream's sink and with ours.
 
-Plain SVG, made of the committed figures alone, so that a test can make it again: `python3 -m benchmarks.before_after`.
+Plain SVG, made of the committed results of `make bench-real` alone, so that a test can make it again:
+`python3 -m benchmarks.before_after`.
 """
 
 from __future__ import annotations
@@ -58,11 +59,15 @@ def svg(shown: Sequence[Pair]) -> str:
     longest = max(pair.upstream_s for pair in shown)
     one = GAP + 2 * BAR + 22
     height = HEAD + one * len(shown)
+    style = (
+        "text{font:13px sans-serif;fill:#1f2328}.soft{fill:#59636e}.upstream{fill:#d55e00}.ours{fill:#0072b2}"
+        "@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.soft{fill:#9198a1}.ours{fill:#56b4e9}}"
+    )
+    frame = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    label = "Seconds of whole ingestions, with upstream's sink and with ours"
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        'role="img" aria-label="Seconds of whole ingestions, with upstream\'s sink and with ours">',
-        "<style>text{font:13px sans-serif;fill:#1f2328}.soft{fill:#59636e}.upstream{fill:#d55e00}.ours{fill:#0072b2}"
-        "@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.soft{fill:#9198a1}.ours{fill:#56b4e9}}</style>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" {frame} role="img" aria-label="{label}">',
+        f"<style>{style}</style>",
         '<rect class="upstream" x="0" y="6" width="13" height="13"/><text x="20" y="17">upstream\'s sink</text>',
         '<rect class="ours" x="150" y="6" width="13" height="13"/><text x="170" y="17">openmetadata-bulksink</text>',
         f'<text class="soft" x="{WIDTH}" y="17" text-anchor="end">seconds of the whole workflow</text>',

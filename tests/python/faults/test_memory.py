@@ -153,7 +153,8 @@ while feeder.is_alive() and seen != given:
     seen = given
     feeder.join(3)
 grown = rss() - before
-print(json.dumps({"given": given, "waits": feeder.is_alive(), "pending": sink.stats().pending, "grown": grown}), flush=True)
+found = {"given": given, "waits": feeder.is_alive(), "pending": sink.stats().pending, "grown": grown}
+print(json.dumps(found), flush=True)
 os._exit(0)
 """
 

@@ -1,4 +1,4 @@
-"""The report as a browser shows it: nothing runs out of the page, every chart shows something, every text can be read."""
+"""The report as a browser shows it: nothing runs out of the page, all charts show something, all texts can be read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ const root = document.documentElement;
 if (root.scrollWidth > root.clientWidth + 1) seen.wide.push(root.scrollWidth + ' of ' + root.clientWidth);
 const channels = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
 const luminance = colour => {
-  const [r, g, b] = channels(colour).slice(0, 3).map(c => c / 255).map(c => c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  const linear = c => c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
+  const [r, g, b] = channels(colour).slice(0, 3).map(c => linear(c / 255));
   return .2126 * r + .7152 * g + .0722 * b;
 };
 const behind = node => {
