@@ -14,6 +14,8 @@ from pathlib import Path
 
 #: Where the results of a run lie, one file a release.
 RESULTS = Path(__file__).resolve().parents[2] / "target" / "releases"
+#: Results that were kept: a run does not try those releases again.
+KEPT = Path(__file__).resolve().parent / "results"
 
 #: Spread over the lines and over the variants of upstream's functions; `make test-versions` tries these.
 SPREAD = ("1.11.0.0", "1.11.8.1", "1.11.12.2", "1.12.0.0", "1.12.8.4", "1.13.0.0", "2.0.0.0", "2.0.5.1")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.releases import RESULTS, SPREAD, functions, page
+from tests.releases import KEPT, RESULTS, SPREAD, functions, page
 from tests.releases.trial import Programs, Result, read, trial
 from tools import artifacts, environments, postgresql
 
@@ -45,14 +45,20 @@ def _try(versions: Sequence[str], folder: Path, *, again: bool) -> int:
     programs = Programs(artifacts.wheel(), artifacts.reference_server(), postgresql.programs())
     status = 0
     for version in versions:
-        file = folder / f"{version}.json"
-        if file.exists() and not again and not read(file).problems:
-            result = read(file)
+        known = None if again else _known(version, folder)
+        if known is not None and not known.problems:
+            result = known
         else:
             result = trial(version, programs)
             result.write(folder)
         status |= _tell(result)
     return status
+
+
+def _known(version: str, folder: Path) -> Result | None:
+    """What was seen of a release, the last time."""
+    files = (place / f"{version}.json" for place in (folder, KEPT))
+    return next((read(file) for file in files if file.exists()), None)
 
 
 def _tell(result: Result) -> int:
@@ -68,8 +74,9 @@ def _tell(result: Result) -> int:
 
 
 def _write_page(folder: Path) -> int:
-    known = environments.releases()
-    page.write([read(folder / f"{one}.json") for one in known if (folder / f"{one}.json").exists()], len(known))
+    versions = environments.releases()
+    found = [_known(version, folder) for version in versions]
+    page.write([one for one in found if one is not None], len(versions))
     return 0
 
 

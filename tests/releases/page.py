@@ -33,7 +33,7 @@ def write(results: Sequence[Result], wanted: int) -> None:
 
 
 def _lines(results: Sequence[Result], wanted: int) -> Iterable[str]:
-    yield f"{len(results)} of {wanted} releases were tried by the last run."
+    yield f"{len(results)} of {wanted} releases have a result."
     yield ""
     yield "| release | SQLAlchemy | tables written, SQLite and PostgreSQL | catalogues | accelerators | step aside |"
     yield "|---|---|---|---|---|---|"
