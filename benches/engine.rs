@@ -63,5 +63,25 @@ fn fences(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, records, edges, fences);
+/// One more record while others wait for their back-off: none, and many.
+fn submits(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("submit, in back-off");
+    group
+        .measurement_time(Duration::from_secs(2))
+        .warm_up_time(Duration::from_secs(1));
+    for waiting in [0, 100_000] {
+        let mut engine = catalogue::in_back_off(waiting);
+        let source = catalogue::Tables::default();
+        let mut number = waiting;
+        group.bench_function(BenchmarkId::from_parameter(waiting), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                black_box(catalogue::submit(&mut engine, &source, number))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, records, edges, fences, submits);
 criterion_main!(benches);

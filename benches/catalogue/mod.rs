@@ -122,6 +122,38 @@ pub fn write(tables: usize) -> usize {
     ended + serve(&mut engine, now)
 }
 
+/// An engine whose pending tables, so many, all wait for their back-off to end.
+#[must_use]
+pub fn in_back_off(tables: usize) -> Engine {
+    let mut engine = Engine::new(Config {
+        budget_bytes: usize::MAX,
+        workers: tables.max(1),
+        ..Config::default()
+    });
+    let source = Tables::default();
+    for number in 0..tables {
+        engine.submit(source.table(number), Duration::ZERO);
+    }
+    engine.wait_for(&Scope::FinalDrain, Duration::ZERO);
+    let sent: Vec<Request> = std::iter::from_fn(|| engine.poll_request(Duration::ZERO)).collect();
+    for request in sent {
+        let failed = Answer::Response(Response {
+            status: 500,
+            retry_after: None,
+            body: Bytes::from_static(b"{\"code\":500,\"message\":\"not now\"}"),
+        });
+        engine.handle_answer(request.id, request.read(&failed), Duration::ZERO);
+    }
+    assert_eq!(engine.unsent(), 0, "all of them were tried");
+    engine
+}
+
+/// One more table, and what the driver asks after it.
+pub fn submit(engine: &mut Engine, source: &Tables, number: usize) -> Option<Duration> {
+    engine.submit(source.table(number), Duration::ZERO);
+    engine.poll_timeout(Duration::ZERO)
+}
+
 /// A stream of tables in which each needs `needs` tables of the schema before its own, all of them pending before the first
 /// is sent. The number of edges, and the outcomes.
 #[must_use]
