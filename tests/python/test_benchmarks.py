@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,8 @@ from benchmarks.measures import spread
 from benchmarks.prepared import Prepared
 from benchmarks.report import judge, workload
 from benchmarks.report.contenders import contenders
+from benchmarks.shards import __main__ as shards
+from benchmarks.shards import figures
 from tests.ingest import ReferenceServer
 
 SCALE = workload.Scale(260)
@@ -209,6 +212,13 @@ def test_the_picture_leaves_the_larger_table_of_the_report_alone(parts: Callable
 
 def test_each_part_of_the_picture_can_be_asked_for_alone() -> None:
     assert {part.module for part in picture.PARTS} <= {module for module, _ in RUNS.values()}
+
+
+def test_the_docs_show_the_committed_figures_of_shards() -> None:
+    content = json.loads((shards.RESULTS / "shards.json").read_text())
+    assert "\n".join(figures.lines(content["runs"])) in (shards.RESULTS.parents[1] / "docs" / "scaling.md").read_text()
+    assert all(bound["holds"] for bound in content["bounds"])
+    assert {row["by"] for row in content["runs"]} == {shards.PROCESSES, shards.AIRFLOW, shards.RAY}
 
 
 # --- what a real ingestion may take ---
