@@ -10,7 +10,7 @@ use super::record::Sequence;
 use super::Time;
 
 /// Records that are tried alone before the rest of a collection is condemned, and where it was condemned just before.
-pub(super) const SCOUTS: usize = 27;
+pub(super) const SCOUTS: usize = 24;
 pub(super) const SCOUTS_WHEN_WARY: usize = 3;
 /// Fewer records than this are never condemned together.
 pub(super) const LEAST_REST: usize = 40;

@@ -85,7 +85,7 @@ def test_a_refusal_of_everything_costs_few_requests(feeder: Feeder, lake: Refere
     assert len(fed.failures) == 2_000
     assert all("the service is read-only" in failure["error"] for failure in fed.failures)
     requests = len(bulk_requests(fed))
-    # Twelve equal refusals, records that are tried alone, four for each batch, and what other workers had in flight.
+    # Twelve equal refusals, 24 records that are tried alone, four for each batch, and what other workers had in flight.
     assert requests <= 12 + 24 + 4 * 20 + 3, f"{requests} requests for 20 batches"
 
 
