@@ -9,7 +9,7 @@ only repeats its place, do not count.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +35,19 @@ class Difference:
 
 
 def compare(
-    first: State, second: State, *, ignore: Iterable[str] = (), first_loses_keys: bool = False
+    first: State,
+    second: State,
+    *,
+    ignore: Iterable[str] = (),
+    first_loses_keys: bool = False,
+    keys_gone_from: Collection[str] = (),
 ) -> list[Difference]:
     """All differences, in the order of collections and FQNs.
 
     ignore: top-level keys of entities that do not count. first_loses_keys: the first state is one of upstream up to
     1.13, whose sink loses foreign keys of tables that are still in its buffer, and all other constraints of a table
     that it patches a key into: there the second may have more constraints, if foreign keys are among them.
+    keys_gone_from: tables of the first whose foreign keys are all stale: there the second may have none.
     """
     ignored = frozenset(ignore)
     found = []
@@ -52,6 +58,8 @@ def compare(
             if one is None or other is None:
                 found.append(Difference(collection, fqn, "", _presence(one), _presence(other)))
                 continue
+            if fqn in keys_gone_from and not has_foreign_key(other):
+                one, other = _without_foreign_keys(one), _without_foreign_keys(other)
             pair = _comparable(one, other, ignored, first_loses_keys=first_loses_keys)
             for path, left, right in _differences("", *pair):
                 found.append(Difference(collection, fqn, path, _short(left), _short(right)))
@@ -77,7 +85,7 @@ def _comparable(one: Any, other: Any, ignored: frozenset[str], *, first_loses_ke
     if not isinstance(one, Mapping) or not isinstance(other, Mapping):
         return one, other
     pair = [{key: value for key, value in entity.items() if key not in ignored} for entity in (one, other)]
-    with_keys = [_has_foreign_key(entity) for entity in pair]
+    with_keys = [has_foreign_key(entity) for entity in pair]
     if not with_keys[1] or not (with_keys[0] or first_loses_keys):
         return pair[0], pair[1]
     for entity in pair:
@@ -91,9 +99,18 @@ def _comparable(one: Any, other: Any, ignored: frozenset[str], *, first_loses_ke
     return pair[0], pair[1]
 
 
-def _has_foreign_key(entity: Entity) -> bool:
+def has_foreign_key(entity: Entity) -> bool:
+    """Whether a table has a foreign key."""
     constraints = entity.get("tableConstraints") or []
     return any(constraint.get("constraintType") == "FOREIGN_KEY" for constraint in constraints)
+
+
+def _without_foreign_keys(entity: Entity) -> Entity:
+    """A table as if none had ever been patched into it: the patch numbers its columns."""
+    constraints = entity.get("tableConstraints") or []
+    kept = [constraint for constraint in constraints if constraint.get("constraintType") != "FOREIGN_KEY"]
+    columns = [_unnumbered(column, place) for place, column in enumerate(entity["columns"], 1)]
+    return {**entity, "tableConstraints": kept, "columns": columns}
 
 
 def _unnumbered(column: Mapping[str, Any], place: int) -> dict[str, Any]:

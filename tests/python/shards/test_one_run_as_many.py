@@ -14,6 +14,7 @@ from warehouse import Warehouse, drawn_options
 
 from openmetadata_bulksink.records import quote_name
 from tests.ingest import Postgres, ReferenceServer, compare, describe
+from tests.ingest.catalogue import State, has_foreign_key
 from tests.ingest.commands import Commands
 from tests.ingest.workflow import write
 
@@ -59,7 +60,8 @@ def test_shards_leave_what_one_run_leaves(
                 assert early or "." in warehouse.service or SEEDS
             closed = fleet.close().require_success()
             expected, found = one.state(), many.state()
-            differences = compare(expected, found)
+            gone = _lost_all_keys(expected, warehouse) if number else set()
+            differences = compare(expected, found, keys_gone_from=gone)
             assert not differences, f"run {number}, {options}\n{describe(differences)}\n{closed.errors[-3_000:]}"
             assert many.violations() == []
             alive = {fqn for fqn, table in found["tables"].items() if not table["deleted"]}
@@ -71,6 +73,17 @@ def test_shards_leave_what_one_run_leaves(
 
 
 Table = tuple[str, str, str]
+
+
+def _lost_all_keys(one: State, warehouse: Warehouse) -> set[str]:
+    """Tables to which one run has left foreign keys though the source has none there any more.
+
+    A key that one run patches in at its end is in no hash, and stays on a 2.0 server when it goes from the source.
+    Which keys these are depends on what was still pending. The shards mark all that `close` completes, and leave them
+    out.
+    """
+    with_keys = {fqn for fqn, table in one["tables"].items() if has_foreign_key(table) and not table["deleted"]}
+    return {fqn for fqn in with_keys if warehouse.keys_of(fqn) == 0}
 
 
 def _referring_first(warehouse: Warehouse, fleet: Fleet, shards: int) -> list[int]:

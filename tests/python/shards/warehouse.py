@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from openmetadata_bulksink.records import split_fqn
 from tests.ingest import Postgres, ReferenceServer, workflow
 from tests.ingest.sources import postgres_source
 
@@ -105,6 +106,17 @@ class Warehouse:
                 if draw.random() < 0.5:
                     lines.append(f"DROP PROCEDURE IF EXISTS {_quoted(schema)}.proc();")
             self._server.execute("\n".join(lines), database=database)
+
+    def keys_of(self, table_fqn: str) -> int:
+        """How many foreign keys a table has now."""
+        _, database, schema, table = (part.strip('"') for part in split_fqn(table_fqn))
+        found = self._server.execute(
+            "SELECT count(*) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace "
+            f"WHERE k.contype = 'f' AND n.nspname = '{schema}' AND c.relname = '{table}'",
+            database=database,
+        )
+        return int(found)
 
     def workflow(self, server: ReferenceServer, options: dict[str, Any]) -> dict[str, Any]:
         """What a user would write."""
