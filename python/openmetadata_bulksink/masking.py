@@ -139,6 +139,9 @@ def _below_secret_names(content: Any) -> Iterator[str]:
         for name, value in content.items():
             if _SECRET_NAME.search(str(name)):
                 yield from _texts(value)
+            elif name == "hostPort":
+                # A source's, too: people put a login where none belongs.
+                yield from _in_address(value)
             else:
                 yield from _below_secret_names(value)
     elif isinstance(content, (list, tuple)):

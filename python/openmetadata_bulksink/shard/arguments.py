@@ -185,6 +185,9 @@ def _run(chosen: argparse.Namespace) -> int:
     path = None if str(chosen.result) == "-" else chosen.result
     job = _job(chosen)
     (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=_lifeline(chosen))
+    for part in result.parts:
+        for name, reason in part.failures[:20]:
+            say(f"openmetadata-bulksink: shard {chosen.shard}: {name}: {reason}")
     if result.ended != "well":
         say(f"openmetadata-bulksink: shard {chosen.shard} did not end well: {result.why}")
         return _WRONG
@@ -198,7 +201,7 @@ def _close(chosen: argparse.Namespace) -> int:
     if chosen.end_with_stdin and Path("-") in chosen.result:
         raise BadDocument("standard input cannot be both a result and what --end-with-stdin waits for")
     job = _job(chosen)
-    well = close_all(job, read_results(chosen.result), chosen.max_deleted, _lifeline(chosen))
+    well = close_all(job, read_results(chosen.result), chosen.max_deleted, now=time.time(), lifeline=_lifeline(chosen))
     return _FINE if well else _WRONG
 
 

@@ -39,7 +39,7 @@ def going(client: Any, tops: Iterable[Stale]) -> int:
     total = 0
     for stale in tops:
         if stale.collection == "tables":
-            total += 1
+            total += _is_live(_entity(client, stale))
         elif stale.collection == "databaseSchemas":
             total += live_tables(client, "databaseSchema", stale.fqn)
         elif stale.collection == "databases":
@@ -47,16 +47,35 @@ def going(client: Any, tops: Iterable[Stale]) -> int:
     return total
 
 
+def _entity(client: Any, stale: Stale) -> dict[str, Any] | None:
+    """What the server has now, deleted or not; None where it has nothing. Raises what upstream's client does, and
+    ValueError for an answer that says neither.
+    """
+    try:
+        now = client.get(f"/{stale.collection}/name/{quote(stale.fqn, safe='')}?include=all")
+    except Exception as error:
+        if getattr(error, "status_code", None) == 404:
+            return None
+        raise
+    if not isinstance(now, dict) or not now.get("id"):
+        raise ValueError("the server's answer for it holds no entity")
+    return now
+
+
+def _is_live(entity: dict[str, Any] | None) -> bool:
+    return entity is not None and not entity.get("deleted")
+
+
 def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
     """Soft, with what is below, as upstream does; only what is as it was when it was judged."""
     done = Deleted([], [], [])
     for stale in tops:
         try:
-            now = client.get(f"/{stale.collection}/name/{quote(stale.fqn, safe='')}?include=all")
+            now = _entity(client, stale)
         except Exception as error:  # noqa: BLE001 - upstream's client raises what the server says
             done.refused.append((stale.fqn, str(error)))
             continue
-        if not now or now.get("deleted"):
+        if not _is_live(now):
             continue
         # Writing a parent again does not change it; a version that moved means that somebody wrote the entity itself.
         if now.get("id") != stale.id or float(now.get("version") or 0) != stale.version:

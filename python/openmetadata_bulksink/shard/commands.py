@@ -153,14 +153,21 @@ def _ended_well(part: PartResult, what: str) -> bool:
 
 
 def write_result(path: Path | None, result: Result) -> None:
-    """A file is replaced in one step; standard output gets the last report only."""
+    """A file, also one behind a link, is replaced in one step. A device or a pipe is written to; like standard output
+    it gets the last report only.
+    """
     if path is None:
         if result.ended != "running":
             print(result.to_json(), end="", flush=True)
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    where = path.resolve()
+    if where.exists() and not where.is_file():
+        if result.ended != "running":
+            where.write_text(result.to_json(), encoding="utf-8")
+        return
+    beside = where.with_name(f".{where.name}.{os.getpid()}")
     beside.write_text(result.to_json(), encoding="utf-8")
-    beside.replace(path)
+    beside.replace(where)
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:
@@ -168,11 +175,16 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     found = []
     for path in paths:
         text = sys.stdin.read() if str(path) == "-" else plans.text_of(path)
-        lines = [line for line in text.splitlines() if line.strip()]
+        # A name may hold what other than a line feed ends a line to `splitlines`.
+        lines = [line for line in text.split("\n") if line.strip()]
         if not lines:
             raise BadDocument(f"{path} is empty; the shard that should have written it was killed")
         found += [results.read(line, str(path)) for line in lines]
     return found
+
+
+#: What upstream calls a failure of `delete_entity_from_source` and its like.
+_STALE_QUESTION = "Delete Entity"
 
 
 class Closed(NamedTuple):
@@ -186,11 +198,13 @@ class Closed(NamedTuple):
     refused: str | None
 
 
-def close_all(job: Job, reported: Iterable[Result], max_deleted: float, lifeline: int | None = None) -> bool:
-    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. lifeline: see
-    `children.Family`. Raises Unacceptable before anything is done.
+def close_all(
+    job: Job, reported: Iterable[Result], max_deleted: float, *, now: float | None, lifeline: int | None = None
+) -> bool:
+    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. now: see
+    `results.acceptable`. lifeline: see `children.Family`. Raises Unacceptable before anything is done.
     """
-    chosen = results.acceptable(job.plan, reported)
+    chosen = results.acceptable(job.plan, reported, now)
     workflow.import_upstream()
     try:
         closed: Closed = children.run(
@@ -200,7 +214,16 @@ def close_all(job: Job, reported: Iterable[Result], max_deleted: float, lifeline
         say(f"closing did not end well: {error}; close again")
         return False
     _tell_of_unwalked(job.plan, chosen)
-    return _tell(closed)
+    unasked = _unasked(chosen)
+    for shard, why in unasked[:20]:
+        say(f"shard {shard} could not ask what is stale, and none of that is deleted: {why}; run it, then close, again")
+    return _tell(closed) and not unasked
+
+
+def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
+    """Shards whose question for what is stale failed, and why: upstream counts that among the failures."""
+    failures = ((result.shard, failure) for result in chosen for part in result.parts for failure in part.failures)
+    return [(shard, why) for shard, (name, why) in failures if name == _STALE_QUESTION]
 
 
 def _tell_of_unwalked(plan: Plan, chosen: Iterable[Result]) -> None:

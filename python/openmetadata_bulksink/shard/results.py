@@ -17,8 +17,8 @@ Ended = Literal["running", "well", "badly"]
 #: Clocks of two machines may differ by this much, in seconds.
 _CLOCKS = 300.0
 
-#: Results further apart than this, in seconds, are not of one run: somebody used a plan again.
-_ONE_RUN = 12 * 3600.0
+#: A shard that ended longer ago than this, in seconds, says nothing of what is stale now: others have written since.
+_FRESH = 12 * 3600.0
 
 
 class Unacceptable(Exception):
@@ -73,6 +73,11 @@ class Result:
     why: str = ""
     parts: tuple[PartResult, ...] = ()
 
+    @property
+    def until(self) -> float:
+        """When it ended, in seconds since 1970."""
+        return self.started + sum(part.seconds for part in self.parts)
+
     def to_json(self) -> str:
         """The document, on one line."""
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, default=str) + "\n"
@@ -121,8 +126,11 @@ def _ended(value: Any) -> Ended:
     return ended
 
 
-def acceptable(plan: Plan, results: Iterable[Result]) -> list[Result]:
-    """One result for each shard, in their order: the newest attempt. Raises Unacceptable in any doubt."""
+def acceptable(plan: Plan, results: Iterable[Result], now: float | None) -> list[Result]:
+    """One result for each shard, in their order: the newest attempt. Raises Unacceptable in any doubt.
+
+    now: seconds since 1970; None where all are of one command, however long it took.
+    """
     newest: dict[int, Result] = {}
     for result in results:
         if result.run != plan.run:
@@ -142,10 +150,10 @@ def acceptable(plan: Plan, results: Iterable[Result]) -> list[Result]:
     chosen = [newest[number] for number in range(len(plan.shards))]
     for result in chosen:
         _require_complete(plan, result)
-    latest = max(result.started for result in chosen)
-    old = [result.shard for result in chosen if latest - result.started > _ONE_RUN]
+    old = [] if now is None else [result.shard for result in chosen if now - result.until > _FRESH]
     if old:
-        raise Unacceptable(f"the result of shard {_listed(old)} is half a day older than the newest; run it again")
+        text = f"shard {_listed(old)} ended more than half a day ago, and much may have changed; run it again"
+        raise Unacceptable(text)
     return chosen
 
 

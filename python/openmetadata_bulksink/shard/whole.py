@@ -33,7 +33,7 @@ def run_whole(job: Job, processes: int, max_deleted: float, logs: Path | None) -
     bad = [result for result in found if result.ended != "well"]
     for result in bad:
         say(f"shard {result.shard} did not end well: {result.why} ({logs / f'shard-{result.shard}.log'})")
-    closed = not bad and close_all(job, found, max_deleted)
+    closed = not bad and close_all(job, found, max_deleted, now=None)
     clock.end_of("closed")
     say(_summary(found, bad, clock, logs))
     return closed

@@ -75,3 +75,11 @@ def test_an_address_and_a_version_are_shown() -> None:
 def test_a_proxys_password_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://somebody:geheim-1@proxy:3128")
     assert mask_of({})("somebody geheim-1 proxy:3128") == "*** *** proxy:3128"
+
+
+def test_a_login_in_the_address_of_a_source_is_hidden() -> None:
+    source = {"serviceConnection": {"config": {"hostPort": "bob:Hunter2Secret99@127.0.0.1:5432", "database": "shop"}}}
+    mask = mask_of({"source": source})
+    assert (
+        mask("invalid port: 'Hunter2Secret99@127.0.0.1:5432' of shop") == "invalid port: '***@127.0.0.1:5432' of shop"
+    )

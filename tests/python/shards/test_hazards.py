@@ -173,6 +173,33 @@ def test_more_than_the_limit_is_refused_in_one_line_and_lifted_by_name(
     assert live(server) < before
 
 
+def test_a_shard_that_could_not_ask_what_is_stale_is_told_of(
+    commands: Commands, databases: Postgres, server_of_shards: ReferenceServer, tmp_path: Path
+) -> None:
+    server = server_of_shards
+    warehouse = Warehouse(databases, 3)
+    config = warehouse.workflow(server, DELETE_ALL)
+    Fleet(commands, tmp_path / "first", config).whole(2)
+    before = live(server)
+    database = next(name for name, schemas in warehouse.tables.items() if any(schemas.values()))
+    schema = next(name for name, tables in warehouse.tables[database].items() if tables)
+    databases.execute(f'DROP TABLE "{schema}".{warehouse.tables[database][schema][0]} CASCADE', database=database)
+    fleet = fleet_of(commands, tmp_path / "second", config)
+    fleet.open().require_success()
+    refused = {"kind": "status", "status": 403, "body": {"code": 403, "message": "this token may not list"}}
+    server.set_faults([{"match": {"class": "stale"}, "do": refused}])
+    fleet.run([0, 1])
+    server.set_faults([])
+    closed = fleet.close()
+    assert closed.exit_code == 1
+    assert "could not ask what is stale" in closed.errors
+    assert "this token may not list" in closed.errors
+    assert live(server) == before
+    fleet.run([0, 1])
+    fleet.close().require_success()
+    assert len(live(server)) == len(before) - 1
+
+
 def test_a_schema_that_comes_after_the_plan_is_created_and_one_that_goes_is_said(
     commands: Commands, databases: Postgres, server_of_shards: ReferenceServer, tmp_path: Path
 ) -> None:

@@ -38,14 +38,14 @@ def stale(name: str, *, only_if_seen: bool = True, collection: str = "tables") -
 
 
 def test_one_good_result_of_each_shard_is_acceptable_in_any_order() -> None:
-    assert [one.shard for one in results.acceptable(PLAN, [result(1), result(0)])] == [0, 1]
+    assert [one.shard for one in results.acceptable(PLAN, [result(1), result(0)], 3_000.0)] == [0, 1]
 
 
 def test_the_newest_attempt_counts() -> None:
     bad = replace(result(0, started=1_500.0), ended="badly")
-    assert results.acceptable(PLAN, [result(0), bad, result(1)])[0].ended == "well"
+    assert results.acceptable(PLAN, [result(0), bad, result(1)], 3_000.0)[0].ended == "well"
     with pytest.raises(Unacceptable, match="shard 0 did not end well"):
-        results.acceptable(PLAN, [result(0), replace(bad, started=2_500.0), result(1)])
+        results.acceptable(PLAN, [result(0), replace(bad, started=2_500.0), result(1)], 3_000.0)
 
 
 @pytest.mark.parametrize(
@@ -59,17 +59,26 @@ def test_the_newest_attempt_counts() -> None:
         (replace(result(0), ended="running"), "running, or was killed"),
         (replace(result(0), ended="badly", why="no space left"), "no space left"),
         (replace(result(0), parts=result(0).parts[:1]), "does not hold all of its databases"),
-        (replace(result(0), started=2_000.0 + 13 * 3600), "shard 1 is half a day older"),
     ],
 )
 def test_any_doubt_is_refused_with_its_reason(wrong: Result, said: str) -> None:
     with pytest.raises(Unacceptable, match=said):
-        results.acceptable(PLAN, [wrong, result(1)])
+        results.acceptable(PLAN, [wrong, result(1)], 3_000.0)
+
+
+def test_a_shard_that_ended_half_a_day_ago_is_to_run_again() -> None:
+    took_long = replace(result(0), parts=(replace(part("first"), seconds=20 * 3600.0), part("second")))
+    now = 2_000.0 + 13 * 3600
+    with pytest.raises(Unacceptable, match="shard 0, 1 ended more than half a day ago"):
+        results.acceptable(PLAN, [result(0), result(1)], now)
+    with pytest.raises(Unacceptable, match="shard 1 ended"):
+        results.acceptable(PLAN, [took_long, result(1)], now)
+    assert len(results.acceptable(PLAN, [result(0), result(1)], None)) == 2, "of one command"
 
 
 def test_a_missing_result_is_named() -> None:
     with pytest.raises(Unacceptable, match="no result of shard 0, 1"):
-        results.acceptable(PLAN, [])
+        results.acceptable(PLAN, [], 3_000.0)
 
 
 def test_a_result_survives_its_document() -> None:
