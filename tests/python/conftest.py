@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.ingest import MariaDB, Postgres, ReferenceServer, Session
 
@@ -22,6 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Many threads of the tests start programs; an exec behind a vfork has failed then with EFAULT.
 subprocess._USE_VFORK = False  # type: ignore[attr-defined]
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _PREPARED = "BULKSINK_TEST_"
 
