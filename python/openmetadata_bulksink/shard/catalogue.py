@@ -39,7 +39,7 @@ def going(client: Any, tops: Iterable[Stale]) -> int:
     total = 0
     for stale in tops:
         if stale.collection == "tables":
-            total += _is_live(_entity(client, stale))
+            total += _alive(client, stale) is not None
         elif stale.collection == "databaseSchemas":
             total += live_tables(client, "databaseSchema", stale.fqn)
         elif stale.collection == "databases":
@@ -47,8 +47,8 @@ def going(client: Any, tops: Iterable[Stale]) -> int:
     return total
 
 
-def _entity(client: Any, stale: Stale) -> dict[str, Any] | None:
-    """What the server has now, deleted or not; None where it has nothing. Raises what upstream's client does, and
+def _alive(client: Any, stale: Stale) -> dict[str, Any] | None:
+    """What the server has now; None where it has nothing, or has it deleted. Raises what upstream's client does, and
     ValueError for an answer that says neither.
     """
     try:
@@ -59,11 +59,7 @@ def _entity(client: Any, stale: Stale) -> dict[str, Any] | None:
         raise
     if not isinstance(now, dict) or not now.get("id"):
         raise ValueError("the server's answer for it holds no entity")
-    return now
-
-
-def _is_live(entity: dict[str, Any] | None) -> bool:
-    return entity is not None and not entity.get("deleted")
+    return None if now.get("deleted") else now
 
 
 def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
@@ -71,11 +67,11 @@ def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
     done = Deleted([], [], [])
     for stale in tops:
         try:
-            now = _entity(client, stale)
+            now = _alive(client, stale)
         except Exception as error:  # noqa: BLE001 - upstream's client raises what the server says
             done.refused.append((stale.fqn, str(error)))
             continue
-        if not _is_live(now):
+        if now is None:
             continue
         # Writing a parent again does not change it; a version that moved means that somebody wrote the entity itself.
         if now.get("id") != stale.id or float(now.get("version") or 0) != stale.version:
