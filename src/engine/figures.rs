@@ -23,8 +23,6 @@ pub(super) enum Cause {
     Fault(TroubleKind),
     /// The body was too large.
     TooLarge,
-    /// The token, or the address, is not accepted.
-    TurnedAway,
     /// The endpoint is not there.
     NoRoute,
     /// Refused as a whole.
@@ -58,7 +56,6 @@ impl Cause {
             Self::Fault(TroubleKind::Unbuildable) => "unbuildable",
             Self::Fault(TroubleKind::Rebuffed) => "turned-away",
             Self::TooLarge => "too-large",
-            Self::TurnedAway => "turned-away",
             Self::Refused => "refused",
             Self::RowsOverload => "rows-overload",
             Self::RowsFailed => "rows-failed",
@@ -74,7 +71,7 @@ impl Cause {
         match meaning {
             Meaning::Fault(trouble) => Some(Self::Fault(trouble.kind)),
             Meaning::TooLarge(_) => Some(Self::TooLarge),
-            Meaning::Rebuffed(_) => Some(Self::TurnedAway),
+            Meaning::Rebuffed(_) => Some(Self::Fault(TroubleKind::Rebuffed)),
             Meaning::NoRoute { .. } => Some(Self::NoRoute),
             Meaning::Rows(_)
             | Meaning::Done { .. }

@@ -174,7 +174,7 @@ impl Server {
         self.perhaps_rows = !trouble.kind.is_of_the_server();
         self.stall.met(sent, &trouble.reason);
         if trouble.kind == TroubleKind::Status(500) {
-            // The API looks at the token before anything else, and nothing in front of it answers so.
+            // Whatever broke, it broke behind the token.
             self.authorization.let_in(Some(lane), sent);
         }
         let overload = match trouble.kind {
@@ -562,6 +562,23 @@ mod tests {
         assert!(matches!(server.admission(tables, s(607)), Admission::GivenUp(_)));
         server.served(tables, s(700), s(701));
         assert_eq!(server.may_send(tables), May::Send);
+    }
+
+    #[test]
+    fn a_request_that_broke_the_server_was_let_in() {
+        use super::super::authorization::TurnedAway;
+
+        for (status, then) in [(500, TurnedAway::Again(s(32))), (502, TurnedAway::FinalForAll)] {
+            let (tables, _) = lanes();
+            let mut server = Server::new(4, false, s(300));
+            let first = server.authorization.turned_away(Some(tables), s(0), false, s(0));
+            assert_eq!(first, TurnedAway::Again(s(1)));
+            server.failed(tables, (1, 1), s(20), &trouble(TroubleKind::Status(status)), s(20), 0.0);
+            assert_eq!(
+                server.authorization.turned_away(Some(tables), s(31), false, s(31)),
+                then
+            );
+        }
     }
 
     #[test]
