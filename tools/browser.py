@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tools import debian, machine
+from tools import debian
 
 _NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 #: What has no screen needs a font all the same.
@@ -15,13 +15,7 @@ _HOW = f"install it, on Debian with `apt-get install {' '.join(_PACKAGES)}`, or 
 
 def program() -> Path:
     """The browser's path. Raises machine.Missing."""
-    found = _find()
-    if found is None:
-        debian.install("a browser", _PACKAGES, _HOW)
-        found = _find()
-    if found is None:
-        raise machine.Missing(f"a browser was installed and is not on PATH: {_HOW}")
-    return found
+    return debian.found_or_installed("a browser", _find, lambda: debian.install("a browser", _PACKAGES, _HOW), _HOW)
 
 
 def _find() -> Path | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from tools import machine, steps
+
+Found = TypeVar("Found")
 
 
 def installer(what: str, how: str) -> str:
@@ -17,6 +20,19 @@ def installer(what: str, how: str) -> str:
     if apt is None or os.geteuid() != 0:
         raise machine.Missing(f"{what} is missing: {how}")
     return apt
+
+
+def found_or_installed(what: str, find: Callable[[], Found | None], install: Callable[[], None], how: str) -> Found:
+    """What `find` finds, after an installation where it finds nothing. what, how: as for `installer`. Raises
+    machine.Missing.
+    """
+    found = find()
+    if found is None:
+        install()
+        found = find()
+    if found is None:
+        raise machine.Missing(f"{what} was installed and is not where it is looked for: {how}")
+    return found
 
 
 def install(what: str, packages: Sequence[str], how: str) -> None:

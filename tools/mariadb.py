@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import debian, machine
+from tools import debian
 
 #: The programs without the package that would start a server of its own.
 _PACKAGES = ("mariadb-server-core", "mariadb-client-core")
@@ -27,14 +27,7 @@ class Programs(NamedTuple):
 
 def programs() -> Programs:
     """Raises machine.Missing."""
-    found = _find()
-    if found is not None:
-        return found
-    debian.install("MariaDB", _PACKAGES, _HOW)
-    found = _find()
-    if found is None:
-        raise machine.Missing(f"MariaDB was installed and is not on PATH: {_HOW}")
-    return found
+    return debian.found_or_installed("MariaDB", _find, lambda: debian.install("MariaDB", _PACKAGES, _HOW), _HOW)
 
 
 def _find() -> Programs | None:

@@ -10,24 +10,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tools import debian, machine
+from tools import debian
 
 MAJOR = 15
 _PROGRAMS = ("initdb", "postgres", "psql")
+_WHAT = f"PostgreSQL {MAJOR}"
+_HOW = f"install it, on Debian with `apt-get install postgresql-{MAJOR}`, or put its pg_config on PATH"
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/openmetadata-bulksink.conf")
 
 
 def programs() -> Path:
     """The directory with initdb, postgres and psql; raises machine.Missing."""
-    found = _find()
-    if found is not None:
-        return found
-    how = f"install it, on Debian with `apt-get install postgresql-{MAJOR}`, or put its pg_config on PATH"
-    _install(how)
-    found = _find()
-    if found is None:
-        raise machine.Missing(f"PostgreSQL {MAJOR} was installed and is not where Debian puts it: {how}")
-    return found
+    return debian.found_or_installed(_WHAT, _find, _install, _HOW)
 
 
 def _find() -> Path | None:
@@ -47,13 +41,12 @@ def _major(postgres: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _install(how: str) -> None:
-    what = f"PostgreSQL {MAJOR}"
-    debian.installer(what, how)
+def _install() -> None:
+    debian.installer(_WHAT, _HOW)
     # The package would create a cluster and start it on port 5432; we want the programs only.
     _NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
     _NO_CLUSTER.write_text("create_main_cluster = false\n")
     try:
-        debian.install(what, [f"postgresql-{MAJOR}"], how)
+        debian.install(_WHAT, [f"postgresql-{MAJOR}"], _HOW)
     finally:
         _NO_CLUSTER.unlink(missing_ok=True)

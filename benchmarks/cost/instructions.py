@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ from benchmarks.bounds import Bound, conclude
 from benchmarks.screen import screen
 from benchmarks.stopped import Stopped, told
 from tests.ingest.reference_server import ReferenceServer
-from tools import machine, steps
+from tools import debian, machine, steps
 
 BASELINE = Path(__file__).resolve().parent / "baseline.json"
 
@@ -121,22 +120,10 @@ def _count(command: Sequence[str]) -> int:
 
 def _valgrind() -> str:
     """The program; installed from Debian's packages where it is missing and we are root."""
-    how = "valgrind is missing: install it, on Debian with `apt-get install valgrind`"
-    if shutil.which("valgrind") is None:
-        apt = shutil.which("apt-get")
-        if apt is None or os.geteuid() != 0:
-            raise machine.Missing(how)
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        steps.run("valgrind: reading the package lists", [apt, "update", "-q"], environment=quiet)
-        steps.run(
-            "valgrind: installing",
-            [apt, "install", "-q", "-y", "--no-install-recommends", "valgrind"],
-            environment=quiet,
-        )
-    found = shutil.which("valgrind")
-    if found is None:
-        raise machine.Missing(how)
-    return found
+    how = "install it, on Debian with `apt-get install valgrind`"
+    return debian.found_or_installed(
+        "valgrind", lambda: shutil.which("valgrind"), lambda: debian.install("valgrind", ["valgrind"], how), how
+    )
 
 
 def _main_thread(console: Console) -> tuple[float, float]:
