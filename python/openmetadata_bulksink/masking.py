@@ -130,7 +130,6 @@ def secrets_of(content: Any) -> Iterator[str]:
             shape = _SHAPES.get(name)
             if name not in _HARMLESS or (shape and not shape.fullmatch(str(value))):
                 yield from _texts(value)
-        yield from _in_address(server.get("hostPort"))
     yield from _below_secret_names(content)
 
 

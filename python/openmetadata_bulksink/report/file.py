@@ -8,14 +8,13 @@ import json
 import os
 import sys
 from collections import Counter
-from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata as distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from openmetadata_bulksink import grace
+from openmetadata_bulksink import grace, in_one_step
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.masking import Mask, secrets_of_connection
 from openmetadata_bulksink.report.advice import advice, verdict
@@ -70,7 +69,7 @@ class Report:
             return
         try:
             figures = self._gathering.figures(ending or self._signal or _being_raised() or "in order")
-            _replace(self._path, text_of(self._path, figures))
+            in_one_step.replace(self._path, text_of(self._path, figures))
         except Exception as error:  # noqa: BLE001
             self._is_off = True
             log.warning("The report %s was not written: %s", self._path, _why(error))
@@ -92,7 +91,7 @@ def begin(
         return []
     path = _path_of_this_run(tuning.report)
     try:
-        _try(path)
+        in_one_step.require(path)
     except OSError as error:
         log.warning("The report %s cannot be written: %s", path, _why(error))
         return []
@@ -141,31 +140,6 @@ def text_of(path: Path, figures: Figures) -> str:
         sentences = {"verdict": verdict(figures), "advice": advice(figures)}
         return json.dumps({"form": FORM, **sentences, **asdict(figures)}, indent=1, ensure_ascii=False) + "\n"
     return page(figures)
-
-
-def _replace(path: Path, text: str) -> None:
-    where, beside = _places(path)
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(where)
-    finally:
-        with suppress(OSError):
-            beside.unlink()
-
-
-def _try(path: Path) -> None:
-    """Raises OSError where a file cannot be made beside `path`, or put there."""
-    where, beside = _places(path)
-    if where.exists() and not where.is_file():
-        raise OSError(f"{str(path)!r} is no file")
-    beside.touch()
-    beside.unlink()
-
-
-def _places(path: Path) -> tuple[Path, Path]:
-    """Where the file is, behind symbolic links, and where it is written before it is put there."""
-    where = Path(os.path.realpath(path))
-    return where, where.with_name(f".{where.name}.{os.getpid()}")
 
 
 def _why(error: Exception) -> str:

@@ -179,15 +179,14 @@ def _open(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from openmetadata_bulksink.shard.commands import say, write_result
+    from openmetadata_bulksink.shard.commands import say, tell_of_failures, write_result
     from openmetadata_bulksink.shard.running import run_shards
 
     path = None if str(chosen.result) == "-" else chosen.result
     job = _job(chosen)
     (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=_lifeline(chosen))
     for part in result.parts:
-        for name, reason in part.failures[:20]:
-            say(f"openmetadata-bulksink: shard {chosen.shard}: {name}: {reason}")
+        tell_of_failures(part, f"openmetadata-bulksink: shard {chosen.shard}")
     if result.ended != "well":
         say(f"openmetadata-bulksink: shard {chosen.shard} did not end well: {result.why}")
         return _WRONG

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink import workflow_file
+from openmetadata_bulksink import in_one_step, workflow_file
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import catalogue, children, deletion, filters, listing, results, workflow
 from openmetadata_bulksink.shard import plan as plans
@@ -145,11 +145,16 @@ def open_all(job: Job, lifeline: int | None = None) -> bool:
 
 
 def _ended_well(part: PartResult, what: str) -> bool:
-    for name, reason in part.failures[:20]:
-        say(f"{what}: {name}: {reason}")
+    tell_of_failures(part, what)
     if part.ended != "well":
         say(f"{what} did not end well: {part.why}")
     return part.ended == "well"
+
+
+def tell_of_failures(part: PartResult, what: str) -> None:
+    """The first of them."""
+    for name, reason in part.failures[:20]:
+        say(f"{what}: {name}: {reason}")
 
 
 def write_result(path: Path | None, result: Result) -> None:
@@ -160,14 +165,10 @@ def write_result(path: Path | None, result: Result) -> None:
         if result.ended != "running":
             print(result.to_json(), end="", flush=True)
         return
-    where = path.resolve()
-    if where.exists() and not where.is_file():
-        if result.ended != "running":
-            where.write_text(result.to_json(), encoding="utf-8")
-        return
-    beside = where.with_name(f".{where.name}.{os.getpid()}")
-    beside.write_text(result.to_json(), encoding="utf-8")
-    beside.replace(where)
+    if in_one_step.is_file_or_nothing(path):
+        in_one_step.replace(path, result.to_json())
+    elif result.ended != "running":
+        path.write_text(result.to_json(), encoding="utf-8")
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:

@@ -74,6 +74,13 @@ def test_a_result_may_hold_whatever_ends_a_line_elsewhere(tmp_path: Path, end: s
     assert commands.read_results([file]) == [named(f"y.li{end}ne")]
 
 
+def test_a_directory_is_no_place_for_a_result_and_gets_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(IsADirectoryError, match="there"):
+        commands.write_result(tmp_path / "there", named("one"))
+    assert [one.name for one in tmp_path.iterdir()] == ["there"]
+
+
 def test_a_result_goes_behind_a_link_and_into_a_pipe_and_replaces_neither(tmp_path: Path) -> None:
     (tmp_path / "there").write_text("old")
     link = tmp_path / "link"

@@ -189,7 +189,8 @@ def test_a_shard_that_could_not_ask_what_is_stale_is_told_of(
     fleet.open().require_success()
     refused = {"kind": "status", "status": 403, "body": {"code": 403, "message": "this token may not list"}}
     server.set_faults([{"match": {"class": "stale", "collection": "tables"}, "do": refused}])
-    fleet.run([0, 1])
+    said = [fleet.start(shard).wait().require_success().errors for shard in (0, 1)]
+    assert any("this token may not list" in errors for errors in said)
     server.set_faults([])
     closed = fleet.close()
     assert closed.exit_code == 1

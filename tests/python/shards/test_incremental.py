@@ -55,6 +55,13 @@ class Nightly:
         fleet.open().require_success()
         return fleet
 
+    def begun(self) -> Fleet:
+        """The first run, whole."""
+        first = self.planned("first")
+        first.run([0, 1])
+        first.close().require_success()
+        return first
+
     def happens(self, statement: str) -> None:
         """A statement that changes the catalogue, in the query history, too."""
         history = (
@@ -91,9 +98,7 @@ def test_a_lost_batch_does_not_move_the_watermark_of_its_shard_and_the_next_run_
     commands: Commands, warehouse: Warehouse, server: ReferenceServer, tmp_path: Path
 ) -> None:
     nightly = Nightly(commands, warehouse, server, tmp_path)
-    first = nightly.planned("first")
-    first.run([0, 1])
-    first.close().require_success()
+    first = nightly.begun()
     assert len(server.state()["tables"]) == SHAPE.schemas * SHAPE.tables
     assert not nightly.changes_asked_for()
     pipelines = nightly.states()
@@ -141,9 +146,7 @@ def test_a_schema_that_comes_later_is_read_in_whole_by_a_pipeline_of_its_own(
     commands: Commands, warehouse: Warehouse, server: ReferenceServer, tmp_path: Path
 ) -> None:
     nightly = Nightly(commands, warehouse, server, tmp_path)
-    first = nightly.planned("first")
-    first.run([0, 1])
-    first.close().require_success()
+    first = nightly.begun()
     # Nothing in the query history names its table.
     warehouse.execute("CREATE SCHEMA late; GRANT USAGE ON SCHEMA late TO PUBLIC; CREATE TABLE late.t (id int);")
     second = nightly.planned("second", keep=first)

@@ -67,16 +67,22 @@ def shards() -> list[Any]:
     return [ended, runs]
 
 
-def test_a_terminal_shows_one_line_for_all_shards_that_is_drawn_over(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    screen = Screen(terminal=True)
+def watched(clock: Clock, monkeypatch: pytest.MonkeyPatch, *, ticks: int, terminal: bool) -> Screen:
+    """What somebody sees who looks at it every five seconds."""
+    screen = Screen(terminal=terminal)
     monkeypatch.setattr(sys, "stderr", screen)
     shown = display.Display(2, 100)
-    for _ in range(2):
+    for _ in range(ticks):
         clock.now += 5
         shown.tick(shards())
     shown.end()
+    return screen
+
+
+def test_a_terminal_shows_one_line_for_all_shards_that_is_drawn_over(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = watched(clock, monkeypatch, ticks=2, terminal=True)
     # 50 of 100 tables took 10 s.
     drawn = "1 of 2 shards done, 50 of 100 tables, 3 failures, 10 s left [1: 10/60]"
     assert screen.getvalue().split("\r\x1b[K")[2] == drawn + "\n"
@@ -84,13 +90,7 @@ def test_a_terminal_shows_one_line_for_all_shards_that_is_drawn_over(
 
 
 def test_a_log_gets_a_line_now_and_then(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen(terminal=False)
-    monkeypatch.setattr(sys, "stderr", screen)
-    shown = display.Display(2, 100)
-    for _ in range(8):
-        clock.now += 5
-        shown.tick(shards())
-    shown.end()
+    screen = watched(clock, monkeypatch, ticks=8, terminal=False)
     lines = screen.getvalue().splitlines()
     assert len(lines) == 2
     assert all(line.startswith("1 of 2 shards done, 50 of 100 tables, 3 failures, ") for line in lines)
