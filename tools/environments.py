@@ -23,6 +23,12 @@ UPSTREAM_PYTHON = "3.11"
 # What runs workflows beside the newest upstream, in environments of their own.
 RUNNERS = {"airflow": "apache-airflow==3.3.2", "ray": "ray==2.60.0"}
 
+# What single tests put on the search path of an upstream environment, with what it is.
+ADDITIONS = {
+    "bigquery": "what upstream's BigQuery connector imports",
+    "tracer": "OpenTelemetry's instrumentation of `requests`",
+}
+
 
 def python_of(environment: Path) -> Path:
     """The interpreter of an environment."""
@@ -114,17 +120,17 @@ def runner_environment(name: str) -> Path:
     return cache.directory("environments", name, key, fill)
 
 
-def tracer_packages() -> Path:
-    """A folder with OpenTelemetry's instrumentation of `requests`, for the search path of an upstream environment."""
-    requirements = REQUIREMENTS / "tracer.txt"
+def addition(name: str) -> Path:
+    """A folder with the packages of one of ADDITIONS, for the search path of an upstream environment."""
+    requirements = REQUIREMENTS / f"{name}.txt"
     interpreter = machine.python(UPSTREAM_PYTHON)
     key = cache.fingerprint(requirements.read_bytes(), interpreter.version, str(interpreter.executable))
 
     def fill(path: Path) -> None:
         install: steps.Command = [uv(), "pip", "install", "--no-deps", "--python", interpreter.executable]
-        steps.run("a tracer: installing", [*install, "--target", path, "--requirements", requirements])
+        steps.run(f"{ADDITIONS[name]}: installing", [*install, "--target", path, "--requirements", requirements])
 
-    return cache.directory("environments", "tracer", key, fill)
+    return cache.directory("environments", name, key, fill)
 
 
 def create_environment(path: Path, interpreter: machine.Interpreter) -> None:

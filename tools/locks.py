@@ -23,16 +23,17 @@ def resolve() -> int:
         _resolve_upstream(version, here / f"upstream-{version}.txt", "--upgrade")
     for name, runner in environments.RUNNERS.items():
         _resolve_upstream(environments.UPSTREAM_VERSIONS[-1], here / f"{name}.txt", "--upgrade", beside=runner)
-    _resolve_tracer()
+    for name in environments.ADDITIONS:
+        _resolve_addition(name)
     return 0
 
 
-def _resolve_tracer() -> None:
-    """What a tracer needs more than the newest upstream brings along, in versions that go with it."""
+def _resolve_addition(name: str) -> None:
+    """What an addition needs more than the newest upstream brings along, in versions that go with it."""
     here = environments.REQUIREMENTS
-    output, upstreams = here / "tracer.txt", here / f"upstream-{environments.UPSTREAM_VERSIONS[-1]}.txt"
+    output, upstreams = here / f"{name}.txt", here / f"upstream-{environments.UPSTREAM_VERSIONS[-1]}.txt"
     chosen: steps.Command = ["--python-version", environments.UPSTREAM_PYTHON, "--constraints", upstreams]
-    steps.run("resolving tracer.txt", [*_compile(), *chosen, here / "tracer.in", "--output-file", output])
+    steps.run(f"resolving {output.name}", [*_compile(), *chosen, here / f"{name}.in", "--output-file", output])
     there = set(upstreams.read_text().splitlines())
     lines = [line for line in output.read_text().splitlines() if line not in there]
     output.write_text("\n".join(lines) + "\n")

@@ -36,7 +36,7 @@ def pytest(version: str, arguments: Sequence[str], *, plain: bool = False) -> in
         "BULKSINK_TEST_POSTGRES": str(postgresql.programs()),
         "BULKSINK_TEST_MARIADB": os.pathsep.join(map(str, mariadb.programs())),
         "BULKSINK_TEST_BROWSER": str(browser.program()),
-        "BULKSINK_TEST_TRACER": str(environments.tracer_packages()),
+        **{f"BULKSINK_TEST_{name.upper()}": str(environments.addition(name)) for name in environments.ADDITIONS},
         "BULKSINK_TEST_UV": str(environments.uv()),
         "BULKSINK_TEST_WHEEL": "" if plain else str(artifacts.wheel()),
     }

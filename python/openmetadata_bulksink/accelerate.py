@@ -19,6 +19,7 @@ from openmetadata_bulksink.accelerators import (
     StepsAside,
     Undo,
     all_of,
+    bigquery_comments,
     column_names,
     coming,
     entity_table,
@@ -64,6 +65,7 @@ _TABLE: dict[str, Callable[[], Undo]] = {
     "frozen_imports": frozen_imports.install,
     "postgres_bulk": postgres_bulk.install,
     "read_ahead": read_ahead.install,
+    "bigquery_comments": bigquery_comments.install,
 }
 
 #: Those that look ahead of the source.
@@ -78,6 +80,7 @@ _MODULES = (
     schema_caches.SOURCE,
     statements.SOURCE,
     *read_ahead.MODULES,
+    bigquery_comments.MODULE,
 )
 
 _lock = threading.Lock()

@@ -41,6 +41,7 @@ ACCELERATORS = (
     "frozen_imports",
     "postgres_bulk",
     "read_ahead",
+    "bigquery_comments",
 )
 
 #: Connections for statements ahead that a user can grant.

@@ -84,6 +84,12 @@ def postgres_programs() -> Path:
 
 
 @pytest.fixture(scope="session")
+def bigquery_connector() -> None:
+    """Upstream's BigQuery connector can be imported in this process."""
+    sys.path.append(prepared("BIGQUERY"))
+
+
+@pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """A MariaDB for the whole session; tests make schemas of their own."""
     with MariaDB([Path(program) for program in prepared("MARIADB").split(os.pathsep)]) as server:

@@ -13,6 +13,7 @@ import pytest
 from openmetadata_bulksink import accelerate, settings
 from openmetadata_bulksink.accelerators import (
     StepsAside,
+    bigquery_comments,
     column_names,
     entity_table,
     frozen_imports,
@@ -62,6 +63,7 @@ PLACES: list[tuple[ModuleType, str, str]] = [
     (tracebacks, tracebacks.MODULE, "traceback"),
     (postgres_bulk, postgres_bulk.SOURCE, "PostgresSource.get_table_partition_details"),
     (postgres_bulk, postgres_bulk.SOURCE, "PostgresSource.get_columns_and_constraints"),
+    (bigquery_comments, bigquery_comments.MODULE, "BigquerySource.get_table_description"),
 ]
 
 #: By upstream's line, what it has not: nothing is put there.
@@ -81,7 +83,8 @@ def called(value: Any) -> str:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _everything_is_imported() -> None:
+def _everything_is_imported(bigquery_connector: None) -> None:  # noqa: ARG001 - it must be there to be imported
+    import metadata.ingestion.source.database.bigquery.metadata
     import metadata.ingestion.source.database.postgres.metadata
     import metadata.ingestion.source.database.redshift.metadata  # noqa: F401
 
