@@ -16,11 +16,14 @@ Without I/O, each with unit tests:
 
 With I/O:
     workflow.py     one upstream workflow in this process, its deletions set aside
+    unread.py       what its source could not read
+    again.py        what shards found stale, looked for once more
     listing.py      databases, schemas and sizes, by upstream's own connector
     catalogue.py    what close asks of the server, and deletes there
     children.py     a function in a forked process, its progress and its end
     display.py      one progress display for all shards
-    commands.py     plan, open, close; documents
+    commands.py     plan and open; documents
+    closing.py      close
     running.py      shards on this machine, each database in a child
     whole.py        all of it on this machine
     arguments.py    the command line

@@ -194,7 +194,8 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _close(chosen: argparse.Namespace) -> int:
-    from openmetadata_bulksink.shard.commands import close_all, read_results
+    from openmetadata_bulksink.shard.closing import close_all
+    from openmetadata_bulksink.shard.commands import read_results
     from openmetadata_bulksink.shard.plan import BadDocument
 
     if chosen.end_with_stdin and Path("-") in chosen.result:

@@ -17,25 +17,59 @@ class Deleted(NamedTuple):
     refused: list[tuple[str, str]]
 
 
+class Unanswered(Exception):
+    """The server did not answer a question, or answered another one; the text says which. status: of its answer."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def _get(client: Any, path: str, what: str) -> Any:
+    """The server's answer, whatever it is. Raises Unanswered."""
+    try:
+        return client.get(path)
+    except Exception as error:
+        raise Unanswered(f"the server did not say {what}: {error}", getattr(error, "status_code", None)) from error
+
+
+def _page(client: Any, path: str, what: str) -> dict[str, Any]:
+    """A part of a list. Raises Unanswered."""
+    answer = _get(client, path, what)
+    # Upstream's client gives nothing, too, where the answer is an error that is not the API's own.
+    if not isinstance(answer, dict) or not isinstance(answer.get("paging"), dict):
+        raise Unanswered(f"the server did not say {what}: its answer is no list")
+    return answer
+
+
 def live_tables(client: Any, scope: str, fqn: str) -> int:
-    """How many tables are alive in a scope: `database`, `databaseSchema`."""
-    answer = client.get(f"/tables?{scope}={quote(fqn, safe='')}&limit=0&include=non-deleted")
-    return int(answer["paging"]["total"])
+    """How many tables are alive in a scope: `database`, `databaseSchema`. Raises Unanswered."""
+    what = f"how many tables are alive in {fqn}"
+    page = _page(client, f"/tables?{scope}={quote(fqn, safe='')}&limit=0&include=non-deleted", what)
+    total = page["paging"].get("total")
+    if not isinstance(total, int):
+        raise Unanswered(f"the server did not say {what}: its answer has no total")
+    return total
 
 
 def live_tables_of_service(client: Any, service: str) -> int:
-    """How many tables are alive below all databases of a service."""
+    """How many tables are alive below all databases of a service. Raises Unanswered."""
     total, after = 0, ""
     while True:
-        page = client.get(f"/databases?service={quote(service, safe='')}&limit=1000&include=non-deleted{after}")
-        total += sum(live_tables(client, "database", one["fullyQualifiedName"]) for one in page["data"])
+        path = f"/databases?service={quote(service, safe='')}&limit=1000&include=non-deleted{after}"
+        page = _page(client, path, f"which databases {service} has")
+        try:
+            names = [str(one["fullyQualifiedName"]) for one in page["data"]]
+        except (KeyError, TypeError):
+            raise Unanswered(f"the server did not say which databases {service} has: they have no names") from None
+        total += sum(live_tables(client, "database", name) for name in names)
         if not page["paging"].get("after"):
             return total
-        after = f"&after={quote(page['paging']['after'], safe='')}"
+        after = f"&after={quote(str(page['paging']['after']), safe='')}"
 
 
 def going(client: Any, tops: Iterable[Stale]) -> int:
-    """How many live tables would go with these."""
+    """How many live tables would go with these. Raises Unanswered."""
     total = 0
     for stale in tops:
         if stale.collection == "tables":
@@ -48,17 +82,17 @@ def going(client: Any, tops: Iterable[Stale]) -> int:
 
 
 def _alive(client: Any, stale: Stale) -> dict[str, Any] | None:
-    """What the server has now; None where it has nothing, or has it deleted. Raises what upstream's client does, and
-    ValueError for an answer that says neither.
-    """
+    """What the server has now; None where it has nothing, or has it deleted. Raises Unanswered."""
+    what = f"whether {stale.fqn} is alive"
+    path = f"/{stale.collection}/name/{quote(stale.fqn, safe='')}?include=all"
     try:
-        now = client.get(f"/{stale.collection}/name/{quote(stale.fqn, safe='')}?include=all")
-    except Exception as error:
-        if getattr(error, "status_code", None) == 404:
+        now = _get(client, path, what)
+    except Unanswered as unanswered:
+        if unanswered.status == 404:
             return None
         raise
     if not isinstance(now, dict) or not now.get("id"):
-        raise ValueError("the server's answer for it holds no entity")
+        raise Unanswered(f"the server did not say {what}: its answer holds no entity")
     return None if now.get("deleted") else now
 
 
@@ -68,8 +102,8 @@ def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
     for stale in tops:
         try:
             now = _alive(client, stale)
-        except Exception as error:  # noqa: BLE001 - upstream's client raises what the server says
-            done.refused.append((stale.fqn, str(error)))
+        except Unanswered as unanswered:
+            done.refused.append((stale.fqn, str(unanswered)))
             continue
         if now is None:
             continue
@@ -78,9 +112,14 @@ def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
             done.changed.append(stale.fqn)
             continue
         try:
-            client.delete(f"/{stale.collection}/{stale.id}?recursive=true&hardDelete=false")
-        except Exception as error:  # noqa: BLE001 - as above
+            answer = client.delete(f"/{stale.collection}/{stale.id}?recursive=true&hardDelete=false")
+            # Upstream's client gives nothing, too, for an error that is not the API's own.
+            left = None if isinstance(answer, dict) and answer.get("id") == stale.id else _alive(client, stale)
+        except Exception as error:  # noqa: BLE001 - upstream's client raises what the server says
             done.refused.append((stale.fqn, str(error)))
         else:
-            done.gone.append(stale.fqn)
+            if left is None:
+                done.gone.append(stale.fqn)
+            else:
+                done.refused.append((stale.fqn, "the server did not say why, and it is still there"))
     return done

@@ -1,4 +1,4 @@
-"""`shard plan`, `open` and `close`, and the documents that they read and write. Upstream runs in children alone."""
+"""`shard plan` and `open`, and the documents that all steps read and write. Upstream runs in children alone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink import in_one_step, workflow_file
 from openmetadata_bulksink.masking import mask_of
-from openmetadata_bulksink.shard import catalogue, children, deletion, filters, listing, results, workflow
+from openmetadata_bulksink.shard import children, filters, listing, results, workflow
 from openmetadata_bulksink.shard import plan as plans
 from openmetadata_bulksink.shard.fingerprint import fingerprint
-from openmetadata_bulksink.shard.packing import Kept, Key, Moved, Unit, pack
+from openmetadata_bulksink.shard.packing import Kept, Key, Moved, pack
 from openmetadata_bulksink.shard.plan import BadDocument, Plan
 from openmetadata_bulksink.shard.results import PartResult, Result
 from openmetadata_bulksink.workflow_file import Unreadable
@@ -69,6 +69,8 @@ def make_plan(config: Workflow, shards: int, kept: Plan | None, started: float) 
     found: listing.Listing | listing.Refused = children.run("listing", lambda _: _listed(config), mask_of(config))
     if isinstance(found, listing.Refused):
         raise found
+    for fqn, reason in found.unread:
+        say(f"{fqn} could not be read, and what is in it is not in the plan: {reason}")
     if len(found.units) < 2 and shards > 1:
         raise listing.Refused(
             f"sharding cannot pay: this workflow has {len(found.units)} schema, and a schema is never divided"
@@ -141,20 +143,18 @@ def open_all(job: Job, lifeline: int | None = None) -> bool:
         )
     except children.ChildFailed as error:
         opened = PartResult(databases, "badly", why=str(error))
-    return _ended_well(opened, "opening")
+    tell_of_failures(opened, "opening")
+    if opened.ended != "well":
+        say(f"opening did not end well: {opened.why}")
+    return opened.ended == "well"
 
 
-def _ended_well(part: PartResult, what: str) -> bool:
-    tell_of_failures(part, what)
-    if part.ended != "well":
-        say(f"{what} did not end well: {part.why}")
-    return part.ended == "well"
-
-
-def tell_of_failures(part: PartResult, what: str) -> None:
-    """The first of them."""
-    for name, reason in part.failures[:20]:
+def tell_of_failures(part: PartResult, what: str, most: int = 20) -> None:
+    """The first of them, and of what could not be listed."""
+    for name, reason in part.failures[:most]:
         say(f"{what}: {name}: {reason}")
+    for fqn, reason in part.unread[:most]:
+        say(f"{what}: {fqn} could not be read: {reason}")
 
 
 def write_result(path: Path | None, result: Result) -> None:
@@ -182,109 +182,3 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
             raise BadDocument(f"{path} is empty; the shard that should have written it was killed")
         found += [results.read(line, str(path)) for line in lines]
     return found
-
-
-#: What upstream calls a failure of `delete_entity_from_source` and its like.
-_STALE_QUESTION = "Delete Entity"
-
-
-class Closed(NamedTuple):
-    """What `close` did. refused: why it did not delete."""
-
-    part: PartResult
-    deleted: catalogue.Deleted
-    spared: list[deletion.Spared]
-    new: list[str]
-    gone: list[str]
-    refused: str | None
-
-
-def close_all(
-    job: Job, reported: Iterable[Result], max_deleted: float, *, now: float | None, lifeline: int | None = None
-) -> bool:
-    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. now: see
-    `results.acceptable`. lifeline: see `children.Family`. Raises Unacceptable before anything is done.
-    """
-    chosen = results.acceptable(job.plan, reported, now)
-    workflow.import_upstream()
-    try:
-        closed: Closed = children.run(
-            "closing", lambda _: _close(job, chosen, max_deleted), mask_of(job.config), lifeline=lifeline
-        )
-    except children.ChildFailed as error:
-        say(f"closing did not end well: {error}; close again")
-        return False
-    _tell_of_unwalked(job.plan, chosen)
-    unasked = _unasked(chosen)
-    for shard, why in unasked[:20]:
-        say(f"shard {shard} could not ask what is stale, and none of that is deleted: {why}; run it, then close, again")
-    return _tell(closed) and not unasked
-
-
-def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
-    """Shards whose question for what is stale failed, and why: upstream counts that among the failures."""
-    failures = ((result.shard, failure) for result in chosen for part in result.parts for failure in part.failures)
-    return [(shard, why) for shard, (name, why) in failures if name == _STALE_QUESTION]
-
-
-def _tell_of_unwalked(plan: Plan, chosen: Iterable[Result]) -> None:
-    """Upstream logs a database that it cannot open, and goes on."""
-    for result in chosen:
-        for part in result.parts:
-            walked = part.seen.get("databases", {})
-            for database in part.databases:
-                if database not in walked and any(unit.database == database and unit.tables for unit in plan.units()):
-                    say(f"shard {result.shard} did not walk {database}: it went after the plan, or could not be opened")
-
-
-def _close(job: Job, chosen: list[Result], max_deleted: float) -> Closed:
-    allowed, spared = deletion.allowed(job.plan, chosen)
-    keys = [key for result in chosen for part in result.parts for key in part.keys]
-    finished = workflow.execute(filters.closing(job.config), job.plan.databases, keys=keys, whole_run=True)
-    part = finished.result
-    new, gone = _compare(job.plan, finished.source)
-    nothing = catalogue.Deleted([], [], [])
-    if part.ended != "well" or any(name.startswith("Producer ") for name, _ in part.failures):
-        why = part.why or "the source could not be listed"
-        return Closed(part, nothing, spared, new, gone, f"closing did not end well ({why}); nothing was deleted")
-    client = workflow.client_of(job.config)
-    tops = deletion.tops([*allowed, *part.stale])
-    live = catalogue.live_tables_of_service(client, job.plan.service)
-    refused = deletion.above_limit(catalogue.going(client, tops), live, max_deleted)
-    deleted = nothing if refused else catalogue.delete(client, tops)
-    return Closed(part, deleted, spared, new, gone, refused)
-
-
-def _compare(plan: Plan, source: Any) -> tuple[list[str], list[str]]:
-    """FQNs of schemas that came since the plan, and of those that went."""
-    from openmetadata_bulksink.records import quote_name
-
-    def fqn(unit: Unit) -> str:
-        return ".".join(map(quote_name, (plan.service, unit.database, unit.schema)))
-
-    now = set(getattr(source, "schema_entity_source_state", ()))
-    planned = {fqn(unit) for unit in plan.units()}
-    return sorted(now - planned), sorted(planned - now)
-
-
-def _tell(closed: Closed) -> bool:
-    for name in closed.new[:20]:
-        say(f"{name} came after the plan: the schema was created, its tables wait for the next plan")
-    for name in closed.gone[:20]:
-        say(f"{name} went after the plan")
-    for fqn, why in closed.spared[:20]:
-        say(f"{fqn} stays: {why}")
-    for fqn in closed.deleted.changed[:20]:
-        say(f"{fqn} stays: it was changed since its shard found it stale")
-    for fqn, why in closed.deleted.refused[:20]:
-        say(f"{fqn} could not be deleted: {why}")
-    if closed.refused:
-        say(closed.refused)
-        return False
-    well = _ended_well(closed.part, "closing") and not closed.deleted.refused
-    missing = len(closed.part.keys)
-    say(
-        f"closed: {len(closed.deleted.gone)} deleted, {len(closed.spared) + len(closed.deleted.changed)} left in doubt"
-        + (f", {missing} foreign keys name a table that is not there" if missing else "")
-    )
-    return well

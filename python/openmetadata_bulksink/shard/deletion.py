@@ -5,7 +5,7 @@ The rule: exactly what one run of the workflow would have deleted. In doubt an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from openmetadata_bulksink import records
@@ -21,6 +21,13 @@ class Spared(NamedTuple):
 
     fqn: str
     why: str
+
+
+class Sightings(NamedTuple):
+    """What `close` looked for in the source: collections of schemas, and what is there of them, by FQN."""
+
+    asked: frozenset[tuple[str, str]]
+    there: frozenset[tuple[str, str]]
 
 
 def allowed(plan: Plan, results: Sequence[Result]) -> tuple[list[Stale], list[Spared]]:
@@ -47,6 +54,39 @@ def _in_doubt(plan: Plan, parts: Iterable[PartResult], part: PartResult, stale: 
         return "too much of its shard could not be read or written"
     if failed.intersection((stale.fqn, name, name.strip('"'))):
         return "this run could not read it"
+    return _unread(stale, dict(part.unread))
+
+
+def _unread(stale: Stale, unread: Mapping[str, str]) -> str | None:
+    for fqn in (stale.fqn, *records.ancestors(stale.fqn)):
+        if fqn in unread:
+            return f"{fqn} could not be read ({unread[fqn]})"
+    return None
+
+
+def confirmed(
+    stale: Iterable[Stale], seen: Sightings, unread: Iterable[tuple[str, str]]
+) -> tuple[list[Stale], list[Spared]]:
+    """What the source has no more when `close` asks it. unread: what it could not read now, and why."""
+    gone: list[Stale] = []
+    spared: list[Spared] = []
+    reasons = dict(unread)
+    for one in stale:
+        why = _unread(one, reasons) or _unconfirmed(one, seen)
+        if why is None:
+            gone.append(one)
+        else:
+            spared.append(Spared(one.fqn, why))
+    return gone, spared
+
+
+def _unconfirmed(stale: Stale, seen: Sightings) -> str | None:
+    if stale.collection in ("databases", "databaseSchemas"):  # found by `close` itself
+        return None
+    if (stale.collection, stale.fqn) in seen.there:
+        return "the source has it again"
+    if (stale.collection, records.ancestors(stale.fqn)[0]) not in seen.asked:
+        return "the source has no more to say of its schema"
     return None
 
 

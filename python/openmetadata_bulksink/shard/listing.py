@@ -9,6 +9,7 @@ from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import workflow
 from openmetadata_bulksink.shard.filters import SHARD, is_incremental, planning
 from openmetadata_bulksink.shard.packing import Unit
+from openmetadata_bulksink.shard.unread import Unread
 
 _BASE = ("metadata.ingestion.source.database.common_db_source", "CommonDbSourceService")
 
@@ -18,12 +19,15 @@ class Refused(Exception):
 
 
 class Listing(NamedTuple):
-    """What a run would walk. earlier_shards: pipelines of an earlier incremental plan are on the server."""
+    """What a run would walk. earlier_shards: pipelines of an earlier incremental plan are on the server. unread: as in
+    `results.PartResult`.
+    """
 
     service: str
     databases: tuple[str, ...]
     units: tuple[Unit, ...]
     earlier_shards: bool
+    unread: tuple[tuple[str, str], ...]
 
 
 def require_shardable(config: Mapping[str, Any]) -> None:
@@ -58,12 +62,14 @@ def list_source(config: Mapping[str, Any]) -> Listing:
                 "databases and schemas cannot be listed without running it"
             )
         service = str(config["source"]["serviceName"])
+        unread = Unread(source, service, mask_of(config))
         units, databases = _walk(source, service)
         failures = list(source.status.failures)
         if failures:
             said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
             raise Refused(f"the source could not be listed: {said[:450]}")
-        return Listing(service, tuple(databases), tuple(units), _earlier_shards(made.metadata, config))
+        earlier = _earlier_shards(made.metadata, config)
+        return Listing(service, tuple(databases), tuple(units), earlier, tuple(unread.found.items()))
     finally:
         workflow.close_unstarted(made)
 

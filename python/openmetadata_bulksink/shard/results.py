@@ -42,7 +42,8 @@ class Stale:
 @dataclass(frozen=True)
 class PartResult:
     """One workflow of a shard. seen: how many entities were met, by collection and database. failures: (name, reason).
-    keys: foreign keys whose table was not there, as upstream defers them.
+    keys: foreign keys whose table was not there, as upstream defers them. unread: (FQN, reason) of what could not be
+    listed.
     """
 
     databases: tuple[str, ...]
@@ -54,6 +55,7 @@ class PartResult:
     failures: tuple[tuple[str, str], ...] = ()
     keys: tuple[dict[str, Any], ...] = ()
     stale: tuple[Stale, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
 
     @property
     def tables(self) -> int:
@@ -101,7 +103,7 @@ def read(text: str, what: str) -> Result:
             why=str(content["why"]),
             parts=tuple(_part(part) for part in content["parts"]),
         )
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise BadDocument(f"{what} is not a result of `shard run`") from None
 
 
@@ -113,10 +115,15 @@ def _part(content: dict[str, Any]) -> PartResult:
         why=str(content["why"]),
         seen={name: dict(counts) for name, counts in content["seen"].items()},
         written=int(content["written"]),
-        failures=tuple((str(name), str(reason)) for name, reason in content["failures"]),
+        failures=_pairs(content["failures"]),
         keys=tuple(content["keys"]),
         stale=tuple(Stale(**stale) for stale in content["stale"]),
+        unread=_pairs(content["unread"]),
     )
+
+
+def _pairs(content: Iterable[Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(reason)) for name, reason in content)
 
 
 def _ended(value: Any) -> Ended:

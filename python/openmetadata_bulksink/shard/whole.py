@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from openmetadata_bulksink.shard.commands import Job, close_all, open_all, say
+from openmetadata_bulksink.shard.closing import close_all
+from openmetadata_bulksink.shard.commands import Job, open_all, say, tell_of_failures
 from openmetadata_bulksink.shard.display import Display
 from openmetadata_bulksink.shard.results import Result
 from openmetadata_bulksink.shard.running import run_shards
@@ -61,8 +62,7 @@ def _summary(found: list[Result], bad: list[Result], clock: _Clock, logs: Path) 
     failures = sum(result.failures for result in found)
     for result in found:
         for part in result.parts:
-            for name, reason in part.failures[:5]:
-                say(f"shard {result.shard}: {name}: {reason}")
+            tell_of_failures(part, f"shard {result.shard}", most=5)
     ended = f"{len(found) - len(bad)} of {len(found)} shards ended well"
     deleted = "; nothing was deleted, since not all of them did" if bad else ""
     return f"{ended}: {tables} tables, {failures} failures{deleted} ({clock}). Logs: {logs}"

@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.accelerators.stale_scope import Names
-from openmetadata_bulksink.masking import Mask, secrets_of
+from openmetadata_bulksink.masking import Mask, mask_of
+from openmetadata_bulksink.shard.again import Again
+from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.keys import MARK, KeysBetweenShards
 from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Stale
+from openmetadata_bulksink.shard.unread import Unread
 
 #: Of upstream's source: what it has seen, by collection.
 _SEEN = {
@@ -45,7 +48,7 @@ def create(config: Mapping[str, Any]) -> Any:
     try:
         return MetadataWorkflow.create(dict(config))
     except Exception as error:  # noqa: BLE001 - upstream raises whatever its connectors raise
-        raise NotAWorkflow(_first_line(error, Mask(secrets_of(config)))) from None
+        raise NotAWorkflow(_first_line(error, mask_of(config))) from None
 
 
 def close_unstarted(workflow: Any) -> None:
@@ -173,32 +176,43 @@ def _plain(value: Any) -> Any:
 
 
 class Finished(NamedTuple):
-    """A workflow that came to its end, and what it left to do."""
+    """A workflow that came to its end, and what it saw. schemas: their FQNs."""
 
     result: PartResult
-    aside: SetAside
-    source: Any
+    schemas: frozenset[str]
+    sightings: Sightings
+
+
+class Closing(NamedTuple):
+    """What the workflow of `close` does besides. keys: see SetAside. stale: what the shards found so. options: those of
+    the user's workflow.
+    """
+
+    keys: list[dict[str, Any]]
+    stale: Iterable[Stale]
+    options: Mapping[str, Any]
 
 
 def execute(
     config: Mapping[str, Any],
     databases: tuple[str, ...],
-    *,
-    watch: Callable[[Callable[[], Progress]], None] | None = None,
-    keys: list[dict[str, Any]] | None = None,
-    whole_run: bool = False,
+    watch: Callable[[Callable[[], Progress]], None],
+    closing: Closing | None = None,
 ) -> Finished:
-    """Run it, as upstream's command would. Raises NotAWorkflow; what ends a run early is in the result.
+    """Run it, as upstream's command would. Raises NotAWorkflow; what ends a run early is in the result, and so is a
+    database of `databases` that cannot be opened.
 
-    watch: is given a function that tells how far the workflow is, for another thread. keys, whole_run: see SetAside.
+    watch: is given a function that tells how far the workflow is, for another thread, before anything is written.
     """
     started = time.monotonic()
-    mask = Mask(secrets_of(config))
+    mask = mask_of(config)
+    service = str(config["source"]["serviceName"])
     workflow = create(config)
-    aside = SetAside(workflow, keys, whole_run=whole_run)
     source, sink = workflow.source, workflow.steps[-1]
-    if watch is not None:
-        watch(lambda: _progress(source, sink))
+    aside = SetAside(workflow, closing.keys if closing else None, whole_run=closing is not None)
+    unread = Unread(source, service, mask)
+    again = Again(source, service, closing.stale, closing.options) if closing else None
+    watch(lambda: _progress(source, sink))
     why = ""
     try:
         workflow.execute()
@@ -209,6 +223,7 @@ def execute(
         why = _first_line(error, mask)
     finally:
         workflow.stop()
+    why = why or _unopened(databases, unread, service)
     failures = [failure for step in workflow.workflow_steps() for failure in step.status.failures]
     result = PartResult(
         databases=databases,
@@ -220,8 +235,19 @@ def execute(
         failures=tuple((str(one.name), mask(str(one.error))[:500]) for one in failures[:MOST_FAILURES]),
         keys=tuple(aside.keys),
         stale=tuple(aside.stale),
+        unread=tuple(unread.found.items()),
     )
-    return Finished(result, aside, source)
+    schemas = frozenset(map(str, getattr(source, "schema_entity_source_state", ())))
+    return Finished(result, schemas, again.sightings if again else Sightings(frozenset(), frozenset()))
+
+
+def _unopened(databases: Iterable[str], unread: Unread, service: str) -> str:
+    """Upstream logs a database that it cannot open, and ends well; its tables would be missing, and look dropped."""
+    for database in databases:
+        why = unread.found.get(f"{records.quote_name(service)}.{records.quote_name(database)}")
+        if why is not None:
+            return f"{database} could not be read ({why})"
+    return ""
 
 
 def _by_database(fqns: Iterable[str]) -> dict[str, int]:
@@ -243,7 +269,7 @@ def execute_for_report(
     config: Mapping[str, Any], databases: tuple[str, ...], watch: Callable[[Callable[[], Progress]], None]
 ) -> PartResult:
     """As `execute`, for a child whose answer is the report."""
-    return execute(config, databases, watch=watch).result
+    return execute(config, databases, watch).result
 
 
 def client_of(config: Mapping[str, Any]) -> Any:

@@ -63,6 +63,35 @@ def test_an_answer_that_holds_no_entity_is_no_sign_that_nothing_is_there(server:
     assert deleted.gone == []
 
 
+#: An error of something before the server, which upstream's client takes for an empty answer, and one that it raises.
+STRANGERS = [{"status_code": 403, "message": "blocked"}, "<html>403 Forbidden</html>", "<html>Error code 1020</html>"]
+
+
+@pytest.mark.parametrize("body", STRANGERS)
+def test_what_was_not_deleted_is_not_called_deleted_whoever_answered(
+    server: ReferenceServer, client: Any, body: Any
+) -> None:
+    stale = table(server, "t")
+    server.set_faults([{"match": {"method": "DELETE"}, "do": {"kind": "status", "status": 403, "body": body}}])
+    deleted = catalogue.delete(client, [stale])
+    assert [fqn for fqn, _ in deleted.refused] == [stale.fqn]
+    assert deleted.gone == []
+    server.set_faults([])
+    assert catalogue.delete(client, [stale]) == ([stale.fqn], [], [])
+
+
+@pytest.mark.parametrize("body", [*STRANGERS, {"code": 500, "message": "no database"}])
+def test_a_count_that_the_server_does_not_give_is_said(server: ReferenceServer, client: Any, body: Any) -> None:
+    stale = table(server, "t")
+    server.set_faults([{"match": {"method": "GET"}, "do": {"kind": "status", "status": 403, "body": body}}])
+    with pytest.raises(catalogue.Unanswered, match="did not say which databases lake has"):
+        catalogue.live_tables_of_service(client, "lake")
+    with pytest.raises(catalogue.Unanswered, match=r"did not say how many tables are alive in lake\.main"):
+        catalogue.live_tables(client, "database", "lake.main")
+    with pytest.raises(catalogue.Unanswered, match=rf"did not say whether {stale.fqn} is alive"):
+        catalogue.going(client, [stale])
+
+
 def named(name: str) -> Result:
     return result(0, part("first", failed=name))
 

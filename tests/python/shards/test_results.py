@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openmetadata_bulksink.shard import deletion, results
+from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.plan import BadDocument, Plan
 from openmetadata_bulksink.shard.results import PartResult, Result, Stale, Unacceptable
@@ -83,7 +85,8 @@ def test_a_missing_result_is_named() -> None:
 
 def test_a_result_survives_its_document() -> None:
     full = result(0, part("first", stale=(stale("svc.first.a.t"),), failed="x"), part("second"))
-    full = replace(full, parts=(replace(full.parts[0], keys=({"table_name": "t"},)), full.parts[1]))
+    first = replace(full.parts[0], keys=({"table_name": "t"},), unread=(("svc.first.b", "denied"),))
+    full = replace(full, parts=(first, full.parts[1]))
     assert results.read(full.to_json(), "r.json") == full
     assert full.to_json().count("\n") == 1
 
@@ -132,6 +135,46 @@ def test_what_could_not_be_read_is_not_stale(failed: str) -> None:
     allowed, spared = deletion.allowed(PLAN, found)
     assert not allowed
     assert "could not read" in spared[0].why
+
+
+@pytest.mark.parametrize("unread", ["svc.first", "svc.first.a"])
+def test_what_lies_in_something_that_could_not_be_listed_is_not_stale(unread: str) -> None:
+    blind = replace(part("first", stale=(stale("svc.first.a.t"),)), unread=((unread, "permission denied"),))
+    gone = stale("svc.second.b.t")
+    allowed, spared = deletion.allowed(PLAN, [result(0, blind, part("second", stale=(gone,))), result(1)])
+    assert allowed == [gone]
+    assert [one.fqn for one in spared] == ["svc.first.a.t"]
+    assert f"{unread} could not be read (permission denied)" in spared[0].why
+
+
+TABLES = ("tables", "svc.first.a")
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "there", "unread", "said"),
+    [
+        (stale("svc.first.a.t"), [TABLES], [], [], None),
+        (stale("svc.first.a.t"), [TABLES], [("tables", "svc.first.a.t")], [], "has it again"),
+        (stale("svc.first.a.t"), [TABLES], [("storedProcedures", "svc.first.a.t")], [], None),
+        (stale("svc.first.a.t"), [("storedProcedures", "svc.first.a")], [], [], "no more to say of its schema"),
+        (stale("svc.first.a.t"), [TABLES], [], [("svc.first.a", "denied")], r"could not be read \(denied\)"),
+        (stale("svc.first.a", collection="databaseSchemas"), [], [], [], None),
+        (stale("svc.first.a", collection="databaseSchemas"), [], [], [("svc.first", "denied")], "could not be read"),
+        (stale("svc.first", collection="databases"), [], [], [("svc", "denied")], "could not be read"),
+        (stale("svc.first", collection="databases"), [], [], [("svc.second", "denied")], None),
+    ],
+)
+def test_only_what_the_source_is_seen_to_have_no_more_goes(
+    found: Stale,
+    asked: list[tuple[str, str]],
+    there: list[tuple[str, str]],
+    unread: list[tuple[str, str]],
+    said: str | None,
+) -> None:
+    gone, spared = deletion.confirmed([found], Sightings(frozenset(asked), frozenset(there)), unread)
+    assert gone == ([] if said else [found])
+    assert [one.fqn for one in spared] == ([found.fqn] if said else [])
+    assert all(re.search(str(said), one.why) for one in spared)
 
 
 def test_where_most_failed_nothing_is_called_stale() -> None:

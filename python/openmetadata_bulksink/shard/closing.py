@@ -1,0 +1,125 @@
+"""`shard close`: what the shards set aside is done, once all of them ended well. Upstream runs in a child alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from openmetadata_bulksink import records
+from openmetadata_bulksink.masking import mask_of
+from openmetadata_bulksink.shard import catalogue, children, deletion, filters, results, workflow
+from openmetadata_bulksink.shard.commands import Job, say, tell_of_failures
+from openmetadata_bulksink.shard.plan import Plan
+from openmetadata_bulksink.shard.results import PartResult, Result
+
+#: What upstream calls a failure of its question for what is stale, and of what it asks the source before that.
+_STALE_QUESTIONS = ("Delete Entity", "Post Process mark_")
+
+
+class Closed(NamedTuple):
+    """What `close` did. refused: why it did not delete."""
+
+    part: PartResult
+    deleted: catalogue.Deleted
+    spared: list[deletion.Spared]
+    new: list[str]
+    gone: list[str]
+    refused: str | None
+
+
+def close_all(
+    job: Job, reported: Iterable[Result], max_deleted: float, *, now: float | None, lifeline: int | None = None
+) -> bool:
+    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. now: see
+    `results.acceptable`. lifeline: see `children.Family`. Raises Unacceptable before anything is done.
+    """
+    chosen = results.acceptable(job.plan, reported, now)
+    workflow.import_upstream()
+    try:
+        closed: Closed = children.run(
+            "closing",
+            lambda watch: _close(job, chosen, max_deleted, watch),
+            mask_of(job.config),
+            lifeline=lifeline,
+        )
+    except children.ChildFailed as error:
+        say(f"closing did not end well: {error}; close again")
+        return False
+    _tell_of_unwalked(job.plan, chosen)
+    unasked = _unasked(chosen)
+    for shard, why in unasked[:20]:
+        say(f"shard {shard} could not ask what is stale, and none of that is deleted: {why}; run it, then close, again")
+    return _tell(closed) and not unasked
+
+
+def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
+    """Shards whose question for what is stale failed, and why: upstream counts that among the failures."""
+    failures = ((result.shard, failure) for result in chosen for part in result.parts for failure in part.failures)
+    return [(shard, why) for shard, (name, why) in failures if name.startswith(_STALE_QUESTIONS)]
+
+
+def _tell_of_unwalked(plan: Plan, chosen: Iterable[Result]) -> None:
+    """Upstream logs a database that it cannot open, and goes on."""
+    for result in chosen:
+        for part in result.parts:
+            walked = part.seen.get("databases", {})
+            for database in part.databases:
+                if database not in walked and any(unit.database == database and unit.tables for unit in plan.units()):
+                    say(f"shard {result.shard} did not walk {database}: it went after the plan, or could not be opened")
+
+
+def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.Watch) -> Closed:
+    allowed, spared = deletion.allowed(job.plan, chosen)
+    keys = [key for result in chosen for part in result.parts for key in part.keys]
+    besides = workflow.Closing(keys, allowed, filters.options_of(job.config))
+    finished = workflow.execute(filters.closing(job.config), job.plan.databases, watch, besides)
+    part = finished.result
+    new, gone = _compare(job.plan, finished.schemas, part)
+    nothing = catalogue.Deleted([], [], [])
+    if part.ended != "well" or any(name.startswith("Producer ") for name, _ in part.failures):
+        why = part.why or "the source could not be listed"
+        return Closed(part, nothing, spared, new, gone, f"closing did not end well ({why}); nothing was deleted")
+    stale, unconfirmed = deletion.confirmed([*allowed, *part.stale], finished.sightings, part.unread)
+    spared += unconfirmed
+    client, mask = workflow.client_of(job.config), mask_of(job.config)
+    tops = deletion.tops(stale)
+    try:
+        live = catalogue.live_tables_of_service(client, job.plan.service)
+        refused = deletion.above_limit(catalogue.going(client, tops), live, max_deleted)
+    except catalogue.Unanswered as unanswered:
+        refused = f"{mask(str(unanswered))}; nothing was deleted, close again"
+    deleted = nothing if refused else catalogue.delete(client, tops)
+    deleted = deleted._replace(refused=[(fqn, mask(why)) for fqn, why in deleted.refused])
+    return Closed(part, deleted, spared, new, gone, refused)
+
+
+def _compare(plan: Plan, now: frozenset[str], part: PartResult) -> tuple[list[str], list[str]]:
+    """FQNs of schemas that came since the plan, and of those that went."""
+    planned = {".".join(map(records.quote_name, (plan.service, unit.database, unit.schema))) for unit in plan.units()}
+    unread = {fqn for fqn, _ in part.unread}
+    gone = {fqn for fqn in planned - now if not unread.intersection(records.ancestors(fqn))}
+    return sorted(now - planned), sorted(gone)
+
+
+def _tell(closed: Closed) -> bool:
+    tell_of_failures(closed.part, "closing")
+    for name in closed.new[:20]:
+        say(f"{name} came after the plan: the schema was created, its tables wait for the next plan")
+    for name in closed.gone[:20]:
+        say(f"{name} went after the plan")
+    for fqn, why in closed.spared[:20]:
+        say(f"{fqn} stays: {why}")
+    for fqn in closed.deleted.changed[:20]:
+        say(f"{fqn} stays: it was changed since its shard found it stale")
+    for fqn, why in closed.deleted.refused[:20]:
+        say(f"{fqn} could not be deleted: {why}")
+    if closed.refused:
+        say(closed.refused)
+        return False
+    missing = len(closed.part.keys)
+    say(
+        f"closed: {len(closed.deleted.gone)} deleted, {len(closed.spared) + len(closed.deleted.changed)} left in doubt"
+        + (f", {missing} foreign keys name a table that is not there" if missing else "")
+    )
+    unasked = any(name.startswith(_STALE_QUESTIONS) for name, _ in closed.part.failures)
+    return not closed.deleted.refused and not unasked

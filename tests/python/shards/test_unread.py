@@ -1,0 +1,216 @@
+"""What the source cannot read is no sign that it was dropped, and what was made again stays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fleet import Fleet
+from warehouse import Warehouse
+
+from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.shard.unread import Unread
+from tests.ingest import Postgres, ReferenceServer
+from tests.ingest.commands import Commands
+from tests.ingest.workflow import write
+from tests.python.shards.test_hazards import DELETE_ALL, fleet_of, live
+
+SECRET = "pa55-w0rd/geheim"
+
+log = logging.getLogger("metadata.Ingestion")
+
+
+class Source:
+    """Walks as upstream's sources do: it logs what it cannot open or list, and goes on."""
+
+    def __init__(self, opens: Callable[[str], None], lists: Callable[[str], list[str]]) -> None:
+        self._opens, self._lists = opens, lists
+        self._place = SimpleNamespace(database="earlier", database_schema="earlier")
+        self.context = SimpleNamespace(get=lambda: self._place)
+
+    def set_inspector(self, database_name: str) -> None:
+        """As if nothing was connected yet."""
+
+    def get_database_names(self) -> Iterator[str]:
+        for name in ("first", "h.r", "last"):
+            try:
+                self.set_inspector(database_name=name)
+                self._opens(name)
+                yield name
+            except ConnectionError as error:
+                log.warning("Error trying to connect to database %s: %s", name, error)
+
+    def get_database_schema_names(self) -> Iterator[str]:
+        yield "a"
+        self._opens("schemas")
+        yield "b"
+
+    def query_table_names_and_types(self, schema_name: str) -> list[str]:
+        return self._lists(schema_name)
+
+    def get_tables_name_and_type(self) -> Iterator[str]:
+        try:
+            names = self.query_table_names_and_types(self._place.database_schema)
+        except ConnectionError as error:
+            log.warning("Fetching table list failed: %s", error)
+            names = []
+        for name in names:
+            self._opens(name)
+            yield name
+
+    def walk(self) -> list[str]:
+        """FQNs of what it meets."""
+        met = []
+        for database in self.get_database_names():
+            self._place.database = database
+            for schema in self.get_database_schema_names():
+                self._place.database_schema = schema
+                met += [f"{database}.{schema}.{name}" for name in self.get_tables_name_and_type()]
+        return met
+
+
+def nothing(_: str) -> None:
+    """Opens whatever it is."""
+
+
+def one_table(_: str) -> list[str]:
+    return ["t"]
+
+
+def refusing(refused: str, error: type[Exception] = ConnectionError) -> Callable[[str], list[str]]:
+    def answer(name: str) -> list[str]:
+        if name == refused:
+            raise error(f"access denied for {SECRET}\nand more")
+        return ["t"]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("source", "unread"),
+    [
+        (Source(nothing, one_table), set()),
+        (Source(refusing("h.r"), one_table), {'my.svc"."h.r"'}),
+        (Source(refusing("last"), one_table), {'my.svc".last'}),
+        (Source(nothing, refusing("b")), {'my.svc".first.b', 'my.svc"."h.r".b', 'my.svc".last.b'}),
+    ],
+)
+def test_what_upstream_only_logs_is_known_by_its_name_with_the_reason(source: Source, unread: set[str]) -> None:
+    plain = source.walk()
+    watch = Unread(source, "my.svc", Mask([SECRET]))
+    assert source.walk() == plain, "nothing that upstream meets is changed"
+    assert set(watch.found) == {f'"{fqn}' for fqn in unread}
+    for why in watch.found.values():
+        assert why.endswith("access denied for ***")
+
+
+@pytest.mark.parametrize(
+    ("refused", "unread"), [("h.r", "svc"), ("schemas", "svc.first"), ("t", "svc.first.a")], ids=str
+)
+def test_a_list_that_breaks_off_is_unread_as_a_whole_and_raises_as_before(refused: str, unread: str) -> None:
+    source = Source(refusing(refused, ValueError), one_table)
+    watch = Unread(source, "svc", Mask())
+    with pytest.raises(ValueError, match="access denied"):
+        source.walk()
+    assert list(watch.found) == [unread]
+
+
+def test_a_database_that_is_opened_after_a_warning_is_read() -> None:
+    def opens(name: str) -> None:
+        log.warning("%s has an old version", name)
+
+    watch = Unread(source := Source(opens, one_table), "svc", Mask())
+    assert len(source.walk()) == 6
+    assert watch.found == {}
+
+
+real = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def marked(function: Any) -> Any:
+    for mark in real:
+        function = mark(function)
+    return function
+
+
+def allow_connections(databases: Postgres, database: str, *, to: bool) -> None:
+    databases.execute(f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS {str(to).lower()}')
+
+
+@marked
+def test_a_database_that_cannot_be_opened_ends_no_step_well_and_loses_nothing(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(databases, 3)
+    config = warehouse.workflow(server, DELETE_ALL)
+    Fleet(commands, tmp_path / "first", config).whole(2)
+    before = live(server)
+    closed_one = max(warehouse.tables, key=lambda name: len(warehouse.tables[name]))
+    fleet = fleet_of(commands, tmp_path / "second", config)
+    allow_connections(databases, closed_one, to=False)
+    try:
+        opened = fleet.open()
+        ends = [fleet.start(shard).wait() for shard in (0, 1)]
+        of_it = {shard for (database, _), shard in fleet.places().items() if database == closed_one}
+        for ended in (opened, *(ends[shard] for shard in of_it)):
+            assert ended.exit_code == 1
+            assert f"{closed_one} could not be read (Error trying to connect" in ended.errors
+            assert "not currently accepting connections" in ended.errors
+        assert fleet.close().exit_code == 1
+        assert live(server) == before
+        later = fleet_of(commands, tmp_path / "later", config)
+        assert closed_one not in {database for database, _ in later.places()}
+        later.open().require_success()
+        later.run([0, 1])
+        closed = later.close()
+        assert f"{closed_one} could not be read" in closed.errors
+        assert live(server) == before
+    finally:
+        allow_connections(databases, closed_one, to=True)
+    fleet.run([0, 1])
+    allow_connections(databases, closed_one, to=False)
+    try:
+        refused = fleet.close()
+    finally:
+        allow_connections(databases, closed_one, to=True)
+    assert refused.exit_code == 1
+    assert f"closing did not end well ({closed_one} could not be read" in refused.errors
+    assert live(server) == before
+    fleet.close().require_success()
+    assert live(server) == before
+
+
+@marked
+def test_a_table_that_is_made_again_before_close_stays(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(databases, 3)
+    config = warehouse.workflow(server, DELETE_ALL)
+    Fleet(commands, tmp_path / "first", config).whole(2)
+    before = live(server)
+    database, schema = next(
+        (database, schema)
+        for database, schemas in warehouse.tables.items()
+        for schema, tables in schemas.items()
+        if len(tables) > 1
+    )
+    make = 'CREATE TABLE "{0}".{1} (id int PRIMARY KEY, a text, r int)'
+    gone, again = warehouse.tables[database][schema][:2]
+    for name in (gone, again):
+        databases.execute(f'DROP TABLE "{schema}".{name} CASCADE', database=database)
+    fleet = fleet_of(commands, tmp_path / "second", config)
+    fleet.open().require_success()
+    fleet.run([0, 1])
+    stale = {fqn for shard in (0, 1) for fqn in fleet.stale(shard)}
+    assert {fqn.rpartition(".")[2] for fqn in stale} == {gone, again}
+    # An equal table leaves the server's entity as it was.
+    databases.execute(make.format(schema, again), database=database)
+    one = write(config, tmp_path / "one.yaml")
+    commands.run(["metadata", "ingest", "-c", str(one)], variables={"OM_BULKSINK": "0"}).require_success()
+    closed = fleet.close().require_success()
+    assert "the source has it again" in closed.errors
+    assert before - live(server) == {fqn for fqn in stale if fqn.endswith(f".{gone}")}
