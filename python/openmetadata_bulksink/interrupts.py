@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -27,3 +28,10 @@ def signals_as_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def end_by_signal(how: KeyboardInterrupt) -> None:
+    """End this process as the signal would have that was made an exception of."""
+    number = signal.SIGTERM if isinstance(how, Terminated) else signal.SIGINT
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -136,7 +136,7 @@ def secrets_of(content: Any) -> Iterator[str]:
 def _below_secret_names(content: Any) -> Iterator[str]:
     if isinstance(content, dict):
         for name, value in content.items():
-            if _SECRET_NAME.search(str(name)):
+            if names_a_secret(str(name)):
                 yield from _texts(value)
             elif name == "hostPort":
                 # A source's, too: people put a login where none belongs.
@@ -146,6 +146,11 @@ def _below_secret_names(content: Any) -> Iterator[str]:
     elif isinstance(content, (list, tuple)):
         for item in content:
             yield from _below_secret_names(item)
+
+
+def names_a_secret(key: str) -> bool:
+    """Whether what has this name, or stands below it, may be a secret."""
+    return _SECRET_NAME.search(key) is not None
 
 
 def is_name(key: str) -> bool:
@@ -185,7 +190,7 @@ def _in_address(address: Any) -> Iterator[str]:
     if len(query) >= _SHORTEST_IN_QUERY:
         yield query
     for name, value in parse_qsl(query):
-        if len(value) >= _SHORTEST_IN_QUERY or _SECRET_NAME.search(name):
+        if len(value) >= _SHORTEST_IN_QUERY or names_a_secret(name):
             yield value
 
 

@@ -6,6 +6,7 @@ holds a value of the workflow's: what a parser or a model says of a mistyped sec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,6 +76,32 @@ def load(path: Path) -> Workflow:
     return Workflow(client, sink_config, None if sink_type is None else str(sink_type), has_source, mask)
 
 
+def whole(path: Path, found: dict[str, Any]) -> Any:
+    """Upstream's model of a workflow, of a file's content. Raises Unreadable, which names what upstream refuses."""
+    from metadata.generated.schema.metadataIngestion.workflow import OpenMetadataWorkflowConfig, WorkflowConfig
+    from metadata.ingestion.api import parser
+
+    try:
+        return OpenMetadataWorkflowConfig.model_validate(found)
+    except parser.ValidationError as error:
+        refused = _what(error)
+    # Upstream's model of a source is any of a hundred; these say which of them it should be.
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("source.serviceConnection.config.", lambda: parser.parse_service_connection(found)),
+        ("source.sourceConfig.config.", lambda: parser.parse_source_config(found)),
+        ("workflowConfig.", lambda: WorkflowConfig.model_validate(found.get("workflowConfig"))),
+    )
+    for place, check in checks:
+        try:
+            check()
+        except parser.ValidationError as error:
+            refused = _what(error, place)
+            break
+        except (AttributeError, ImportError, KeyError, TypeError, ValueError, parser.InvalidWorkflowException):
+            continue  # it takes keys for granted, and the whole has told which are missing
+    raise Unreadable(mask_of(found)(f"{path} is refused by upstream: {refused}"))
+
+
 def engine(workflow: Workflow, chosen: settings.Tuning, how: settings.Writing, **more: Any) -> BulkSink:
     """A native client for the workflow's server; opens no connection. more: arguments of its own. Raises Unreadable,
     where it refuses the settings.
@@ -123,13 +150,20 @@ def _place(error: Exception) -> str:
     return f"upstream's reader raises {type(error).__name__}"
 
 
-def _what(error: Exception) -> str:
-    """What a model objects to: field and reason, without the value, which pydantic would quote."""
+#: Objections beyond these are those of other models that the same field might have had.
+_MOST = 5
+
+
+def _what(error: Exception, place: str = "") -> str:
+    """What a model objects to: field and reason, without the value, which pydantic would quote. place: what the fields
+    are below.
+    """
     problems = getattr(error, "errors", None)
     if not callable(problems):
         return " ".join(str(error).split())
     found: Any = problems(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(_part(part) for part in one['loc'])}: {one['msg']}" for one in found)
+    said = [f"{place}{'.'.join(_part(part) for part in one['loc'])}: {one['msg']}" for one in found[:_MOST]]
+    return "; ".join([*said, f"and {len(found) - _MOST} more"] if len(found) > _MOST else said)
 
 
 def _part(key: str | int) -> str:

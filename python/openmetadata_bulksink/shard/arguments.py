@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from openmetadata_bulksink.interrupts import end_by_signal
 
 if TYPE_CHECKING:
     from openmetadata_bulksink.shard.commands import Job
@@ -39,7 +42,9 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     plan.add_argument(
         "-n", "--shards", type=_whole_number(1, _MOST), metavar="N", required=True, help="how many shards"
     )
-    plan.add_argument("-o", "--output", type=Path, metavar="FILE", help="the plan (default: standard output)")
+    plan.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("-"), help="the plan (default: -, standard output)"
+    )
     plan.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
 
     _with_lifeline(_with_plan(step("open", "write service, databases and schemas, once, before the shards", _open)))
@@ -71,7 +76,15 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     whole.add_argument("--keep", type=Path, metavar="PLAN", help="an earlier plan: its schemas stay in their shards")
     whole.add_argument("-o", "--output", type=Path, metavar="FILE", help="a file that gets the plan")
-    whole.add_argument("--logs", type=Path, metavar="DIR", help="a directory for the shards' output")
+    whole.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="a directory for plan and results (default: that of -o, else a new one)",
+    )
+    whole.add_argument(
+        "--logs", type=Path, metavar="DIR", help="a directory for the shards' output (default: the same)"
+    )
     _with_limit(whole)
 
 
@@ -152,23 +165,35 @@ def _job(chosen: argparse.Namespace) -> Job:
     return load_job(chosen.config, chosen.plan)
 
 
+def _document(path: Path | None) -> Path | None:
+    """None for standard output. Raises BadDocument, before anything is done, where it cannot be written."""
+    from openmetadata_bulksink.shard.commands import require_place
+
+    named = None if path is None or str(path) == "-" else path
+    require_place(named)
+    return named
+
+
 def _planned(chosen: argparse.Namespace, shards: int) -> Job:
     from openmetadata_bulksink.shard import commands
 
     began = time.monotonic()
-    config = commands.load_workflow(chosen.config)
+    given = commands.load_workflow(chosen.config)
     kept = commands.load_plan(chosen.keep) if chosen.keep else None
-    job = commands.Job(config, commands.make_plan(config, shards, kept, began))
+    job = commands.Job(given.config, commands.make_plan(given, shards, kept, began))
     commands.say(commands.table_of(job.plan))
-    if chosen.output:
-        chosen.output.write_text(job.plan.to_json(), encoding="utf-8")
     return job
 
 
 def _plan(chosen: argparse.Namespace) -> int:
-    job = _planned(chosen, chosen.shards)
-    if not chosen.output:
-        print(job.plan.to_json(), end="")
+    from openmetadata_bulksink.shard.commands import say, write_document
+
+    place = _document(chosen.output)
+    try:
+        write_document(place, _planned(chosen, chosen.shards).plan.to_json())
+    except KeyboardInterrupt as how:
+        say("openmetadata-bulksink: interrupted")
+        end_by_signal(how)
     return _FINE
 
 
@@ -182,7 +207,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.commands import say, tell_of_failures, write_result
     from openmetadata_bulksink.shard.running import run_shards
 
-    path = None if str(chosen.result) == "-" else chosen.result
+    path = _document(chosen.result)
     job = _job(chosen)
     (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=_lifeline(chosen))
     for part in result.parts:
@@ -196,17 +221,28 @@ def _run(chosen: argparse.Namespace) -> int:
 def _close(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.closing import close_all
     from openmetadata_bulksink.shard.commands import read_results
+    from openmetadata_bulksink.shard.folder import close_command
     from openmetadata_bulksink.shard.plan import BadDocument
 
     if chosen.end_with_stdin and Path("-") in chosen.result:
         raise BadDocument("standard input cannot be both a result and what --end-with-stdin waits for")
     job = _job(chosen)
-    well = close_all(job, read_results(chosen.result), chosen.max_deleted, now=time.time(), lifeline=_lifeline(chosen))
+    again = close_command(chosen.config, chosen.plan, chosen.result)
+    reported, lifeline = read_results(chosen.result), _lifeline(chosen)
+    well = close_all(job, reported, chosen.max_deleted, now=time.time(), again=again, lifeline=lifeline)
     return _FINE if well else _WRONG
 
 
 def _all(chosen: argparse.Namespace) -> int:
+    from openmetadata_bulksink.shard.commands import require_folder, write_document
+    from openmetadata_bulksink.shard.folder import Folder
     from openmetadata_bulksink.shard.whole import run_whole
 
+    output = _document(chosen.output)
+    for directory in filter(None, (chosen.results, chosen.logs)):
+        require_folder(directory)
     job = _planned(chosen, chosen.shards or chosen.processes)
-    return _FINE if run_whole(job, chosen.processes, chosen.max_deleted, chosen.logs) else _WRONG
+    results = chosen.results or (output.parent if output else Path(tempfile.mkdtemp(prefix="bulksink-shards-")))
+    folder = Folder(chosen.config, output or results / "plan.json", results, chosen.logs or results)
+    write_document(folder.plan, job.plan.to_json())
+    return _FINE if run_whole(job, chosen.processes, chosen.max_deleted, folder) else _WRONG

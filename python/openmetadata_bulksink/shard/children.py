@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ _TICK = 0.5
 #: A child that was asked to end gets this long before it is killed, in seconds; it delivers what is pending.
 _GRACE = 330.0
 
+#: As long as that one that has not begun: nothing is pending, and it may hang in a connection that nobody answers.
+_PATIENCE = 2.0
+
 Watch = Callable[[Callable[[], Progress]], None]
 
 #: Our ends of the pipes of children that run.
@@ -39,7 +42,9 @@ _readers: set[int] = set()
 
 @dataclass
 class Child:
-    """One forked process. answer: what its function returned. error: why there is no answer."""
+    """One forked process. progress: None until it begins to write. answer: what its function returned. error: why there
+    is no answer.
+    """
 
     name: str
     pid: int
@@ -50,6 +55,10 @@ class Child:
     ended: bool = False
     status: int | None = None
     _bytes: bytearray = field(default_factory=bytearray)
+
+    def grace(self) -> float:
+        """How long it may take to end, in seconds."""
+        return _PATIENCE if self.progress is None else _GRACE
 
     def read(self) -> None:
         """Takes what has come; sets `ended` at the end of it."""
@@ -147,12 +156,17 @@ def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
 
     reporter: list[threading.Thread] = []
 
+    begun = threading.Event()
+
     def watch(progress: Callable[[], Progress]) -> None:
+        begun.set()
+        with contextlib.suppress(BrokenPipeError):
+            send("progress", progress())
         thread = threading.Thread(target=report, args=(progress,), name="bulksink-progress", daemon=True)
         reporter.append(thread)
         thread.start()
 
-    threading.Thread(target=_end_when_alone, args=(writer, done), name="bulksink-parent", daemon=True).start()
+    threading.Thread(target=_end_when_alone, args=(writer, begun, done), name="bulksink-parent", daemon=True).start()
     try:
         answer = work(watch)
     except KeyboardInterrupt:
@@ -171,7 +185,7 @@ def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
     return _end(send, "answer", answer)
 
 
-def _end_when_alone(writer: int, done: threading.Event) -> None:
+def _end_when_alone(writer: int, begun: threading.Event, done: threading.Event) -> None:
     """Ends this process once nobody reads the other end of its pipe any more, since the parent was killed: orderly, and
     if that takes too long, at once.
     """
@@ -181,7 +195,7 @@ def _end_when_alone(writer: int, done: threading.Event) -> None:
     if done.is_set():
         return
     os.kill(os.getpid(), signal.SIGINT)
-    if not done.wait(_GRACE):
+    if not done.wait(_GRACE if begun.is_set() else _PATIENCE):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -199,6 +213,7 @@ class Family:
         self.running: list[Child] = []
         self._lifeline = lifeline
         self._asked: float | None = None
+        self._said = False
 
     def add(self, child: Child) -> Child:
         """Watch one more."""
@@ -217,8 +232,8 @@ class Family:
             if child.ended:
                 self.running.remove(child)
                 yield child
-        if self._asked is not None and time.monotonic() - self._asked > _GRACE:
-            self.kill()
+        if self._asked is not None:
+            self._wait_no_longer(time.monotonic() - self._asked)
 
     def interrupt(self, how: KeyboardInterrupt) -> None:
         """Ask all of them to end; the second time, kill them."""
@@ -228,28 +243,36 @@ class Family:
         self._asked = time.monotonic()
         # A sink with a grace period answers SIGTERM itself; without one that signal would end it at once.
         graceful = isinstance(how, Terminated) and settings.tuning().term_grace is not None
-        self._send(signal.SIGTERM if graceful else signal.SIGINT)
+        _send(signal.SIGTERM if graceful else signal.SIGINT, self.running)
 
     def kill(self) -> None:
         """End all of them now."""
-        self._send(signal.SIGKILL)
+        _send(signal.SIGKILL, self.running)
 
-    def _send(self, number: int) -> None:
-        for child in self.running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, number)
+    def _wait_no_longer(self, waited: float) -> None:
+        _send(signal.SIGKILL, [child for child in self.running if waited > child.grace()])
+        if waited > _PATIENCE and not self._said and any(child.progress for child in self.running):
+            self._said = True
+            text = f"what is pending is delivered, for {_GRACE:.0f} s at most; once more ends it at once"
+            print(f"openmetadata-bulksink: interrupted: {text}", file=sys.stderr, flush=True)
+
+
+def _send(number: int, children: Iterable[Child]) -> None:
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, number)
 
 
 def run(name: str, work: Callable[[Watch], Any], mask: Mask, *, lifeline: int | None = None) -> Any:
     """One child alone, to its end; its answer. mask: see `start`. lifeline: see Family. Raises ChildFailed, and
-    KeyboardInterrupt where that came.
+    KeyboardInterrupt or Terminated where that came.
     """
     family = Family(lifeline)
     child = family.add(start(name, work, mask))
     with signals_as_interrupts():
-        interrupted = wait_for_all(family)
-    if interrupted:
-        raise KeyboardInterrupt
+        interrupt = wait_for_all(family)
+    if interrupt is not None:
+        raise interrupt
     if child.error:
         raise ChildFailed(child.error)
     return child.answer
@@ -259,14 +282,14 @@ class ChildFailed(Exception):
     """A child has no answer; the text says why."""
 
 
-def wait_for_all(family: Family, on_end: Callable[[Child], None] = lambda _: None) -> bool:
-    """Until nothing runs. Returns whether it was interrupted; children end orderly then."""
-    interrupted = False
+def wait_for_all(family: Family) -> KeyboardInterrupt | None:
+    """Until nothing runs. Returns what interrupted it first; children end orderly then."""
+    interrupt: KeyboardInterrupt | None = None
     while family.running:
         try:
-            for child in family.look():
-                on_end(child)
+            for _ in family.look():
+                pass
         except KeyboardInterrupt as how:
-            interrupted = True
+            interrupt = interrupt or how
             family.interrupt(how)
-    return interrupted
+    return interrupt

@@ -17,7 +17,7 @@ _STALE_QUESTIONS = ("Delete Entity", "Post Process mark_")
 
 
 class Closed(NamedTuple):
-    """What `close` did. refused: why it did not delete."""
+    """What `close` did. refused: why it did not delete. above_limit: because it would have been too much."""
 
     part: PartResult
     deleted: catalogue.Deleted
@@ -25,13 +25,21 @@ class Closed(NamedTuple):
     new: list[str]
     gone: list[str]
     refused: str | None
+    above_limit: bool = False
 
 
 def close_all(
-    job: Job, reported: Iterable[Result], max_deleted: float, *, now: float | None, lifeline: int | None = None
+    job: Job,
+    reported: Iterable[Result],
+    max_deleted: float,
+    *,
+    now: float | None,
+    again: str,
+    lifeline: int | None = None,
 ) -> bool:
     """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. now: see
-    `results.acceptable`. lifeline: see `children.Family`. Raises Unacceptable before anything is done.
+    `results.acceptable`. again: the command that closes once more. lifeline: see `children.Family`. Raises
+    Unacceptable before anything is done.
     """
     chosen = results.acceptable(job.plan, reported, now)
     workflow.import_upstream()
@@ -43,13 +51,13 @@ def close_all(
             lifeline=lifeline,
         )
     except children.ChildFailed as error:
-        say(f"closing did not end well: {error}; close again")
+        say(f"closing did not end well: {error}; close again: {again}")
         return False
     _tell_of_unwalked(job.plan, chosen)
     unasked = _unasked(chosen)
     for shard, why in unasked[:20]:
         say(f"shard {shard} could not ask what is stale, and none of that is deleted: {why}; run it, then close, again")
-    return _tell(closed) and not unasked
+    return _tell(closed, again) and not unasked
 
 
 def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
@@ -78,19 +86,24 @@ def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.W
     nothing = catalogue.Deleted([], [], [])
     if part.ended != "well" or any(name.startswith("Producer ") for name, _ in part.failures):
         why = part.why or "the source could not be listed"
-        return Closed(part, nothing, spared, new, gone, f"closing did not end well ({why}); nothing was deleted")
+        return Closed(
+            part, nothing, spared, new, gone, f"closing did not end well ({why}); nothing was deleted; close again"
+        )
     stale, unconfirmed = deletion.confirmed([*allowed, *part.stale], finished.sightings, part.unread)
     spared += unconfirmed
     client, mask = workflow.client_of(job.config), mask_of(job.config)
     tops = deletion.tops(stale)
     try:
         live = catalogue.live_tables_of_service(client, job.plan.service)
-        refused = deletion.above_limit(catalogue.going(client, tops), live, max_deleted)
+        too_much = deletion.above_limit(catalogue.going(client, tops), live, max_deleted)
     except catalogue.Unanswered as unanswered:
-        refused = f"{mask(str(unanswered))}; nothing was deleted, close again"
-    deleted = nothing if refused else catalogue.delete(client, tops)
+        refused = f"{mask(str(unanswered))}; nothing was deleted; close again"
+        return Closed(part, nothing, spared, new, gone, refused)
+    if too_much:
+        return Closed(part, nothing, spared, new, gone, too_much, above_limit=True)
+    deleted = catalogue.delete(client, tops)
     deleted = deleted._replace(refused=[(fqn, mask(why)) for fqn, why in deleted.refused])
-    return Closed(part, deleted, spared, new, gone, refused)
+    return Closed(part, deleted, spared, new, gone, None)
 
 
 def _compare(plan: Plan, now: frozenset[str], part: PartResult) -> tuple[list[str], list[str]]:
@@ -101,7 +114,7 @@ def _compare(plan: Plan, now: frozenset[str], part: PartResult) -> tuple[list[st
     return sorted(now - planned), sorted(gone)
 
 
-def _tell(closed: Closed) -> bool:
+def _tell(closed: Closed, again: str) -> bool:
     tell_of_failures(closed.part, "closing")
     for name in closed.new[:20]:
         say(f"{name} came after the plan: the schema was created, its tables wait for the next plan")
@@ -114,7 +127,7 @@ def _tell(closed: Closed) -> bool:
     for fqn, why in closed.deleted.refused[:20]:
         say(f"{fqn} could not be deleted: {why}")
     if closed.refused:
-        say(closed.refused)
+        say(f"{closed.refused}: {again}{' --max-deleted 100' if closed.above_limit else ''}")
         return False
     missing = len(closed.part.keys)
     say(

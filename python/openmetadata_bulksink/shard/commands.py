@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -35,9 +36,16 @@ class Job(NamedTuple):
     plan: Plan
 
 
-def load_workflow(path: Path) -> Workflow:
-    """The file, by upstream's own loader: variables in it are filled in as `metadata ingest` does. Raises
-    Unreadable.
+class Given(NamedTuple):
+    """A workflow file. fingerprint: see there."""
+
+    config: Workflow
+    fingerprint: str
+
+
+def load_workflow(path: Path) -> Given:
+    """The file, by upstream's own loader and models: variables in it are filled in as `metadata ingest` does. Raises
+    Unreadable, Refused.
     """
     if not hasattr(os, "fork"):
         raise Unreadable("shards are forked processes, and this platform has none")
@@ -46,7 +54,8 @@ def load_workflow(path: Path) -> Workflow:
     except ImportError as error:
         raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
     listing.require_shardable(content)
-    return content
+    model = workflow_file.whole(path, content)
+    return Given(content, fingerprint(content, model.source.serviceConnection))
 
 
 def load_plan(path: Path) -> Plan:
@@ -56,16 +65,22 @@ def load_plan(path: Path) -> Plan:
 
 def load_job(config: Path, plan: Path) -> Job:
     """Both, if they belong together. Raises BadDocument, Unreadable, Refused."""
-    job = Job(load_workflow(config), load_plan(plan))
-    if fingerprint(job.config) != job.plan.fingerprint:
+    given, planned = load_workflow(config), load_plan(plan)
+    if given.fingerprint != planned.fingerprint:
         raise BadDocument(f"{config} has changed since {plan} was made; make a new plan")
-    return job
+    return Job(given.config, planned)
 
 
-def make_plan(config: Workflow, shards: int, kept: Plan | None, started: float) -> Plan:
-    """List the source and pack. started: when this process did, by the monotonic clock. Raises Refused, ChildFailed."""
+def make_plan(given: Given, shards: int, kept: Plan | None, started: float) -> Plan:
+    """List the source and pack. kept: an earlier plan. started: when this process did, by the monotonic clock. Raises
+    Refused, ChildFailed.
+    """
+    service = str(given.config["source"]["serviceName"])
+    if kept is not None and kept.service != service:
+        raise listing.Refused(f"the plan of --keep is one of the service {kept.service}, and this file is of {service}")
     workflow.import_upstream()
     start_up = time.monotonic() - started
+    config = given.config
     found: listing.Listing | listing.Refused = children.run("listing", lambda _: _listed(config), mask_of(config))
     if isinstance(found, listing.Refused):
         raise found
@@ -80,15 +95,17 @@ def make_plan(config: Workflow, shards: int, kept: Plan | None, started: float) 
             "this workflow has run incrementally in shards before: give the plan of then with --keep, so that no "
             "schema moves to a shard whose last success is newer than its own"
         )
+    made = time.time()
     places: dict[Key, Kept] = kept.places() if kept else {}
     try:
-        packed = pack(found.units, shards, places)
+        # Never a number that an earlier plan gave: its pipeline's watermark is newer than a schema that comes now.
+        packed = pack(found.units, shards, places, since=int(made * 1000) if kept else 0)
     except Moved as error:
         raise listing.Refused(f"{error}; make a plan with at least as many shards as the one of --keep") from None
     return Plan(
         run=secrets.token_hex(8),
-        made=time.time(),
-        fingerprint=fingerprint(config),
+        made=made,
+        fingerprint=given.fingerprint,
         service=found.service,
         databases=found.databases,
         shards=tuple(map(tuple, packed)),
@@ -157,18 +174,44 @@ def tell_of_failures(part: PartResult, what: str, most: int = 20) -> None:
         say(f"{what}: {fqn} could not be read: {reason}")
 
 
-def write_result(path: Path | None, result: Result) -> None:
-    """A file, also one behind a link, is replaced in one step. A device or a pipe is written to; like standard output
-    it gets the last report only.
+def require_place(path: Path | None) -> None:
+    """Before anything is done. Raises BadDocument where no document can be written."""
+    try:
+        if path is None:
+            return
+        if in_one_step.is_file_or_nothing(path):
+            in_one_step.require(path)
+        elif path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise BadDocument(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def require_folder(path: Path) -> None:
+    """Make it, where it is not there. Raises BadDocument where no file can be made in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        in_one_step.require(path / "plan.json")
+    except OSError as error:
+        raise BadDocument(f"no files can be made in {path}: {error.strerror or error}") from None
+
+
+def write_document(path: Path | None, text: str) -> None:
+    """A file, also one behind a link, is replaced in one step. A device or a pipe is written to, like standard output,
+    which is None.
     """
     if path is None:
-        if result.ended != "running":
-            print(result.to_json(), end="", flush=True)
-        return
-    if in_one_step.is_file_or_nothing(path):
-        in_one_step.replace(path, result.to_json())
-    elif result.ended != "running":
-        path.write_text(result.to_json(), encoding="utf-8")
+        print(text, end="", flush=True)
+    elif in_one_step.is_file_or_nothing(path):
+        in_one_step.replace(path, text)
+    else:
+        path.write_text(text, encoding="utf-8")
+
+
+def write_result(path: Path | None, result: Result) -> None:
+    """As `write_document`; what cannot be replaced gets the last report only."""
+    if result.ended != "running" or (path is not None and in_one_step.is_file_or_nothing(path)):
+        write_document(path, result.to_json())
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:

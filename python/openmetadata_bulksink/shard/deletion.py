@@ -104,7 +104,7 @@ def above_limit(going: int, live: int, percent: float) -> str | None:
     share = 100 * going / live if live else 100.0
     return (
         f"{going} of {live} live tables would be deleted ({share:.0f} %), and the limit is {percent:g} %; nothing was "
-        f"deleted. If that is right, close again with --max-deleted 100"
+        f"deleted; if that is right, close again"
     )
 
 

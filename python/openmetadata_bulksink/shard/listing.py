@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ from openmetadata_bulksink.shard import workflow
 from openmetadata_bulksink.shard.filters import SHARD, is_incremental, planning
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.unread import Unread
+
+#: How upstream's fields for filters end.
+_FILTER = "FilterPattern"
 
 _BASE = ("metadata.ingestion.source.database.common_db_source", "CommonDbSourceService")
 
@@ -35,7 +39,10 @@ def require_shardable(config: Mapping[str, Any]) -> None:
     source = config.get("source")
     if not isinstance(source, dict) or not source.get("serviceName"):
         raise Refused("the file has no source with a serviceName, so it is no metadata ingestion")
-    options = (source.get("sourceConfig") or {}).get("config") or {}
+    section = source.get("sourceConfig")
+    options = section.get("config") if isinstance(section, dict) else None
+    if not isinstance(options, dict):
+        raise Refused("source.sourceConfig.config must be a mapping with the key type")
     kind = str(options.get("type") or "")
     name = str(source.get("type") or "").lower()
     for word in ("usage", "lineage", "profiler", "dbt", "classification"):
@@ -47,6 +54,18 @@ def require_shardable(config: Mapping[str, Any]) -> None:
         )
     if config.get("processor"):
         raise Refused("a workflow with a processor cannot be run in shards: only metadata ingestion can")
+    for field, pattern in options.items():
+        if str(field).endswith(_FILTER) and isinstance(pattern, dict):
+            _require_expressions(f"source.sourceConfig.config.{field}", pattern)
+
+
+def _require_expressions(field: str, pattern: Mapping[str, Any]) -> None:
+    for kind, expressions in pattern.items():
+        for at, expression in enumerate(expressions if isinstance(expressions, list) else ()):
+            try:
+                re.compile(str(expression))
+            except re.error as error:
+                raise Refused(f"{field}.{kind}[{at}], {expression}, is no regular expression: {error}") from None
 
 
 def list_source(config: Mapping[str, Any]) -> Listing:
@@ -68,6 +87,8 @@ def list_source(config: Mapping[str, Any]) -> Listing:
         if failures:
             said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
             raise Refused(f"the source could not be listed: {said[:450]}")
+        if not any(unit.tables for unit in units):
+            _require_something(source, databases, units)
         earlier = _earlier_shards(made.metadata, config)
         return Listing(service, tuple(databases), tuple(units), earlier, tuple(unread.found.items()))
     finally:
@@ -87,6 +108,23 @@ def _walk(source: Any, service: str) -> tuple[list[Unit], list[str]]:
             context.upsert("database_schema", schema)
             units.append(Unit(str(database), str(schema), sum(1 for _ in source.get_tables_name_and_type() or ())))
     return units, databases
+
+
+def _require_something(source: Any, databases: list[str], units: list[Unit]) -> None:
+    """Of a source without tables: raises Refused where a filter keeps out what there is, or there is nothing."""
+    options = source.source_config
+    for what, kept in (("database", databases), ("schema", units), ("table", [])):
+        # Each entry is one name with upstream's reason, such as "Schema Filtered Out".
+        out = [str(fqn) for one in source.status.filtered for fqn, why in one.items() if why.lower().startswith(what)]
+        if not kept and out:
+            compared = "its full name, from the service on" if options.useFqnForFiltering else "its name"
+            raise Refused(
+                f"{what}FilterPattern keeps out every {what} that the source has ({len(out)}, such as {out[0]}): "
+                f"nothing would be run, and all of it be deleted. An expression is compared with the beginning of "
+                f"{compared}; without `includes` everything is in that `excludes` leaves"
+            )
+    if not units:
+        raise Refused("the source shows no schema to this user")
 
 
 def _earlier_shards(metadata: Any, config: Mapping[str, Any]) -> bool:

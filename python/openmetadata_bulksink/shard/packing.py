@@ -16,8 +16,9 @@ class Moved(Exception):
 
 
 class Unit(NamedTuple):
-    """A schema of a database with so many tables and views. since: the plan, counted along `--keep`, that it first
-    came in; a schema that comes later has no watermark yet (incremental extraction).
+    """A schema of a database with so many tables and views. since: when the plan was made that it first came in, in
+    milliseconds since 1970; 0 for the first plan. A schema that comes later has no watermark yet (incremental
+    extraction).
     """
 
     database: str
@@ -46,11 +47,13 @@ def load(units: Iterable[Unit]) -> int:
     return sum(unit.tables + _SCHEMA for unit in units)
 
 
-def pack(units: Sequence[Unit], shards: int, kept: Mapping[Key, Kept] | None = None) -> list[list[Unit]]:
+def pack(
+    units: Sequence[Unit], shards: int, kept: Mapping[Key, Kept] | None = None, *, since: int = 0
+) -> list[list[Unit]]:
     """`shards` lists of units, some perhaps empty; the order of units within a list is that of the source.
 
-    kept: an earlier plan. What was in it stays in its shard; only new schemas are packed, and marked as new. Raises
-    Moved where an earlier shard is no longer there.
+    kept: an earlier plan. What was in it stays in its shard; only new schemas are packed, and marked with `since`.
+    Raises Moved where an earlier shard is no longer there.
     """
     groups: dict[Key, list[Unit]] = {}
     for unit in units:
@@ -70,10 +73,8 @@ def pack(units: Sequence[Unit], shards: int, kept: Mapping[Key, Kept] | None = N
         if at not in place:
             place[at] = loads.index(min(loads))
             loads[place[at]] += load(groups[at])
-    new = max((one.since for one in kept.values()), default=-1) + 1 if kept else 0
     bins: list[list[Unit]] = [[] for _ in range(shards)]
     for unit in units:
         at = key(unit)
-        since = kept[at].since if kept and at in kept else new
-        bins[place[at]].append(unit._replace(since=since))
+        bins[place[at]].append(unit._replace(since=kept[at].since if kept and at in kept else since))
     return bins

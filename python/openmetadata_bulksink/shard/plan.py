@@ -4,6 +4,7 @@ secret.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -66,7 +67,7 @@ class Plan:
     def to_json(self) -> str:
         """The document."""
         content = {**asdict(self), "format": FORMAT, "shards": [[list(unit) for unit in s] for s in self.shards]}
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps({"checksum": _checksum(content), **content}, indent=1, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ def read(text: str, what: str) -> Plan:
     """The plan in a document; `what` names it in errors. Raises BadDocument."""
     content = document(text, what)
     try:
+        if content["checksum"] != _checksum(content):
+            raise BadDocument(
+                f"{what} is not as `shard plan` wrote it: what was taken out of it would be missed by all shards. What "
+                "is to be left out belongs into the filters of the YAML; then make a new plan"
+            )
         return Plan(
             run=str(content["run"]),
             made=float(content["made"]),
@@ -100,8 +106,14 @@ def read(text: str, what: str) -> Plan:
             start_up=float(content["start_up"]),
             incremental=bool(content["incremental"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise BadDocument(f"{what} is not a plan of `shard plan`") from None
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Of all but itself, however it is written."""
+    text = json.dumps({name: value for name, value in content.items() if name != "checksum"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def text_of(path: Path) -> str:

@@ -14,6 +14,7 @@ from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import children, filters, results, workflow
 from openmetadata_bulksink.shard.commands import Job
+from openmetadata_bulksink.shard.folder import Folder
 from openmetadata_bulksink.shard.plan import BadDocument, Part
 from openmetadata_bulksink.shard.results import PartResult, Result
 from openmetadata_bulksink.shard.workflow import Progress
@@ -83,13 +84,13 @@ def run_shards(
     report: Report,
     *,
     processes: int = 1,
-    logs: Path | None = None,
+    logs: Folder | None = None,
     lifeline: int | None = None,
     tick: Callable[[list[Running]], None] = lambda _: None,
 ) -> list[Result]:
     """Their results, those that ended badly too. Raises KeyboardInterrupt after all children have ended.
 
-    logs: a directory that gets the output of each shard; else it goes to standard error. lifeline: see Family.
+    logs: has a file for the output of each shard; else it goes to standard error. lifeline: see Family.
     """
     waiting = list(numbers)
     if any(not 0 <= number < len(job.plan.shards) for number in waiting):
@@ -104,7 +105,7 @@ def run_shards(
             try:
                 while waiting and len(family.running) < processes and not interrupted:
                     number = waiting.pop(0)
-                    log = logs / f"shard-{number}.log" if logs is not None else None
+                    log = logs.log(number) if logs is not None else None
                     shards.append(Running(job, number, report, log))
                     _go_on(shards[-1], family, by_child)
                 if not family.running and (interrupted or not waiting):

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
 from openmetadata_bulksink.shard.closing import close_all
-from openmetadata_bulksink.shard.commands import Job, open_all, say, tell_of_failures
+from openmetadata_bulksink.shard.commands import Job, open_all, say, tell_of_failures, write_result
 from openmetadata_bulksink.shard.display import Display
+from openmetadata_bulksink.shard.folder import Folder
 from openmetadata_bulksink.shard.results import Result
 from openmetadata_bulksink.shard.running import run_shards
 
 
-def run_whole(job: Job, processes: int, max_deleted: float, logs: Path | None) -> bool:
-    """Returns whether everything ended well. Nothing is deleted unless all shards did."""
+def run_whole(job: Job, processes: int, max_deleted: float, folder: Folder) -> bool:
+    """Returns whether everything ended well. Nothing is deleted unless all shards did. Raises KeyboardInterrupt."""
     clock = _Clock()
-    if logs is None:
-        logs = Path(tempfile.mkdtemp(prefix="bulksink-shards-"))
-    logs.mkdir(parents=True, exist_ok=True)
-    if not open_all(job):
-        return False
-    clock.end_of("opened")
-    plan = job.plan
-    display = Display(len(plan.shards), sum(unit.tables for unit in plan.units()))
+    found: dict[int, Result] = {}
+
+    def report(result: Result) -> None:
+        found[result.shard] = result
+        write_result(folder.result(result.shard), result)
+
+    shards = range(len(job.plan.shards))
     try:
-        found = run_shards(
-            job, range(len(plan.shards)), lambda _: None, processes=processes, logs=logs, tick=display.tick
-        )
-    finally:
-        display.end()
-    clock.end_of("shards")
-    bad = [result for result in found if result.ended != "well"]
-    for result in bad:
-        say(f"shard {result.shard} did not end well: {result.why} ({logs / f'shard-{result.shard}.log'})")
-    closed = not bad and close_all(job, found, max_deleted, now=None)
-    clock.end_of("closed")
-    say(_summary(found, bad, clock, logs))
+        if not open_all(job):
+            return False
+        clock.end_of("opened")
+        display = Display(len(shards), sum(unit.tables for unit in job.plan.units()))
+        try:
+            run_shards(job, shards, report, processes=processes, logs=folder, tick=display.tick)
+        finally:
+            display.end()
+        clock.end_of("shards")
+        bad = [shard for shard in shards if found[shard].ended != "well"]
+        again = folder.close_command(len(shards))
+        closed = not bad and close_all(job, found.values(), max_deleted, now=None, again=again)
+        clock.end_of("closed")
+    except KeyboardInterrupt:
+        clock.end_of("interrupted")
+        _tell(shards, found, clock, folder, interrupted=True)
+        raise
+    _tell(shards, found, clock, folder)
     return closed
 
 
@@ -57,12 +62,24 @@ class _Clock:
         return ", ".join(self._phases)
 
 
-def _summary(found: list[Result], bad: list[Result], clock: _Clock, logs: Path) -> str:
-    tables = sum(part.tables for result in found for part in result.parts)
-    failures = sum(result.failures for result in found)
-    for result in found:
+def _tell(
+    shards: Sequence[int], found: dict[int, Result], clock: _Clock, folder: Folder, *, interrupted: bool = False
+) -> None:
+    """The summary, and how to go on where there is something to do."""
+    for shard, result in sorted(found.items()):
         for part in result.parts:
-            tell_of_failures(part, f"shard {result.shard}", most=5)
-    ended = f"{len(found) - len(bad)} of {len(found)} shards ended well"
+            tell_of_failures(part, f"shard {shard}", most=5)
+        if result.ended != "well":
+            say(f"shard {shard} did not end well: {result.why} ({folder.log(shard)})")
+    bad = [shard for shard in shards if shard not in found or found[shard].ended != "well"]
+    tables = sum(part.tables for result in found.values() for part in result.parts)
+    failures = sum(result.failures for result in found.values())
+    ended = f"{len(shards) - len(bad)} of {len(shards)} shards ended well"
     deleted = "; nothing was deleted, since not all of them did" if bad else ""
-    return f"{ended}: {tables} tables, {failures} failures{deleted} ({clock}). Logs: {logs}"
+    say(f"{ended}: {tables} tables, {failures} failures{deleted} ({clock}). Logs: {folder.logs}")
+    if bad:
+        several = len(bad) > 1
+        numbers = f", I is {', '.join(map(str, bad))}" if several else ""
+        say(f"To go on: {folder.run_command('I' if several else bad[0])}{numbers}")
+    if bad or interrupted:
+        say(f"Then close: {folder.close_command(len(shards))}")

@@ -1,10 +1,17 @@
-"""What is said to people whose command line cannot be used."""
+"""What is said to people whose command line or workflow cannot be used, before the source is asked."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from openmetadata_bulksink import cli
+from openmetadata_bulksink.shard import commands, listing
+from openmetadata_bulksink.shard.commands import Given
+from openmetadata_bulksink.shard.packing import Unit
+from openmetadata_bulksink.shard.plan import Plan
 
 PLAN = ["shard", "plan", "-c", "x.yaml", "-n"]
 ALL = ["shard", "all", "-c", "x.yaml"]
@@ -34,3 +41,49 @@ def test_a_number_that_is_none_is_named_with_what_it_must_be(
     assert said in printed
     assert "_value" not in printed
     assert "invalid" not in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "-n", "2", "-o", "missing/plan.json"], "missing/plan.json cannot be written: No such file"),
+        (["plan", "-n", "2", "-o", "."], ". cannot be written: Is a directory"),
+        (["run", "--plan", "p", "--shard", "0", "--result", "missing/r.json"], "missing/r.json cannot be written"),
+        (["all", "-o", "missing/plan.json"], "missing/plan.json cannot be written: No such file"),
+        (["all", "--logs", "file"], "no files can be made in file: File exists"),
+        (["all", "--logs", "file/logs"], "no files can be made in file/logs: Not a directory"),
+        (["all", "--results", "file"], "no files can be made in file: File exists"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert cli.main(["shard", *words, "-c", "x.yaml"]) == 2
+    assert capsys.readouterr().err.startswith(f"openmetadata-bulksink: {said}")
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def workflow(options: Any) -> dict[str, Any]:
+    return {"source": {"type": "mysql", "serviceName": "svc", "sourceConfig": options}}
+
+
+@pytest.mark.parametrize("options", [None, [1], "x", {}, {"config": [{"type": "DatabaseMetadata"}]}])
+def test_options_that_are_no_mapping_are_refused(options: Any) -> None:
+    with pytest.raises(listing.Refused, match=r"sourceConfig\.config must be a mapping"):
+        listing.require_shardable(workflow(options))
+
+
+@pytest.mark.parametrize("field", ["databaseFilterPattern", "schemaFilterPattern", "storedProcedureFilterPattern"])
+@pytest.mark.parametrize("kind", ["includes", "excludes"])
+def test_a_filter_that_is_no_expression_is_named_with_its_place(field: str, kind: str) -> None:
+    options = {"type": "DatabaseMetadata", field: {kind: ["^good$", "*x("]}}
+    with pytest.raises(listing.Refused, match=rf"{field}\.{kind}\[1\], \*x\(, is no regular expression: "):
+        listing.require_shardable(workflow({"config": options}))
+
+
+def test_an_earlier_plan_of_another_service_is_refused() -> None:
+    other = Plan("run", 0.0, "print", "other", ("sales",), ((Unit("sales", "a", 1),),))
+    with pytest.raises(listing.Refused, match="one of the service other, and this file is of svc"):
+        commands.make_plan(Given(workflow({}), "print"), 2, other, 0.0)

@@ -13,7 +13,7 @@ import pytest
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard import children, commands
 from openmetadata_bulksink.shard.plan import BadDocument
-from openmetadata_bulksink.shard.workflow import NotAWorkflow
+from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
 SECRET = "pa55-w0rd/geheim"
 
@@ -67,6 +67,52 @@ def test_children_whose_parent_is_killed_end_by_themselves(tmp_path: Path) -> No
         os.waitpid(parent, 0)
         # To the end: none of them holds the other end any more.
         assert said.read() == "interrupted\n" * 2
+
+
+def test_a_child_that_hangs_before_it_begins_is_ended_soon() -> None:
+    """It does not hear the interrupt, as one that waits in a driver for an answer does not."""
+    reader, writer = os.pipe()
+
+    def work(_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.write(writer, b"deaf\n")
+        threading.Event().wait()
+
+    family = children.Family()
+    child = family.add(children.start("listing", work, Mask()))
+    assert os.read(reader, 5) == b"deaf\n"
+    family.interrupt(KeyboardInterrupt())
+    assert children.wait_for_all(family) is None
+    assert child.error == "its process ended with signal 9"
+
+
+def test_a_child_that_has_begun_is_waited_for_and_people_are_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(children, "_PATIENCE", 0.0)
+    heard, go_on = os.pipe(), os.pipe()
+
+    def work(watch: children.Watch) -> str:
+        watch(lambda: Progress(1, 0))
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            os.write(heard[1], b"!")
+            os.read(go_on[0], 1)
+        return "delivered"
+
+    family = children.Family()
+    child = family.add(children.start("shard 0", work, Mask()))
+    while child.progress is None:
+        list(family.look())
+    family.interrupt(KeyboardInterrupt())
+    assert os.read(heard[0], 1) == b"!"
+    for _ in range(3):
+        list(family.look())
+    os.write(go_on[1], b"!")
+    children.wait_for_all(family)
+    assert child.answer == "delivered"
+    assert capfd.readouterr().err.count("interrupted: what is pending is delivered, for 330 s at most") == 1
 
 
 def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:

@@ -277,11 +277,18 @@ def test_a_step_whose_runner_is_gone_ends(
         ({"type": "AutoClassification"}, "a classification workflow"),
         ({"type": "DBT"}, "a dbt workflow"),
         ({"type": "DashboardMetadata"}, "only DatabaseMetadata"),
+        ({"schemaFilterPattern": {"includes": ["^nothing"]}}, "schemaFilterPattern keeps out every schema"),
+        ({"schemaFilterPattern": {"excludes": [".*"]}}, "schemaFilterPattern keeps out every schema"),
+        ({"tableFilterPattern": {"includes": ["^nothing"]}}, "tableFilterPattern keeps out every table"),
+        (
+            {"tableFilterPattern": {"includes": ["*x("]}},
+            "tableFilterPattern.includes[0], *x(, is no regular expression",
+        ),
         ({}, "sharding cannot pay"),
     ],
 )
 def test_what_cannot_be_sharded_is_refused_by_name(
-    commands: Commands, server_of_shards: ReferenceServer, tmp_path: Path, change: dict[str, str], said: str
+    commands: Commands, server_of_shards: ReferenceServer, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     source = sqlite_source(sqlite_file(tmp_path / "one.db", tables=3, columns=3))
     source["sourceConfig"]["config"].update(change)
@@ -291,6 +298,7 @@ def test_what_cannot_be_sharded_is_refused_by_name(
     lines = [line for line in ended.errors.splitlines() if line.startswith("openmetadata-bulksink:")]
     assert len(lines) == 1
     assert said in lines[0]
+    assert "Traceback" not in ended.errors
 
 
 def test_all_of_it_on_this_machine(

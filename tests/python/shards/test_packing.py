@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -78,11 +79,11 @@ def test_longest_first_is_within_four_thirds_of_even() -> None:
 def test_a_later_plan_keeps_what_an_earlier_one_had(found: list[Unit], shards: int) -> None:
     half = found[: len(found) // 2]
     first = plan_of(pack(half, shards))
-    later = plan_of(pack(found, shards, first.places()))
+    later = plan_of(pack(found, shards, first.places(), since=7))
     for at, kept in first.places().items():
         assert later.places()[at] == kept
     new = {key(unit) for unit in found} - set(first.places())
-    assert all(later.places()[at].since == (1 if first.places() else 0) for at in new)
+    assert all(later.places()[at].since == 7 for at in new)
 
 
 def test_a_schema_whose_shard_is_gone_is_refused() -> None:
@@ -100,6 +101,33 @@ def test_a_plan_survives_its_document(found: list[Unit], shards: int) -> None:
 def test_what_is_no_plan_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadDocument, match=r"plan\.json"):
         plans.read(text, "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"area"', '"other"'),
+        ('"made": 1000.0', '"made": 1e999'),
+        ('"svc"', '"other"'),
+        ('"sales",', '"sales", "hr",'),
+        ("5,", "1e999,"),
+        ("false", "true"),
+    ],
+)
+def test_a_plan_that_was_changed_by_hand_is_refused_with_what_to_do(old: str, new: str) -> None:
+    text = plan_of([[Unit("sales", "area", 5)], []]).to_json()
+    changed = text.replace(old, new, 1)
+    assert changed != text
+    with pytest.raises(BadDocument, match=r"^plan\.json is not as `shard plan` wrote it: .* make a new plan$"):
+        plans.read(changed, "plan.json")
+
+
+def test_a_plan_from_which_a_schema_was_taken_is_refused() -> None:
+    content = json.loads(plan_of([[Unit("sales", "area", 5)], [Unit("sales", "other", 5)]]).to_json())
+    assert plans.read(json.dumps(content), "plan.json").shards[1], "however it is written"
+    content["shards"][1].clear()
+    with pytest.raises(BadDocument, match="is not as `shard plan` wrote it"):
+        plans.read(json.dumps(content), "plan.json")
 
 
 def test_a_schema_larger_than_an_even_shard_is_named() -> None:

@@ -1,0 +1,108 @@
+"""`shard all` keeps what is needed to go on, and says the commands that do; `shard plan` that is interrupted ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet import Fleet
+from warehouse import Warehouse
+
+from openmetadata_bulksink.shard import plan as plans
+from tests.ingest import Postgres, ReferenceServer
+from tests.ingest.commands import Commands
+from tests.ingest.sources import sqlite_file, sqlite_source
+from tests.ingest.workflow import workflow, write
+from tests.python.shards.test_hazards import DELETE_ALL, live
+
+pytestmark = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def commands_in(text: str, step: str) -> list[list[str]]:
+    """The commands of ours that a text tells people to use."""
+    return [shlex.split(found)[1:] for found in re.findall(rf"openmetadata-bulksink shard {step} [^,\n]*", text)]
+
+
+def test_what_is_too_much_is_deleted_by_the_command_that_is_said(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(databases, 11, large=True)
+    file = write(warehouse.workflow(server, DELETE_ALL), tmp_path / "a workflow.yaml")
+    words = ["shard", "all", "-c", str(file), "-n", "2", "--results", str(tmp_path / "kept here")]
+    commands.run(words).require_success()
+    before = live(server)
+    databases.drop_database(max(warehouse.tables, key=lambda name: sum(map(len, warehouse.tables[name].values()))))
+    refused = commands.run(words)
+    assert refused.exit_code == 1
+    assert live(server) == before
+    (said,) = commands_in(refused.errors, "close")
+    assert said[-2:] == ["--max-deleted", "100"]
+    commands.run(said).require_success()
+    assert live(server) < before
+    kept = sorted(one.name for one in (tmp_path / "kept here").iterdir())
+    assert kept == ["plan.json", "shard-0.json", "shard-0.log", "shard-1.json", "shard-1.log"]
+
+
+def test_what_was_interrupted_goes_on_by_the_commands_that_are_said(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(databases, 11, large=True)
+    file = write(warehouse.workflow(server, DELETE_ALL), tmp_path / "workflow.yaml")
+    words = ["shard", "all", "-c", str(file), "-n", "3", "--processes", "2", "-o", str(tmp_path / "plan.json")]
+    with server.holding("bulk"):
+        command = commands.start(words)
+        server.until_waiting()
+        command.kill(signal.SIGTERM)
+    ended = command.wait()
+    assert ended.exit_code == 2
+    assert "0 of 3 shards ended well" in ended.errors
+    assert "nothing was deleted" in ended.errors
+    (run,) = commands_in(ended.errors, "run")
+    (close,) = commands_in(ended.errors, "close")
+    assert "I is 0, 1, 2" in ended.errors
+    for shard in range(3):
+        commands.run([re.sub(r"^I$|(?<=shard-)I(?=[.])", str(shard), word) for word in run]).require_success()
+    commands.run(close).require_success()
+    tables = sum(len(tables) for schemas in warehouse.tables.values() for tables in schemas.values())
+    assert len(live(server)) == tables
+
+
+def lite(server: ReferenceServer, folder: Path, **connection: Any) -> dict[str, Any]:
+    source = sqlite_source(sqlite_file(folder / "lite.db", tables=3, columns=3))
+    source["serviceConnection"]["config"].update(connection)
+    return workflow(source=source, server_url=server.url, token=server.token)
+
+
+def test_a_plan_goes_to_standard_output_by_either_name(
+    commands: Commands, server: ReferenceServer, tmp_path: Path
+) -> None:
+    fleet = Fleet(commands, tmp_path / "fleet", lite(server, tmp_path))
+    for words in ([], ["-o", "-"]):
+        printed = fleet.step("plan", "-n", "1", *words).require_success().output
+        assert plans.read(printed, "plan").units()[0].tables == 3
+    assert [one.name for one in (tmp_path / "fleet").iterdir()] == ["workflow.yaml"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "ctrl-c"])
+def test_a_plan_whose_source_does_not_answer_ends_by_the_signal(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    config = Warehouse(databases, 5).workflow(server, {})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(240)
+        config["source"]["serviceConnection"]["config"]["hostPort"] = f"127.0.0.1:{silent.getsockname()[1]}"
+        file = write(config, tmp_path / "workflow.yaml")
+        command = commands.start(["shard", "plan", "-c", str(file), "-n", "2"])
+        connection, _ = silent.accept()
+        with connection:
+            command.kill(number)
+            ended = command.wait()
+    assert ended.exit_code == -number
+    assert ended.errors.endswith("openmetadata-bulksink: interrupted\n")
+    assert json.loads(ended.output or "null") is None
