@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.accelerators.stale_scope import Names
+from openmetadata_bulksink.log import log
 from openmetadata_bulksink.masking import Mask, mask_of
 from openmetadata_bulksink.shard.again import Again
 from openmetadata_bulksink.shard.deletion import Sightings
@@ -53,9 +54,11 @@ def create(config: Mapping[str, Any]) -> Any:
 
 def close_unstarted(workflow: Any) -> None:
     """Lets go of source, sink and server of a workflow that was not executed; upstream's `stop` wants its timer."""
-    for step in workflow.workflow_steps():
-        step.close()
-    workflow.metadata.close()
+    for step in (*workflow.workflow_steps(), workflow.metadata):
+        try:
+            step.close()
+        except Exception as error:  # noqa: BLE001 - a source of 1.11 connects once more then
+            log.debug("%s could not be closed: %s", type(step).__name__, type(error).__name__)
 
 
 def import_upstream() -> None:
@@ -222,8 +225,8 @@ def execute(
     except Exception as error:  # noqa: BLE001 - the reason of a run that failed
         why = _first_line(error, mask)
     finally:
-        workflow.stop()
-    why = why or _unopened(databases, unread, service)
+        unstopped = _stop(workflow, mask)
+    why = why or _unopened(databases, unread, service) or unstopped
     failures = [failure for step in workflow.workflow_steps() for failure in step.status.failures]
     result = PartResult(
         databases=databases,
@@ -239,6 +242,15 @@ def execute(
     )
     schemas = frozenset(map(str, getattr(source, "schema_entity_source_state", ())))
     return Finished(result, schemas, again.sightings if again else Sightings(frozenset(), frozenset()))
+
+
+def _stop(workflow: Any, mask: Mask) -> str:
+    """Why it could not be stopped: a source of 1.11 connects once more then."""
+    try:
+        workflow.stop()
+    except Exception as error:  # noqa: BLE001 - as for `execute`
+        return _first_line(error, mask)
+    return ""
 
 
 def _unopened(databases: Iterable[str], unread: Unread, service: str) -> str:
