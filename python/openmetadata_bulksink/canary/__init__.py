@@ -7,6 +7,7 @@
     asking.py        one request, and its answer as it came
     services.py      the services that are made, and that all of them go again
     reading.py       what is on the server, as comparable data
+    expected.py      what should be there, by what was sent so far
     comparison.py    what differs between the two, and from what was sent
     facts.py         what this server does
     speed.py         microseconds a row by number of workers, and what to set
@@ -15,7 +16,8 @@
     page.py          the page for people, and the JSON for a report
     command.py       asks first, runs it, prints
 
-What decides (catalogue, comparison, page) has no I/O. Nothing is written outside of services that begin with `NAME`.
+What decides (catalogue, expected, comparison, page) has no I/O. Nothing is written outside of services that begin with
+`NAME`.
 """
 
 #: How the name of each service begins that is made here.

@@ -115,7 +115,7 @@ class Server:
         """All entities of a list, page by page. Raises Unanswered."""
         after = ""
         while True:
-            asked = {**parameters, "limit": "100", **({"after": after} if after else {})}
+            asked = {**parameters, "limit": "1000", **({"after": after} if after else {})}
             page = self.get(f"/{collection}?{urlencode(asked)}")
             yield from page.get("data") or ()
             after = (page.get("paging") or {}).get("after") or ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from openmetadata_bulksink import doctor
 from openmetadata_bulksink.canary import page
 from openmetadata_bulksink.canary.examination import Canary, CannotBeAsked
+from openmetadata_bulksink.canary.side import both_sides
 from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.settings import SettingError
 from openmetadata_bulksink.workflow_file import Unreadable
@@ -30,26 +31,28 @@ def run(config: Path | None, *, yes: bool, as_json: bool, probe: bool) -> bool:
         raise SettingError("--canary needs the workflow's file: add -c FILE")
     if not hasattr(os, "fork"):
         raise SettingError("--canary forks processes, which Windows cannot")
-    _require_well(config)
-
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    canary = Canary(config, tell, probe=probe)
-    tell(_WARNING.format(address=canary.address))
-    if not yes and not _agreed():
-        raise SettingError("nothing was written; add --yes if the canary may write to this server")
-    try:
-        with signals_as_interrupts():
-            found = canary.run()
-    except CannotBeAsked as reason:
-        raise Unreadable(str(reason)) from None
+    # All three processes import upstream at the same time.
+    with both_sides() as sides:
+        _require_well(config)
+        canary = Canary(config, _tell, sides, probe=probe)
+        _tell(_WARNING.format(address=canary.address))
+        if not yes and not _agreed():
+            raise SettingError("nothing was written; add --yes if the canary may write to this server")
+        try:
+            with signals_as_interrupts():
+                found = canary.run()
+        except CannotBeAsked as reason:
+            raise Unreadable(str(reason)) from None
     if as_json:
         print(json.dumps(page.report(found), indent=2, ensure_ascii=False))
     else:
         for line in page.lines(found):
             print(line)
     return found.same
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _require_well(config: Path) -> None:

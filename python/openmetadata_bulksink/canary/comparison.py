@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink.canary.catalogue import COLLECTIONS, REFUSED
+from openmetadata_bulksink.canary.catalogue import COLLECTIONS
+from openmetadata_bulksink.canary.expected import Expected
 from openmetadata_bulksink.canary.reading import State, masked, normal
 
 _ABSENT = object()
+
+#: What may differ between two texts of one refusal.
+_NUMBERS = re.compile(r"\b[0-9a-f-]*\d[0-9a-f-]*\b")
 
 #: Of labels only this counts where they are compared with what was sent: the server completes the rest.
 _LABEL = "tagFQN"
 
 
 class Difference(NamedTuple):
-    """One place. field: a path such as `columns[2].description`, empty for the whole entity. one, other: JSON texts."""
+    """One place. field: a path such as `columns[2].description`, empty for the whole entity. one, other: JSON texts.
+    stage: the workflow after which it was first seen, where that is known.
+    """
 
     collection: str
     name: str
     field: str
     one: str
     other: str
+    stage: str = ""
 
 
 def between(ours: State, theirs: State) -> list[Difference]:
@@ -40,26 +48,23 @@ def between(ours: State, theirs: State) -> list[Difference]:
     return found
 
 
-def from_sent(state: State, sent: Sequence[tuple[str, Mapping[str, Any]]], service: str) -> list[Difference]:
+def from_sent(state: State, expected: Expected) -> list[Difference]:
     """Where the server holds something else than what was sent for it last; `one` was sent, `other` is there.
 
-    Only fields that were sent count, and an entity that must be refused must not be there.
+    Only fields that were sent count, and whether it is deleted. What must be refused must not be there.
     """
     found = []
-    last: dict[tuple[str, tuple[str, str]], Any] = {}
-    for collection, body in sent:
-        plain = masked(dict(body), service)
-        last[collection, (str(plain[COLLECTIONS[collection]]), str(plain["name"]))] = plain
-    for (collection, key), body in last.items():
-        name, there = ".".join(key), state.get(collection, {}).get(key)
-        refused = key[1] in REFUSED
-        if (there is None) != refused:
-            found.append(Difference(collection, name, "", _presence(not refused), _presence(there is not None)))
-        if there is None or refused:
+    for due in expected:
+        name, there = ".".join(due.key), state.get(due.collection, {}).get(due.key)
+        if (there is None) != due.refused:
+            one, other = _presence(not due.refused), _presence(there is not None)
+            found.append(Difference(due.collection, name, "", one, other))
+        if there is None or due.refused:
             continue
-        for field, value in normal(body).items():
-            for path, left, right in _as_sent(field, value, there.get(field, _ABSENT)):
-                found.append(Difference(collection, name, path, _short(left), _short(right)))
+        for field, value in {**normal(due.body), "deleted": due.deleted}.items():
+            is_there = there.get(field, False if field == "deleted" else _ABSENT)
+            for path, left, right in _as_sent(field, value, is_there):
+                found.append(Difference(due.collection, name, path, _short(left), _short(right)))
     return found
 
 
@@ -70,16 +75,27 @@ class Refusals(NamedTuple):
     wrong: list[str]
 
 
-def refusals(failures: Sequence[tuple[str, str]], service: str) -> Refusals:
-    """failures: name and text of each. A text may hold the answer to a whole request, so that it names several."""
+def refusals(failures: Sequence[tuple[str, str]], service: str, due: Collection[str]) -> Refusals:
+    """failures: name and text of each. due: names of the rows that had to be refused."""
     named: set[str] = set()
     wrong = []
     for name, text in failures:
-        here = {row for row in REFUSED if row in name or row in text}
+        # A text may hold the answer to a whole request, so that it names several.
+        here = {row for row in due if row in name or row in text}
         named |= here
         if not here:
             wrong.append(masked(f"{name}: {text}", service))
-    return Refusals(sorted(set(REFUSED) - named), wrong)
+    return Refusals(sorted(set(due) - named), wrong)
+
+
+def reasons(failures: Sequence[tuple[str, str]], service: str, due: Collection[str]) -> dict[str, str]:
+    """Why each of the rows was refused, where a text is about it alone; numbers and ids are left out."""
+    found = {}
+    for name, text in failures:
+        here = [row for row in due if row in name or row in text]
+        if len(here) == 1:
+            found[here[0]] = _NUMBERS.sub("#", masked(text, service))
+    return found
 
 
 def _as_sent(path: str, sent: Any, there: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -9,7 +9,7 @@ import copy
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from openmetadata_bulksink import connection, workflow_file
 from openmetadata_bulksink.canary import comparison, facts, probes, speed
 from openmetadata_bulksink.canary.asking import Server, Unanswered
-from openmetadata_bulksink.canary.catalogue import STAGES, Given
+from openmetadata_bulksink.canary.catalogue import REFUSED, REFUSING, STAGES, Given
 from openmetadata_bulksink.canary.comparison import Difference, Refusals
+from openmetadata_bulksink.canary.expected import Expected, Sent
 from openmetadata_bulksink.canary.facts import Fact
 from openmetadata_bulksink.canary.reading import Reader, masked
 from openmetadata_bulksink.canary.services import Services
@@ -41,11 +42,16 @@ class CannotBeAsked(Exception):
 
 @dataclass
 class Work:
-    """What one sink did: seconds of each stage, what was sent, what was reported as lost."""
+    """What one sink did in its service: seconds of each stage, what the server should hold, and the reasons it gave for
+    rows that were refused; of the last workflow what was sent, and what was reported as lost.
+    """
 
+    service: str
+    expected: Expected
     seconds: dict[str, float] = field(default_factory=dict)
-    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -74,32 +80,27 @@ class Findings:
 
 
 class Canary:
-    """One run. probe: also look at what stands in front of the server. sides: one pair of processes that serves several
-    runs; they are not ended then.
-    """
+    """One run. sides: the processes of both sinks. probe: also look at what stands in front of the server."""
 
-    def __init__(
-        self, config: Path, tell: Tell, *, probe: bool = False, sides: Mapping[str, Side] | None = None
-    ) -> None:
+    def __init__(self, config: Path, tell: Tell, sides: Mapping[str, Side], *, probe: bool = False) -> None:
         """Raises Unreadable, CannotBeAsked. Sends no request."""
         self._workflow = workflow_file.load(config)
         self._content = workflow_file.content(config)
-        self._tell, self._probe, self._given_sides = tell, probe, sides
-        self._own_sides: dict[str, Side] = {}
-        self._names: dict[str, str] = {}
+        self._tell, self._sides, self._probe = tell, sides, probe
         try:
             self._server = Server(self._workflow.client.client, self._workflow.mask)
         except connection.Unusable as reason:
             raise CannotBeAsked(self._workflow.mask(str(reason))) from None
-        self._services = Services(self._server)
+        self._services, self._reader = Services(self._server), Reader(self._server)
         self.address = self._server.base
         self.found = Findings(hidden=[urlsplit(self.address).netloc, str(urlsplit(self.address).hostname)])
 
     def run(self) -> Findings:
-        """All of it. Raises CannotBeAsked; whatever is raised, all services are deleted, or named through `tell`."""
+        """All of it. Raises CannotBeAsked; whatever is raised, the processes of the sinks end, and all services are
+        deleted, or named through `tell`.
+        """
         try:
             self.write()
-            self.compare()
             with self._timed("facts"):
                 self.found.facts += facts.all_of(self._server, self._services.make())
             with self._timed("speed"):
@@ -111,14 +112,13 @@ class Canary:
         except (Unanswered, SideFailed) as error:
             raise CannotBeAsked(self._workflow.mask(str(error))) from None
         finally:
+            for side in self._sides.values():
+                side.kill()  # so that nothing is written behind the deletion
             self.clean_up()
         return self.found
 
     def clean_up(self) -> None:
-        """Ends the processes and deletes the services; once more than needed does no harm."""
-        own, self._own_sides = self._own_sides, {}
-        for side in own.values():
-            side.kill()
+        """Deletes the services; once more than needed does no harm."""
         with self._timed("deleting"):
             self.found.left = self._services.delete_all()
         for line in self.found.left:
@@ -161,24 +161,24 @@ class Canary:
     # --- writing ---
 
     def write(self) -> None:
-        """Asks whether we may, and lets both sinks write all stages. Raises CannotBeAsked, Unanswered, SideFailed."""
+        """Asks whether we may, lets both sinks write all stages, and compares after each: a later one may hide what an
+        earlier one has lost. Raises CannotBeAsked, Unanswered, SideFailed.
+        """
         with self._timed("asking"):
             given = self._may_we()
-        self._names = {sink: self._services.make() for sink in SINKS}
-        sides = self._given_sides
-        if sides is None:
+            order = list(SINKS)
+            random.shuffle(order)
+            self.found.order = tuple(order)
             for sink in SINKS:
-                self._own_sides[sink] = Side(sink)
-            sides = self._own_sides
-        order = list(SINKS)
-        random.shuffle(order)
-        self.found.order = tuple(order)
-        self.found.work = {sink: Work() for sink in SINKS}
+                service = self._services.make()
+                self.found.work[sink] = Work(service, Expected(service))
         with self._timed("writing"):
             for stage in STAGES:
                 for sink in order:
                     self._tell(f"Writing, {stage}: {sink}")
-                    self._take(sink, stage, sides[sink].run(self._config(self._names[sink], stage, given)))
+                    work = self.found.work[sink]
+                    self._take(sink, stage, self._sides[sink].run(self._config(work.service, stage, given)))
+                self.compare(stage)
 
     def _take(self, sink: str, stage: str, ran: Ran) -> None:
         work = self.found.work[sink]
@@ -192,8 +192,9 @@ class Canary:
                 f"The workflow {stage} of {sink} was written by {'our' if ran.native else 'upstream'}'s sink"
             )
         work.seconds[stage] = ran.seconds
-        work.sent += [(collection, body) for collection, body in ran.sent]
-        work.failures += [(mask(name), mask(text)) for name, text in ran.failures]
+        work.sent = ran.sent
+        work.expected.take(ran.sent)
+        work.failures = [(mask(name), mask(text)) for name, text in ran.failures]
 
     def _config(self, service: str, stage: str, given: Given) -> dict[str, Any]:
         """The user's workflow with our source; what it reports elsewhere is left out."""
@@ -218,28 +219,46 @@ class Canary:
 
     # --- reading back ---
 
-    def compare(self) -> None:
-        """Reads both services and compares them, with one another and with what was sent. Raises Unanswered."""
+    def compare(self, stage: str) -> None:
+        """Reads both services after a workflow of each, and compares them with one another and with what was sent; what
+        was seen after an earlier one is not said again. Raises Unanswered.
+        """
         found = self.found
-        with self._timed("reading back"):
-            reader = Reader(self._server)
-            states = {sink: reader.state(self._names[sink]) for sink in SINKS}
+        states = {sink: self._reader.state(work.service) for sink, work in found.work.items()}
         found.entities = {name: len(entities) for name, entities in states["ours"].items()}
-        found.differences = comparison.between(states["ours"], states["upstream"])
+        _add(found.differences, comparison.between(states["ours"], states["upstream"]), stage)
         for sink, work in found.work.items():
-            service = self._names[sink]
-            found.not_as_sent[sink] = comparison.from_sent(states[sink], work.sent, service)
-            for one in found.not_as_sent[sink]:
+            new = comparison.from_sent(states[sink], work.expected)
+            for one in _add(found.not_as_sent.setdefault(sink, []), new, stage):
                 if not one.field:
-                    found.wrong.append(f"{one.collection} {one.name} of {sink} should be {one.one} and is {one.other}")
-            self._judge(sink, comparison.refusals(work.failures, service))
-        given = [masked([list(pair) for pair in work.sent], self._names[sink]) for sink, work in found.work.items()]
+                    found.wrong.append(
+                        f"After {stage}, {one.collection} {one.name} of {sink} should be {one.one} and is {one.other}"
+                    )
+            due = REFUSED if stage in REFUSING else ()
+            self._judge(sink, stage, comparison.refusals(work.failures, work.service, due))
+            for row, text in comparison.reasons(work.failures, work.service, due).items():
+                before = work.reasons.setdefault(row, text)
+                if text != before:
+                    found.wrong.append(
+                        f"{row} of {sink} was refused with another text by the workflow {stage} than before: "
+                        f"...{text[-200:]} | ...{before[-200:]}"
+                    )
+        given = [masked(work.sent, work.service) for work in found.work.values()]
         if given[0] != given[1]:
-            found.wrong.append("The two sinks were not given the same")
+            found.wrong.append(f"The two sinks were not given the same by the workflow {stage}")
 
-    def _judge(self, sink: str, found: Refusals) -> None:
+    def _judge(self, sink: str, stage: str, found: Refusals) -> None:
         """What a sink reports must be what happened. Upstream's reports may lack names."""
         for text in found.wrong[:20]:
-            self.found.wrong.append(f"Reported as lost by {sink}, and nothing that must be refused: {text[:300]}")
+            what = f"Reported as lost by {sink} in the workflow {stage}, and nothing that must be refused"
+            self.found.wrong.append(f"{what}: {text[:300]}")
         if sink == "ours" and found.unnamed:
-            self.found.wrong.append(f"Not reported by ours: {', '.join(found.unnamed)}")
+            self.found.wrong.append(f"Not reported by ours in the workflow {stage}: {', '.join(found.unnamed)}")
+
+
+def _add(known: list[Difference], found: Sequence[Difference], stage: str) -> list[Difference]:
+    """Adds what is not known yet, and returns it."""
+    before = {one._replace(stage="") for one in known}
+    new = [one._replace(stage=stage) for one in found if one not in before]
+    known += new
+    return new

@@ -39,7 +39,8 @@ def lines(found: Findings) -> Iterator[str]:
     if found.differences:
         yield "What the two sinks left differently (ours | upstream)"
         for group, count, example in _groups(found.differences):
-            yield f"  {group}: {count} (such as {example.name}: {example.one} | {example.other})"
+            what = f"{example.name} after {example.stage}: {example.one} | {example.other}"
+            yield f"  {group}: {count} (such as {what})"
     for line in (*found.wrong, *found.left):
         yield f"NO  {line}"
     yield verdict(found)

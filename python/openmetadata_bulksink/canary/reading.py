@@ -13,8 +13,11 @@ from openmetadata_bulksink.canary.catalogue import COLLECTIONS
 #: Stands for the service's name.
 SERVICE = "SERVICE"
 
-#: Collection -> (FQN of the parent, name) -> entity.
-State = dict[str, dict[tuple[str, str], dict[str, Any]]]
+#: FQN of the parent, and name.
+Key = tuple[str, str]
+
+#: Collection -> key -> entity.
+State = dict[str, dict[Key, dict[str, Any]]]
 
 #: What is asked for besides the default, for each collection; a server that does not know one of them says so.
 _COMMON = ("owners", "tags", "domains", "dataProducts", "extension", "followers", "lifeCycle", "sourceHash")

@@ -9,17 +9,31 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from openmetadata_bulksink import settings
+from openmetadata_bulksink.canary.expected import Sent
 
 #: Settings that name a file of the user's: what the canary loses on purpose is nothing to keep there.
 _FILES = frozenset({f"{settings.PREFIX}_DEAD_LETTERS", f"{settings.PREFIX}_REPORT"})
 
 #: What a side's process is started with, by the sink's name.
 SINKS: dict[str, dict[str, str]] = {"upstream": {settings.PREFIX: "0"}, "ours": {settings.PREFIX: "1"}}
+
+
+@contextlib.contextmanager
+def both_sides() -> Iterator[dict[str, Side]]:
+    """The processes of both sinks, by the sink's name. They end with the block."""
+    made: dict[str, Side] = {}
+    try:
+        for sink in SINKS:
+            made[sink] = Side(sink)
+        yield made
+    finally:
+        for side in made.values():
+            side.kill()
 
 
 class SideFailed(Exception):
@@ -30,14 +44,14 @@ class SideFailed(Exception):
 class Ran:
     """One workflow that has ended.
 
-    why: what ended it badly, or nothing. native: whether our sink wrote. sent: collection and body of each create
-    request. failures: name and text of what the workflow counts as lost.
+    why: what ended it badly, or nothing. native: whether our sink wrote. failures: name and text of what the workflow
+    counts as lost.
     """
 
     why: str
     seconds: float = 0.0
     native: bool = False
-    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -93,7 +107,11 @@ class Side:
         return f"a sink's process ended with status {status}" + (f": {lines[-1]}" if lines else "")
 
     def kill(self) -> None:
-        """Ends the process and what it has forked, at once. Afterwards nothing of it sends a request."""
+        """Ends the process and what it has forked, at once; once more does no harm. Afterwards nothing of it sends a
+        request.
+        """
+        if self._answers.closed:
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

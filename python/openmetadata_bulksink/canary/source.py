@@ -33,8 +33,6 @@ _ENTITIES = {
     "databaseSchemas": ("entity.data.databaseSchema", "DatabaseSchema"),
 }
 
-Sent = list[tuple[str, dict[str, Any]]]
-
 
 class CanarySource(Source):
     """One stage of the catalogue."""
@@ -49,8 +47,8 @@ class CanarySource(Source):
         given = json.loads(options["given"])
         self._catalogue = Catalogue(self._service, Given(tuple(given["tags"]), given["owner"]))
         self._either = import_module("metadata.ingestion.api.models").Either
-        #: Collection and body of each create request, in order.
-        self.sent: Sent = []
+        #: What `expected.Sent` says, in order.
+        self.sent: list[tuple[str, str, dict[str, Any]]] = []
 
     @classmethod
     def create(cls, config_dict: dict[str, Any], metadata: Any, pipeline_name: str | None = None) -> CanarySource:  # noqa: ARG003
@@ -73,15 +71,15 @@ class CanarySource(Source):
 
     def _create(self, record: Record) -> Iterator[Any]:
         request = _model(_REQUESTS[record.collection]).model_validate(with_hash(record.body, self._service))
-        self.sent.append(
-            (record.collection, json.loads(request.model_dump_json(exclude_unset=True, exclude_none=True)))
-        )
+        body = json.loads(request.model_dump_json(exclude_unset=True, exclude_none=True))
+        self.sent.append((record.act, record.collection, body))
         yield self._either(right=request)
 
     def _life_cycle(self, record: Record) -> Iterator[Any]:
         model = import_module("metadata.ingestion.models.life_cycle").OMetaLifeCycleData
         times = _model(("type.lifeCycle", "LifeCycle")).model_validate(record.body)
         entity = _model(_ENTITIES[record.collection])
+        self._note_patch(record, {"lifeCycle": record.body})
         yield self._either(right=model(entity=entity, entity_fqn=record.fqn, life_cycle=times))
 
     def _keys(self, record: Record) -> Iterator[Any]:
@@ -96,7 +94,13 @@ class CanarySource(Source):
         changed = table.model_copy(deep=True)
         changed.tableConstraints = [*(changed.tableConstraints or []), *more]
         patch = import_module("metadata.ingestion.models.patch_request").PatchRequest
+        self._note_patch(record, record.body)
         yield self._either(right=patch(original_entity=table, new_entity=changed, override_metadata=True))
+
+    def _note_patch(self, record: Record, fields: dict[str, Any]) -> None:
+        """The tables that are patched have plain names."""
+        schema, _, name = record.fqn.rpartition(".")
+        self.sent.append((record.act, record.collection, {"name": name, "databaseSchema": schema, **fields}))
 
     def _barrier(self, _: Record) -> Iterator[Any]:
         try:
@@ -107,6 +111,7 @@ class CanarySource(Source):
 
     def _stale(self, record: Record) -> Iterator[Any]:
         """Upstream decides what is gone, in its own code."""
+        self.sent.append((record.act, record.collection, {"database": record.fqn, **record.body}))
         yield from import_module("metadata.ingestion.api.delete").delete_entity_from_source(
             metadata=self.metadata,
             entity_type=_model(_ENTITIES[record.collection]),

@@ -1,4 +1,4 @@
-"""What stands between the canary and the reference server: passes everything on, and changes what it is told to.
+"""What stands between the canary and the reference server: passes everything on, unless it is told to meddle.
 
 Plain threads and one connection a request; loopback only.
 """
@@ -8,23 +8,57 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 Entity = dict[str, Any]
 
-#: Gets the collection and the page of a list, and changes it.
-OnList = Callable[[str, Entity], None]
-
-#: Gets the rows of a bulk request for tables; returns those that go on, and what is done to the answer.
-OnTables = Callable[[list[Entity]], tuple[list[Entity], Callable[[Entity], None]]]
+#: Of one connection, or of a body that may change.
+_NOT_PASSED_ON = frozenset({"content-length", "transfer-encoding", "connection", "date", "server", "host"})
 
 
-def _unchanged(_: Entity) -> None:
-    pass
+class Asked(NamedTuple):
+    """A request. path: below `/v1/`, with its query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def place(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+
+class Answer(NamedTuple):
+    """What comes back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def changed(self, change: Callable[[Entity], None]) -> Answer:
+        """With other JSON, where it is an answer to work that was done."""
+        if self.status != 200:
+            return self
+        content = json.loads(self.body)
+        change(content)
+        return self._replace(body=json.dumps(content).encode())
+
+
+Send = Callable[[Asked], Answer]
+
+#: Gets a request and what sends one to the server; several at once. What it returns is the answer.
+Meddle = Callable[[Asked, Send], Answer]
+
+
+def pass_on(asked: Asked, send: Send) -> Answer:
+    """Does nothing to it."""
+    return send(asked)
 
 
 class Between:
@@ -32,9 +66,7 @@ class Between:
 
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
-        self._lock = threading.Lock()
-        self.on_list: OnList = lambda *_: None
-        self.on_tables: OnTables = lambda rows: (rows, _unchanged)
+        self.meddle: Meddle = pass_on
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,43 +86,26 @@ class Between:
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}{self._server.path}"
         threading.Thread(target=self._listener.serve_forever, daemon=True).start()
 
-    def _handle(self, asked: BaseHTTPRequestHandler) -> None:
-        body = asked.rfile.read(int(asked.headers.get("Content-Length") or 0))
-        parts = urlsplit(asked.path)
-        collection = parts.path.removeprefix(f"{self._server.path}/v1/")
-        with self._lock:
-            repair = _unchanged
-            if (asked.command, collection) == ("PUT", "tables/bulk") and body[:1] == b"[":
-                rows, repair = self.on_tables(json.loads(body))
-                body = json.dumps(rows).encode()
-        status, headers, answer = self._send(asked, body)
-        if asked.command == "GET" and "/" not in collection and status == 200:
-            answer = self._changed(answer, lambda page: self.on_list(collection, page))
-        elif repair is not _unchanged and status == 200:
-            answer = self._changed(answer, repair)
-        asked.send_response(status)
-        for name, value in headers:
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                asked.send_header(name, value)
-        asked.send_header("Content-Length", str(len(answer)))
-        asked.end_headers()
-        asked.wfile.write(answer)
+    def _handle(self, came: BaseHTTPRequestHandler) -> None:
+        body = came.rfile.read(int(came.headers.get("Content-Length") or 0))
+        path = came.path.removeprefix(f"{self._server.path}/v1/")
+        answer = self.meddle(Asked(came.command, path, _passed_on(dict(came.headers)), body), self._send)
+        came.send_response(answer.status)
+        for name, value in answer.headers.items():
+            came.send_header(name, value)
+        came.send_header("Content-Length", str(len(answer.body)))
+        came.end_headers()
+        came.wfile.write(answer.body)
 
-    def _send(self, asked: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _send(self, asked: Asked) -> Answer:
         connection = http.client.HTTPConnection(self._server.hostname or "", self._server.port, timeout=60)
-        headers = {name: value for name, value in asked.headers.items() if name.lower() != "content-length"}
+        path = f"{self._server.path}/v1/{asked.path}"
         try:
-            connection.request(asked.command, asked.path, body or None, {**headers, "Connection": "close"})
+            connection.request(asked.method, path, asked.body or None, {**asked.headers, "Connection": "close"})
             answer = connection.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            return Answer(answer.status, _passed_on(dict(answer.getheaders())), answer.read())
         finally:
             connection.close()
-
-    def _changed(self, answer: bytes, change: Callable[[Entity], None]) -> bytes:
-        content = json.loads(answer)
-        with self._lock:
-            change(content)
-        return json.dumps(content).encode()
 
     def __enter__(self) -> Between:
         return self
@@ -100,3 +115,7 @@ class Between:
     ) -> None:
         self._listener.shutdown()
         self._listener.server_close()
+
+
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _NOT_PASSED_ON}

@@ -1,20 +1,33 @@
-"""What a wrong server does to the canary, and what an odd one does that is right all the same; drawn by seed."""
+"""What a wrong server does when the canary reads back, and what an odd one does that is right all the same; drawn by
+seed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Any
 
-from tests.python.canary.between import Entity, OnList, OnTables
+from tests.python.canary.between import Answer, Asked, Entity, Meddle, Send
 
 #: What differs between two entities that are equal to a reader.
 ACCIDENTAL = frozenset(
-    {"id", "href", "version", "updatedAt", "updatedBy", "changeDescription", "incrementalChangeDescription", "service"}
+    {"id", "href", "version", "updatedAt", "updatedBy", "changeDescription", "incrementalChangeDescription"}
 )
 _OF_A_LABEL = ("tagFQN", "source", "labelType", "state")
+
+
+def on_lists(change: Callable[[str, Entity], None]) -> Meddle:
+    """Gets the collection and the page of each list, and changes it."""
+
+    def meddle(asked: Asked, send: Send) -> Answer:
+        answer = send(asked)
+        if asked.method != "GET" or "/" in asked.place:
+            return answer
+        return answer.changed(lambda page: change(asked.place, page))
+
+    return meddle
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[Leaf]:
         yield Leaf(path)
 
 
-def one_field(seen: list[Seen], rng: Random) -> tuple[OnList, Seen, Leaf]:
+def one_field(seen: list[Seen], rng: Random) -> tuple[Meddle, Seen, Leaf]:
     """Drops or changes one value of one entity whenever it is read. The kind is drawn first, then the field."""
     kind = rng.choice(sorted({one.collection for one in seen}))
     chosen = rng.choice([one for one in seen if one.collection == kind])
@@ -64,7 +77,7 @@ def one_field(seen: list[Seen], rng: Random) -> tuple[OnList, Seen, Leaf]:
     leaf = rng.choice([leaf for leaf in leaves(chosen.entity) if leaf.path[0] == field])
     drop = rng.random() < 0.5
 
-    def on_list(collection: str, page: Entity) -> None:
+    def meddle(collection: str, page: Entity) -> None:
         for entity in page["data"] if collection == kind else ():
             if entity["id"] == chosen.entity["id"]:
                 holder, key = leaf.holder(entity), leaf.path[-1]
@@ -73,7 +86,7 @@ def one_field(seen: list[Seen], rng: Random) -> tuple[OnList, Seen, Leaf]:
                 else:
                     holder[key] = _other(holder[key])
 
-    return on_list, chosen, leaf
+    return on_lists(meddle), chosen, leaf
 
 
 def _other(value: Any) -> Any:
@@ -84,15 +97,15 @@ def _other(value: Any) -> Any:
     return f"{value}x" if isinstance(value, str) else "something else"
 
 
-def odd(rng: Random) -> OnList:
+def odd(rng: Random) -> Meddle:
     """Right answers in another form: other order of rows and keys, fields more, nulls and empty lists."""
 
-    def on_list(_: str, page: Entity) -> None:
+    def meddle(_: str, page: Entity) -> None:
         rng.shuffle(page["data"])
         page["data"] = [_oddly(entity, rng) for entity in page["data"]]
         page["took"] = 17
 
-    return on_list
+    return on_lists(meddle)
 
 
 def _oddly(value: Any, rng: Random) -> Any:
@@ -109,58 +122,3 @@ def _oddly(value: Any, rng: Random) -> Any:
         if isinstance(made[key], list):
             rng.shuffle(made[key])
     return made
-
-
-def lost_write(service: str, rng: Random) -> tuple[OnTables, list[str]]:
-    """One row with something new is taken and not written. Returns what was lost, once it is."""
-    known: dict[str, str] = {}
-    wanted = rng.randrange(50)
-    lost: list[str] = []
-    met = 0
-
-    def on_tables(rows: list[Entity]) -> tuple[list[Entity], Callable[[Entity], None]]:
-        nonlocal met
-        for row in rows:
-            name, schema = row["name"], row["databaseSchema"]
-            if not schema.startswith(service):
-                break
-            changed = known.setdefault(f"{schema}.{name}", row["sourceHash"]) != row["sourceHash"]
-            met += changed
-            if changed and met == wanted + 1 and not lost:
-                lost.append(name)
-                return [other for other in rows if other is not row], partial(_take_as_well, row)
-        return rows, _leave_alone
-
-    return on_tables, lost
-
-
-def _leave_alone(_: Entity) -> None:
-    """An answer as it came."""
-
-
-def _take_as_well(row: Entity, answer: Entity) -> None:
-    answer["numberOfRowsProcessed"] += 1
-    answer["numberOfRowsPassed"] += 1
-    taken = answer.setdefault("successRequest", [])
-    taken.append({"request": f"{row['databaseSchema']}.{row['name']}", "status": 200})
-
-
-def swapped_answers(service: str, rng: Random) -> tuple[OnTables, list[str]]:
-    """A refused row and one that was taken change places in one answer. Returns the name of the one that was taken."""
-    wrong: list[str] = []
-
-    def swap(answer: Entity) -> None:
-        failed, taken = answer.get("failedRequest") or [], answer.get("successRequest") or []
-        if not failed or not taken or wrong:
-            return
-        bad, good = rng.choice(failed), rng.choice(taken)
-        echo = bad["request"]
-        name = f"{echo['databaseSchema']}.{echo['name']}" if isinstance(echo, dict) else echo
-        wrong.append(str(good["request"]))
-        bad["request"], good["request"] = good["request"], name
-
-    def on_tables(rows: list[Entity]) -> tuple[list[Entity], Callable[[Entity], None]]:
-        ours = any(row["databaseSchema"].startswith(service) for row in rows)
-        return rows, swap if ours else _leave_alone
-
-    return on_tables, wrong

@@ -1,6 +1,6 @@
-"""`doctor --canary` against the reference server: as it is, wrong by seed, odd by seed, and interrupted.
+"""`doctor --canary` against the reference server: as it is, and interrupted.
 
-SEEDS: how many seeds of each sort, for `make canary-seeds`. PROFILES: release lines of the server, for
+SEEDS: set for `make canary-seeds`, which interrupts it at more moments. PROFILES: release lines of the server, for
 `make canary-matrix`.
 """
 
@@ -12,39 +12,24 @@ import re
 import shutil
 import signal
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.ingest import ReferenceServer, workflow
+from tests.ingest import ReferenceServer
 from tests.ingest.commands import Commands
-from tests.ingest.workflow import write
-from tests.python.canary import meddling
-from tests.python.canary.between import Between
+from tests.python.canary.benches import job
 
 pytestmark = [pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(1_800)]
 
-_SEEDS = int(os.environ.get("SEEDS", "0"))
-_READING_SEEDS = range(_SEEDS or 12)
-_ODD_SEEDS = range(max(3, _SEEDS // 4))
-#: A run of both sinks for each.
-_WRITING_SEEDS = range(max(1, _SEEDS // 20))
 #: The request in which the command is interrupted: the nth that matches.
 _MOMENTS: list[tuple[dict[str, str], int]] = [({"path": "tags/name"}, 1), ({"class": "bulk"}, 6)]
-if _SEEDS:
+if os.environ.get("SEEDS"):
     _MOMENTS += [({"class": "list"}, 3), ({"class": "life_cycle"}, 2), ({"path": "/tables/name"}, 4)]
     _MOMENTS += [({"class": "bulk"}, Random(seed).randrange(1, 24)) for seed in range(5)]
-
-_SOURCE = {"type": "sqlite", "serviceName": "unused", "sourceConfig": {"config": {"type": "DatabaseMetadata"}}}
-
-
-def job(url: str, token: str, folder: Path, **server_settings: Any) -> Path:
-    """A user's workflow file."""
-    config = workflow(source=_SOURCE, server_url=url, token=token, server_settings=server_settings)
-    return write(config, folder / "workflow.json")
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +49,6 @@ def empty_server(logging_server: ReferenceServer) -> ReferenceServer:
 def commands(sink_environment: Path) -> Iterator[Commands]:
     with Commands(sink_environment, ["metadata.ingestion.ometa.ometa_api"]) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def sides() -> Iterator[dict[str, Any]]:
-    """Both sinks' processes, for all runs of this file that are made in this process."""
-    from openmetadata_bulksink.canary.side import SINKS, Side
-
-    made = {sink: Side(sink) for sink in SINKS}
-    yield made
-    for side in made.values():
-        side.kill()
 
 
 def services(server: ReferenceServer) -> list[str]:
@@ -121,13 +95,20 @@ def test_both_sinks_leave_the_same(
     commands: Commands, empty_server: ReferenceServer, tmp_path: Path, profile: str
 ) -> None:
     empty_server.ask("PUT", "/profile", {"profile": profile})
+    too_large = {"kind": "status", "status": 413, "body": {"message": "too large"}}
+    empty_server.set_faults([{"match": {"body_over": 3 << 20}, "do": too_large}])
     theirs = add_somebody_elses(empty_server)
     since = empty_server.requests()[-1]["n"]
     # Upstream's workflows refuse a server of another line unless they are told not to.
     config = job(empty_server.url, empty_server.token, tmp_path, enableVersionValidation=False)
     letters = tmp_path / "lost.jsonl"
     variables = {"OM_BULKSINK_DEAD_LETTERS": str(letters)}
-    ended = commands.run(["doctor", "-c", str(config), "--canary", "--yes", "--json"], variables=variables)
+    arguments = ["doctor", "-c", str(config), "--canary", "--yes", "--json", "--probe"]
+    empty_server.ask("PUT", "/switches", {"idle_timeout_s": 5.0})
+    try:
+        ended = commands.run(arguments, variables=variables)
+    finally:
+        empty_server.ask("PUT", "/switches", {"idle_timeout_s": 60.0})
     assert ended.exit_code == 0, ended.output + ended.errors
     assert not letters.exists()
     report = json.loads(ended.output)
@@ -136,6 +117,8 @@ def test_both_sinks_leave_the_same(
     assert report["differences"] == report["wrong"] == report["left"] == []
     assert set(report["workflows"]["ours"]) == {"first", "again", "changed", "gone", "back"}
     assert report["facts"]["version"]["answer"].startswith(profile)
+    assert report["facts"]["largest body"]["answer"] == "2 MiB; 4 MiB: 413"
+    assert report["facts"]["idle connection"]["answer"].startswith("closed after ")
     assert empty_server.state(normalized=False) == theirs
     made = [one for one in writes(empty_server) if one["n"] > since]
     assert len(made) > 50
@@ -234,126 +217,3 @@ def test_a_sink_whose_process_does_not_start_says_why(monkeypatch: pytest.Monkey
     with pytest.raises(SideFailed, match="ended with status 1"):
         side.run({})
     side.kill()
-
-
-# --- servers that are wrong, and servers that are odd ---
-
-
-class Bench:
-    """A canary between which and its server somebody stands."""
-
-    def __init__(self, server: ReferenceServer, sides: dict[str, Any], folder: Path) -> None:
-        self.between = Between(server.url)
-        self._config = job(self.between.url, server.token, folder)
-        self._sides = sides
-
-    def canary(self) -> Any:
-        from openmetadata_bulksink.canary.examination import Canary
-
-        return Canary(self._config, lambda _: None, sides=self._sides)
-
-
-@pytest.fixture
-def bench(empty_server: ReferenceServer, sides: dict[str, Any], tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(empty_server, sides, tmp_path)
-    with made.between:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def written(
-    server_program: Path, server_profile: str, sides: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Any, Between, list[meddling.Seen]]]:
-    """A canary that has written; what a list shows of it; and who stands before the server when it is read again."""
-    with ReferenceServer(server_program, profile=server_profile) as server:
-        bench = Bench(server, sides, tmp_path_factory.mktemp("written"))
-        seen: list[meddling.Seen] = []
-
-        def note(collection: str, page: Any) -> None:
-            seen.extend(meddling.Seen(collection, entity) for entity in page["data"])
-
-        with bench.between:
-            canary = bench.canary()
-            canary.write()
-            bench.between.on_list = note
-            canary.compare()
-            assert canary.found.same, canary.found
-            assert len(seen) == 2 * (2 + 3 + 120 + 4)
-            yield canary, bench.between, seen
-            canary.clean_up()
-
-
-@pytest.fixture
-def read_again(written: tuple[Any, Between, list[meddling.Seen]]) -> Callable[[Any], Any]:
-    """Compares anew with somebody in between; gives what was found."""
-    from openmetadata_bulksink.canary.examination import Findings
-
-    canary, between, _ = written
-
-    def read(on_list: Any) -> Any:
-        canary.found = Findings(order=canary.found.order, work=canary.found.work)
-        between.on_list = on_list
-        canary.compare()
-        return canary.found
-
-    return read
-
-
-@pytest.mark.parametrize("seed", _READING_SEEDS)
-def test_one_value_that_is_dropped_or_changed_is_found_and_named(
-    written: tuple[Any, Between, list[meddling.Seen]], read_again: Callable[[Any], Any], seed: int
-) -> None:
-    on_list, chosen, leaf = meddling.one_field(written[2], Random(seed))
-    found = read_again(on_list)
-    assert not found.same
-    at_fault = [one for one in found.differences if one.collection == chosen.collection]
-    names = {one.name.rpartition(".")[2] for one in at_fault}
-    assert chosen.entity["name"].rpartition(".")[2] in names, (chosen.entity["name"], leaf.path, found.differences[:5])
-
-
-@pytest.mark.parametrize("seed", _ODD_SEEDS)
-def test_odd_and_right_is_no_difference(read_again: Callable[[Any], Any], seed: int) -> None:
-    found = read_again(meddling.odd(Random(seed)))
-    assert found.same, (found.differences[:5], found.wrong[:5])
-
-
-@pytest.mark.parametrize("seed", _WRITING_SEEDS)
-def test_a_write_that_is_lost_is_found_and_named(bench: Bench, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    canary, lost = _meddled(bench, monkeypatch, meddling.lost_write, Random(seed))
-    (name,) = lost
-    assert [one for one in canary.found.differences if one.name.endswith(f".{name}")], canary.found
-
-
-@pytest.mark.parametrize("seed", _WRITING_SEEDS)
-def test_two_answers_that_are_swapped_are_found_and_named(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    canary, swapped = _meddled(bench, monkeypatch, meddling.swapped_answers, Random(seed))
-    assert len(swapped) == 1
-    assert [line for line in canary.found.wrong if line.startswith(("Reported as lost by", "Not reported by"))]
-
-
-def _meddled(bench: Bench, monkeypatch: pytest.MonkeyPatch, what: Any, rng: Random) -> tuple[Any, list[str]]:
-    """A run in which the writes into one of the two services are meddled with; which one is drawn."""
-    from openmetadata_bulksink.canary.services import Services
-
-    canary = bench.canary()
-    original, at, done = Services.make, rng.choice((1, 2)), []
-    happened: list[list[str]] = []
-
-    def make(services: Services) -> str:
-        name = original(services)
-        done.append(name)
-        if len(done) == 1 + at:  # the first is the one that is only made and deleted
-            bench.between.on_tables, noted = what(name, rng)
-            happened.append(noted)
-        return name
-
-    monkeypatch.setattr(Services, "make", make)
-    try:
-        canary.write()
-        canary.compare()
-    finally:
-        canary.clean_up()
-    assert not canary.found.same
-    return canary, happened[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 from openmetadata_bulksink.canary import comparison
 from openmetadata_bulksink.canary.catalogue import REFUSED, STAGES, Catalogue, Given, with_hash
+from openmetadata_bulksink.canary.expected import Expected
 from openmetadata_bulksink.canary.reading import SERVICE, masked, normal
 from openmetadata_bulksink.canary.speed import Speed, advised
 
@@ -39,34 +40,81 @@ def test_true_is_not_one() -> None:
     assert comparison.between(state(table(flag=True)), state(table(flag=1))) != []
 
 
+def expected(*bodies: dict[str, Any], act: str = "create") -> Expected:
+    """What is due in the service `svc` when tables were sent."""
+    due = Expected("svc")
+    due.take([(act, "tables", body) for body in bodies])
+    return due
+
+
 def test_what_is_held_otherwise_than_it_was_sent() -> None:
-    sent = [("tables", table(databaseSchema="svc.d.s", description="new"))]
+    sent = expected(table(databaseSchema="svc.d.s", description="new"))
     there = state(table(description="old", added="by the server"))
-    (one,) = comparison.from_sent(there, sent, "svc")
+    (one,) = comparison.from_sent(there, sent)
     assert (one.field, one.one, one.other) == ("description", '"new"', '"old"')
 
 
 def test_the_last_of_two_writes_counts() -> None:
-    sent = [("tables", table(description="old")), ("tables", table(description="new"))]
-    assert comparison.from_sent(state(table(description="new")), sent, SERVICE) == []
+    sent = expected(table(description="old"), table(description="new"))
+    assert comparison.from_sent(state(table(description="new")), sent) == []
 
 
 def test_what_must_be_refused_must_not_be_there() -> None:
     name = next(iter(REFUSED))
-    sent = [("tables", table(name=name)), ("tables", table())]
-    assert comparison.from_sent(state(table()), sent, SERVICE) == []
-    (one,) = comparison.from_sent(state(table(), table(name=name)), sent, SERVICE)
+    sent = expected(table(name=name), table())
+    assert comparison.from_sent(state(table()), sent) == []
+    (one,) = comparison.from_sent(state(table(), table(name=name)), sent)
     assert (one.field, one.one, one.other) == ("", "missing", "there")
+
+
+def test_a_life_cycle_is_due_until_another_one_is() -> None:
+    times = {"created": {"timestamp": 1}}
+    sent = expected(table())
+    sent.take([("life_cycle", "tables", {"name": "t", "databaseSchema": SCHEMA, "lifeCycle": times})])
+    sent.take([("create", "tables", table(description="later"))])
+    (one,) = comparison.from_sent(state(table(description="later")), sent)
+    assert (one.field, one.other) == ("lifeCycle", "absent")
+    assert comparison.from_sent(state(table(description="later", lifeCycle=times)), sent) == []
+
+
+def test_what_was_not_seen_is_due_as_deleted_until_it_is_sent_again() -> None:
+    schemas = [("create", "databaseSchemas", {"name": name, "database": "svc.d"}) for name in ("s", "kept")]
+    sent = expected(table())
+    sent.take([*schemas, ("create", "tables", table(databaseSchema="svc.d.kept"))])
+    sent.take([("stale", "databaseSchemas", {"database": "svc.d", "seen": ["svc.d.kept"]})])
+    assert {(due.collection, due.key) for due in sent if due.deleted} == {
+        ("databaseSchemas", (f"{SERVICE}.d", "s")),
+        ("tables", (SCHEMA, "t")),
+    }
+    there = state(table(), table(databaseSchema=f"{SERVICE}.d.kept"))
+    found = {one.name: (one.field, one.one, one.other) for one in comparison.from_sent(there, sent)}
+    assert found[f"{SCHEMA}.t"] == ("deleted", "true", "false")
+    assert f"{SERVICE}.d.kept.t" not in found
+    sent.take([("create", "tables", table())])
+    assert not [due for due in sent if due.deleted and due.collection == "tables"]
 
 
 def test_refusals_are_named_once_each_and_nothing_else_is() -> None:
     every = [(f"svc.d.s.{name}", "why") for name in REFUSED]
-    assert comparison.refusals(every, "svc") == ([], [])
-    assert comparison.refusals(every[1:], "svc").unnamed == [next(iter(REFUSED))]
-    assert comparison.refusals([("Entity Buffer", " and ".join(REFUSED))], "svc") == ([], [])
-    assert comparison.refusals([*every, ("svc.d.s.good", "svc says no")], "svc").wrong == [
+    assert comparison.refusals(every, "svc", REFUSED) == ([], [])
+    assert comparison.refusals(every[1:], "svc", REFUSED).unnamed == [next(iter(REFUSED))]
+    assert comparison.refusals([("Entity Buffer", " and ".join(REFUSED))], "svc", REFUSED) == ([], [])
+    assert comparison.refusals([*every, ("svc.d.s.good", "svc says no")], "svc", REFUSED).wrong == [
         f"{SERVICE}.d.s.good: {SERVICE} says no"
     ]
+
+
+def test_where_nothing_is_refused_every_loss_is_wrong() -> None:
+    (name, *_) = REFUSED
+    assert comparison.refusals([(f"svc.d.s.{name}", "why")], "svc", ()).wrong == [f"{SERVICE}.d.s.{name}: why"]
+
+
+def test_the_reason_of_a_row_is_the_text_that_is_about_it_alone() -> None:
+    one, other, *_ = REFUSED
+    failures = [(f"svc.d.s.{one}", "svc says no, id 0f3c-12"), ("Entity Buffer", f"{one} and {other}")]
+    assert comparison.reasons(failures, "svc", REFUSED) == {one: f"{SERVICE} says no, id #"}
+    again = [(f"svc.d.s.{one}", "svc says no, id 77aa-90")]
+    assert comparison.reasons(again, "svc", REFUSED) == comparison.reasons(failures, "svc", REFUSED)
 
 
 def test_people_are_seen_to_be_the_same_and_not_who_they_are() -> None:
