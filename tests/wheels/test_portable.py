@@ -126,8 +126,10 @@ def test_metadata_licences_and_bill_of_materials() -> None:
     assert metadata.get_all("Requires-Dist") is None
     assert b"Apache License" in files[f"{folder}/licenses/LICENSE"]
     assert b"\n## tokio " in files[f"{folder}/licenses/THIRD-PARTY-LICENSES"]
-    (bill,) = (name for name in files if name.endswith(".cyclonedx.json"))
-    crates = {(component["name"], component["version"]) for component in json.loads(files[bill])["components"]}
+    (bill,) = (name for name in files if name.startswith(f"{folder}/sboms/"))
+    components = json.loads(files[bill])["components"]
+    assert [one["name"] for one in components if not (one.get("licenses") and one.get("hashes"))] == []
+    crates = {(component["name"], component["version"]) for component in components}
     assert {"tokio", "reqwest", "rustls", "pyo3"} <= {name for name, _ in crates}
     locked = re.findall(r'name = "(.+)"\nversion = "(.+)"', (machine.REPOSITORY / "Cargo.lock").read_text())
     assert crates <= set(locked)
