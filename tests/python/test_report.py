@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.ingest import ReferenceServer, Session, workflow
+from tests.ingest import FarDatabase, Postgres, ReferenceServer, Session, workflow
 from tests.ingest.runs import Run, RunFailed
-from tests.ingest.sources import sqlite_file, sqlite_source
+from tests.ingest.sources import PostgresShape, fill_postgres, postgres_source, sqlite_file, sqlite_source
 from tests.python.faults import ending
 from tests.python.faults.streams import own_server, prepare
 from tests.python.report.test_report_page import MEGABYTE, read
@@ -117,6 +117,33 @@ def test_a_run_behind_a_slow_server(sink: Session, server: ReferenceServer, lite
     assert sum(over_time) == pytest.approx(held_up, rel=0.03), "the line and the sums are of the same waits"
     # One worker: what it did before the source ended was beside the source, all else is waited for.
     assert held_up + (run.loop_s or 0.0) >= tables["seconds"]
+
+
+@pytest.mark.postgres
+def test_a_run_behind_a_slow_database(
+    sink: Session, server: ReferenceServer, postgres: Postgres, tmp_path: Path
+) -> None:
+    delay, path = 0.1, tmp_path / "run.json"
+    fill_postgres(postgres, "slow_database", PostgresShape(schemas=1, tables=6, columns=3))
+    try:
+        with FarDatabase(postgres.port, delay=delay) as far:
+            connection = {"hostPort": f"127.0.0.1:{far.port}"}
+            options = {"schemaFilterPattern": {"excludes": ["^information_schema$"]}}
+            source = postgres_source(postgres, "slow_database", service="far", options=options, connection=connection)
+            run = sink.run(
+                workflow(source=source, server_url=server.url, token=server.token),
+                variables={"OM_BULKSINK_REPORT": str(path), "OM_BULKSINK_ACCELERATE": "0"},
+            )
+    finally:
+        postgres.drop_database("slow_database")
+    run.require_success()
+    report = json.loads(path.read_text())
+    assert "passed while the source waited for its database" in report["verdict"][0]
+    assert "Nothing was lost" in " ".join(report["verdict"])
+    assert any("statements of its database" in sentence for sentence in report["advice"])
+    # Nine statements a table, each of which takes the delay at least; what the thread computed in them counts apart.
+    assert report["statements"]["count"] >= 6 * 9
+    assert report["spent"]["database"] >= 0.9 * delay * 6 * 9
 
 
 def test_an_outage(sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path) -> None:

@@ -101,6 +101,14 @@ def test_a_page_says_what_was_lost_by_name() -> None:
     assert "no answer within the read time-out" in text
 
 
+@pytest.mark.parametrize(
+    "ending",
+    ["in order", "by SIGTERM", "by KeyboardInterrupt", "by RuntimeError", "without closing the sink, by RuntimeError"],
+)
+def test_a_page_says_how_the_run_ended(ending: str) -> None:
+    assert f"It ended: {ending}." in read(page(healthy(ending=ending)))
+
+
 def test_names_and_reasons_are_text_wherever_they_stand() -> None:
     evil = '<script>alert("x")</script>&amp;'
     run = healthy(
