@@ -13,7 +13,7 @@ OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 .PHONY: help demo build wheels releases test test-rust test-python test-versions lint fmt lock licences clean simulate fuzz \
 	chaos reliability memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
-	bench-real bench-redshift bench-redshift-threads bench-report bench-round-trips bench-scale bench-shards bench-start-up bench-tags
+	bench-real bench-redshift bench-redshift-threads bench-report bench-round-trips bench-scale bench-shards bench-start-up bench-tags bench-canary
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,9 @@ bench-redshift: ## the Redshift of it, with life cycles (FULL=1: 10,000 tables, 
 
 bench-start-up: ## from the start of the process to the first request, beside upstream; what a profiler pays
 	@$(PYTHON) -m benchmarks start-up
+
+bench-canary: ## how long `doctor --canary` takes on a server at 105 ms a request and 26 ms a row
+	@$(PYTHON) -m benchmarks canary
 
 bench-native: ## the native sink by itself: an overloaded server, life cycles, and how soon its waits end
 	@$(PYTHON) -m benchmarks native

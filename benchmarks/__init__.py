@@ -19,6 +19,7 @@
     accelerators.py    `make bench-accelerators`: the source with and without them
     redshift_threads.py  `make bench-redshift-threads`: `threads: N` on a slow catalogue
     tags.py            `make bench-tags`: what tag records cost
+    canary.py          `make bench-canary`: `doctor --canary` on a slow server
     start_up.py        `make bench-start-up`: to the first request
     cost/              what a record costs the main thread; a million tables; instructions that CI can guard
     results/           what the last runs found

@@ -27,6 +27,7 @@ RUNS = {
     "link": ("benchmarks.link", ()),
     "tags": ("benchmarks.tags", ()),
     "start-up": ("benchmarks.start_up", ()),
+    "canary": ("benchmarks.canary", ()),
     "native": ("benchmarks.native", ()),
     "redshift-threads": ("benchmarks.redshift_threads", POSTGRES),
     "shards": ("benchmarks.shards", ("postgres", "airflow", "ray")),

@@ -38,6 +38,8 @@ CASES = {"record": 2_000, "edges": 2_000, "fence-on-nothing": 5_000, "fence-on-p
 COLUMNS = 30
 # `run()` may cost so many times what serialising costs.
 MOST = 1.5
+# Percent.
+MOST_FOR_A_REPORT = 1.0
 RECORDS = 400
 
 
@@ -56,8 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counted, others = _engine(console)
     if chosen.main_thread:
         serialised, spent = _main_thread(console)
+        _, with_report = _main_thread(console, with_report=True)
         counted[f"main thread: run(), {COLUMNS} columns"] = spent
         others.append(Bound(f"run() / to_json, {COLUMNS} columns", spent / serialised, MOST, "times"))
+        others.append(Bound("what a report adds to run()", 100 * (with_report / spent - 1), MOST_FOR_A_REPORT, "%"))
     known: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     if chosen.accept:
         BASELINE.write_text(json.dumps({**known, **counted}, indent=2, sort_keys=True) + "\n")
@@ -126,27 +130,29 @@ def _valgrind() -> str:
     )
 
 
-def _main_thread(console: Console) -> tuple[float, float]:
+def _main_thread(console: Console, *, with_report: bool = False) -> tuple[float, float]:
     """Instructions of the workflow's thread for one table of 30 columns: serialising alone, and `run()` as a whole.
 
-    Callgrind counts only while the child asks it to: while records go into the sink.
+    Callgrind counts only while the child asks it to: while records go into the sink. with_report: the run leaves one.
     """
     ready = prepared.from_environment()
     with tempfile.TemporaryDirectory(prefix="bulksink-callgrind-") as folder, ReferenceServer(ready.server) as server:
         out = Path(folder) / "count"
         job = {"url": server.url, "token": server.token, "columns": [COLUMNS], "records": RECORDS}
+        report = {"OM_BULKSINK_REPORT": str(Path(folder) / "run.html")} if with_report else {}
         callgrind = ["--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes"]
         with console.status("counting the main thread (minutes)"):
             children.run(
                 "benchmarks.cost.record_child",
                 ready.with_sink,
                 {**job, "series": 1, "callgrind": True},
-                variables={"PYTHONHASHSEED": "0"},
+                variables={"PYTHONHASHSEED": "0", **report},
                 prefix=[_valgrind(), *callgrind, f"--callgrind-out-file={out}"],
             )
         of_counting = _of_first_thread(out, 1)
         serialised, spent = ((_of_first_thread(out, number) - of_counting) / RECORDS for number in (2, 3))
-    console.print(f"  main thread: {spent:23,.0f} instructions in run(), {serialised:10,.0f} to serialise")
+    what = "with a report" if with_report else "main thread"
+    console.print(f"  {what + ':':<14}{spent:22,.0f} instructions in run(), {serialised:10,.0f} to serialise")
     return round(serialised), round(spent)
 
 
