@@ -13,6 +13,7 @@ from typing import Any
 from openmetadata_bulksink import records
 from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.results import Stale
+from openmetadata_bulksink.shard.unread import stored_fqn
 
 #: Upstream's lists of a schema, and the collection of what is in them.
 _LISTS = {"get_tables_name_and_type": "tables", "get_stored_procedures": "storedProcedures"}
@@ -44,19 +45,17 @@ class Again:
 
     def _instead_of(self, original: Callable[[], Any], collection: str) -> Callable[[], Iterator[Any]]:
         def listed() -> Iterator[Any]:
-            schema = self._schema()
+            context = self._source.context.get()
+            place = (str(context.database), str(context.database_schema))
+            schema = stored_fqn(self._service, *place)
             if (collection, schema) in self._wanted:
                 names = [one[0] if isinstance(one, tuple) else getattr(one, "name", None) for one in original() or ()]
-                self._there.update((collection, f"{schema}.{records.quote_name(str(name))}") for name in names)
+                self._there.update((collection, stored_fqn(self._service, *place, str(name))) for name in names)
                 if None not in names:
                     self._asked.add((collection, schema))
             yield from ()
 
         return listed
-
-    def _schema(self) -> str:
-        context = self._source.context.get()
-        return ".".join(map(records.quote_name, (self._service, context.database, context.database_schema)))
 
 
 def _above(fqn: str) -> str:

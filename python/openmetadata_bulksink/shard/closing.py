@@ -11,6 +11,7 @@ from openmetadata_bulksink.shard import catalogue, children, deletion, filters, 
 from openmetadata_bulksink.shard.commands import Job, say, tell_of_failures
 from openmetadata_bulksink.shard.plan import Plan
 from openmetadata_bulksink.shard.results import PartResult, Result
+from openmetadata_bulksink.shard.unread import stored_fqn
 
 #: What upstream calls a failure of its question for what is stale, and of what it asks the source before that.
 _STALE_QUESTIONS = ("Delete Entity", "Post Process mark_")
@@ -108,7 +109,7 @@ def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.W
 
 def _compare(plan: Plan, now: frozenset[str], part: PartResult) -> tuple[list[str], list[str]]:
     """FQNs of schemas that came since the plan, and of those that went."""
-    planned = {".".join(map(records.quote_name, (plan.service, unit.database, unit.schema))) for unit in plan.units()}
+    planned = {stored_fqn(plan.service, unit.database, unit.schema) for unit in plan.units()}
     unread = {fqn for fqn, _ in part.unread}
     gone = {fqn for fqn in planned - now if not unread.intersection(records.ancestors(fqn))}
     return sorted(now - planned), sorted(gone)

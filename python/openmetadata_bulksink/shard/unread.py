@@ -28,6 +28,13 @@ _END = object()
 _OF_SCHEMA = ("database", "database_schema")
 
 
+def stored_fqn(service: str, *names: str) -> str:
+    """What the server calls something that the source calls by these names, database first."""
+    from metadata.ingestion.models.custom_basemodel_validation import replace_separators
+
+    return ".".join([records.quote_name(service), *(records.quote_name(replace_separators(name)) for name in names)])
+
+
 class Unread:
     """Stands before the lists of one source, this object alone, and changes none of them.
 
@@ -105,9 +112,8 @@ class Unread:
         return [str(getattr(context, name)) for name in place]
 
     def _note(self, why: str, *names: str) -> None:
-        fqn = ".".join(map(records.quote_name, (self._service, *names)))
         lines = self._mask(why).strip().splitlines()
-        self.found[fqn] = lines[0][:_LONGEST] if lines else _SILENT
+        self.found[stored_fqn(self._service, *names)] = lines[0][:_LONGEST] if lines else _SILENT
 
 
 class _Ear(logging.Handler):

@@ -21,7 +21,7 @@ from openmetadata_bulksink.shard.again import Again
 from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.keys import MARK, KeysBetweenShards
 from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Stale
-from openmetadata_bulksink.shard.unread import Unread
+from openmetadata_bulksink.shard.unread import Unread, stored_fqn
 
 #: Of upstream's source: what it has seen, by collection.
 _SEEN = {
@@ -256,7 +256,7 @@ def _stop(workflow: Any, mask: Mask) -> str:
 def _unopened(databases: Iterable[str], unread: Unread, service: str) -> str:
     """Upstream logs a database that it cannot open, and ends well; its tables would be missing, and look dropped."""
     for database in databases:
-        why = unread.found.get(f"{records.quote_name(service)}.{records.quote_name(database)}")
+        why = unread.found.get(stored_fqn(service, database))
         if why is not None:
             return f"{database} could not be read ({why})"
     return ""

@@ -13,7 +13,7 @@ from fleet import Fleet
 from warehouse import Warehouse
 
 from openmetadata_bulksink.masking import Mask
-from openmetadata_bulksink.shard.unread import Unread
+from openmetadata_bulksink.shard.unread import Unread, stored_fqn
 from tests.ingest import Postgres, ReferenceServer
 from tests.ingest.commands import Commands
 from tests.ingest.workflow import write
@@ -128,6 +128,42 @@ def test_a_database_that_is_opened_after_a_warning_is_read() -> None:
     assert watch.found == {}
 
 
+class Blind(Source):
+    """Upstream's own lists of tables and views, over statements that are refused."""
+
+    status = SimpleNamespace(filter=lambda *_: None)
+    source_config = SimpleNamespace(
+        includeTables=True, includeViews=True, useFqnForFiltering=False, tableFilterPattern=None
+    )
+
+    def query_view_names_and_types(self, schema_name: str) -> list[str]:
+        return self.query_table_names_and_types(schema_name)
+
+    def get_tables_name_and_type(self) -> Iterator[Any]:
+        from metadata.ingestion.source.database.common_db_source import CommonDbSourceService
+
+        yield from CommonDbSourceService.get_tables_name_and_type(self)
+
+
+@pytest.mark.upstream
+def test_upstream_asks_for_tables_as_this_expects() -> None:
+    from metadata.ingestion.source.database.common_db_source import CommonDbSourceService
+
+    source = Blind(nothing, refusing("earlier"))
+    watch = Unread(source, "svc", Mask([SECRET]))
+    assert list(source.get_tables_name_and_type()) == [], "upstream goes on without a failure"
+    assert watch.found == {"svc.earlier.earlier": "access denied for ***"}
+    for name in ("set_inspector", "get_database_names", "get_database_schema_names", "get_stored_procedures"):
+        assert callable(getattr(CommonDbSourceService, name))
+
+
+@pytest.mark.upstream
+def test_names_are_those_of_the_server() -> None:
+    assert stored_fqn("my.svc", "h.r", 'a"b', "c::d>e") == (
+        '"my.svc"."h.r".a__reserved__quote__b.c__reserved__colon__d__reserved__arrow__e'
+    )
+
+
 real = [pytest.mark.postgres, pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -190,27 +226,34 @@ def test_a_table_that_is_made_again_before_close_stays(
 ) -> None:
     warehouse = Warehouse(databases, 3)
     config = warehouse.workflow(server, DELETE_ALL)
-    Fleet(commands, tmp_path / "first", config).whole(2)
-    before = live(server)
     database, schema = next(
         (database, schema)
         for database, schemas in warehouse.tables.items()
         for schema, tables in schemas.items()
         if len(tables) > 1
     )
-    make = 'CREATE TABLE "{0}".{1} (id int PRIMARY KEY, a text, r int)'
-    gone, again = warehouse.tables[database][schema][:2]
-    for name in (gone, again):
-        databases.execute(f'DROP TABLE "{schema}".{name} CASCADE', database=database)
+    # The server knows the third by another name than the source.
+    gone, again, odd = *warehouse.tables[database][schema][:2], "odd>name"
+
+    def make(name: str) -> None:
+        columns = "(id int PRIMARY KEY, a text, r int)"
+        databases.execute(f'CREATE TABLE "{schema}"."{name}" {columns}', database=database)
+
+    make(odd)
+    Fleet(commands, tmp_path / "first", config).whole(2)
+    before = live(server)
+    for name in (gone, again, odd):
+        databases.execute(f'DROP TABLE "{schema}"."{name}" CASCADE', database=database)
     fleet = fleet_of(commands, tmp_path / "second", config)
     fleet.open().require_success()
     fleet.run([0, 1])
     stale = {fqn for shard in (0, 1) for fqn in fleet.stale(shard)}
-    assert {fqn.rpartition(".")[2] for fqn in stale} == {gone, again}
+    assert {fqn.rpartition(".")[2] for fqn in stale} == {gone, again, "odd__reserved__arrow__name"}
     # An equal table leaves the server's entity as it was.
-    databases.execute(make.format(schema, again), database=database)
+    for name in (again, odd):
+        make(name)
     one = write(config, tmp_path / "one.yaml")
     commands.run(["metadata", "ingest", "-c", str(one)], variables={"OM_BULKSINK": "0"}).require_success()
     closed = fleet.close().require_success()
-    assert "the source has it again" in closed.errors
+    assert closed.errors.count("the source has it again") == 2
     assert before - live(server) == {fqn for fqn in stale if fqn.endswith(f".{gone}")}
