@@ -8,8 +8,9 @@ Two things stand in front of that here:
   table then, which is mended here).
 - `install` (the accelerator): while the referred table is pending, its columns are read from the pending body, so
   that the key goes out with its table; the engine keeps the order (rule E1). Chains of pending references are cut at
-  four, because each link would become a request of its own, one after the other. Tables that had their turn are
-  answered from what `seen_tables` remembers of them.
+  four, because each link would become a request of its own, one after the other: the server is asked then, and has
+  not heard of the table. Where it has, from an earlier run, asking cuts no chain, and is left out from then on. Tables
+  that had their turn are answered from what `seen_tables` remembers of them.
 
 Neither changes what ends up in the catalogue, the order of constraints within a table aside.
 """
@@ -21,6 +22,7 @@ import json
 import sys
 from functools import wraps
 from typing import Any
+from weakref import WeakSet
 
 from openmetadata_bulksink.accelerators import StepsAside, Undo, all_of, fingerprint, put, recognised, seen_tables
 from openmetadata_bulksink.fence import Fence
@@ -45,6 +47,10 @@ class _Answers:
     on = False
 
 
+#: Fences of sinks that write a catalogue again: the server knew a table that had not been sent yet.
+_written_before: WeakSet[Fence] = WeakSet()
+
+
 def install() -> Undo:
     """Answer lookups from this run's own requests. `let_pass` must be in already. Raises StepsAside."""
     source: Any = sys.modules.get(SOURCE)
@@ -64,6 +70,7 @@ def install() -> Undo:
 
 def _stop_answering() -> None:
     _Answers.on = False
+    _written_before.clear()
 
 
 def let_pass() -> Undo:
@@ -165,18 +172,28 @@ class _OwnRequestsFirst:
             table = pending_table(self._fence, name) or seen_tables.table(self._fence, name)
             if table is not None:
                 return table
+            found = self._metadata.get_by_name(entity, fqn)
+            # What still waits for others was not sent yet: the server has it from an earlier run.
+            if found is not None and _depth(self._fence, name):
+                _written_before.add(self._fence)
+            return found
         return self._metadata.get_by_name(entity, fqn, *args, **kwargs)
 
 
-def pending_table(fence: Fence, fqn: str) -> seen_tables.Table | None:
-    """The columns of a pending table; None where it is not pending, or where too long a chain of references is."""
+def _depth(fence: Fence, fqn: str) -> int | None:
+    """How long a chain of pending records a pending table waits for; None where it is not pending."""
     try:
-        depth = fence.engine.pending_depth("tables", fqn)
-        if depth is None or depth >= _LONGEST_CHAIN:
-            return None
-        body = fence.engine.pending_body("tables", fqn)
+        return fence.engine.pending_depth("tables", fqn)
     except ValueError:
         return None
+
+
+def pending_table(fence: Fence, fqn: str) -> seen_tables.Table | None:
+    """The columns of a pending table; None where it is not pending, or where a chain of references is to be cut."""
+    depth = _depth(fence, fqn)
+    if depth is None or (depth >= _LONGEST_CHAIN and fence not in _written_before):
+        return None
+    body = fence.engine.pending_body("tables", fqn)
     if body is None or b"__reserved__" in body:  # upstream reads such names back in another form than it sends them
         return None
     columns = json.loads(body).get("columns") or []

@@ -184,6 +184,25 @@ def test_a_chain_is_cut_at_four(make_sink: Make, client: Any, source_class: Any)
     assert sink.status.failures == []
 
 
+def test_a_chain_is_not_cut_where_the_server_knows_the_tables(
+    make_sink: Make, server: RecordingServer, client: Any, source_class: Any
+) -> None:
+    """In a second run the first look-up that would cut one finds its table; no further one is made."""
+    for number in range(12):
+        client.client.put("/tables", data=table(f"t{number}").model_dump_json(exclude_none=True))
+    sink = make_sink()
+    sink.run(table("t0"))
+    of = source(client)
+    for number in range(1, 12):
+        found = lookup(source_class, of, f"t{number - 1}")
+        sink.run(table(f"t{number}", tableConstraints=[found.model_dump(mode="json", exclude_none=True)]))
+    asked = [one.bare for one in server.requests if one.method == "GET" and "/tables/name/" in one.bare]
+    assert asked == ["/tables/name/s.d.p.t4"]
+    assert of.kept.foreign_tables == []
+    sink.close()
+    assert sink.status.failures == []
+
+
 def test_switched_off_a_lookup_waits_as_every_read(
     make_sink: Make, server: RecordingServer, client: Any, source_class: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
