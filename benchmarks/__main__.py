@@ -16,6 +16,7 @@ from benchmarks.prepared import VARIABLE, Prepared
 from tools import artifacts, environments, machine, postgresql, steps
 
 UPSTREAM = environments.UPSTREAM_VERSIONS[-1]
+OLDER = next(version for version in environments.UPSTREAM_VERSIONS if version.startswith("1.13."))
 
 POSTGRES = ("postgres",)
 
@@ -31,7 +32,7 @@ RUNS = {
     "native": ("benchmarks.native", ()),
     "redshift-threads": ("benchmarks.redshift_threads", POSTGRES),
     "shards": ("benchmarks.shards", ("postgres", "airflow", "ray")),
-    "round-trips": ("benchmarks.round_trips", POSTGRES),
+    "round-trips": ("benchmarks.round_trips", ("postgres", "older")),
     "accelerators": ("benchmarks.accelerators", POSTGRES),
     "main-thread": ("benchmarks.cost.main_thread", ()),
     "instructions": ("benchmarks.cost.instructions", ()),
@@ -68,6 +69,11 @@ def _prepare(needs: Sequence[str]) -> Prepared:
             return None
         return environments.with_wheel(environments.runner_environment(name), artifacts.wheel())
 
+    def older() -> Path | None:
+        if "older" not in needs:
+            return None
+        return environments.with_wheel(environments.upstream_environment(OLDER), artifacts.wheel())
+
     plain = environments.upstream_environment(UPSTREAM)
     return Prepared(
         upstream=UPSTREAM,
@@ -77,6 +83,7 @@ def _prepare(needs: Sequence[str]) -> Prepared:
         postgres=postgresql.programs() if "postgres" in needs else None,
         airflow=runner("airflow"),
         ray=runner("ray"),
+        older=older(),
     )
 
 

@@ -14,7 +14,7 @@ VARIABLE = "BULKSINK_BENCH_PREPARED"
 @dataclass(frozen=True)
 class Prepared:
     """upstream: its version. plain: upstream's environment as its users have it. with_sink: the same and our wheel.
-    airflow, ray: with_sink and a runner.
+    airflow, ray: with_sink and a runner. older: the newest 1.13 and our wheel.
     """
 
     upstream: str
@@ -24,6 +24,7 @@ class Prepared:
     postgres: Path | None = None
     airflow: Path | None = None
     ray: Path | None = None
+    older: Path | None = None
 
     def accelerators(self) -> list[str]:
         """Their names, as the wheel that is measured has them: the benchmarks' own environment is without it."""

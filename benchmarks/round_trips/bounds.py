@@ -1,0 +1,98 @@
+"""What the figures must be. A bound is there where what it needs was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.bounds import Bound
+from benchmarks.round_trips import ways
+from benchmarks.round_trips.rows import Row, Rows
+
+POSTGRES, MARIADB, REDSHIFT = "PostgreSQL", "MariaDB", "Redshift"
+#: 1,000 tables, and no round trip.
+THOUSAND = "PostgreSQL, 1,000 tables"
+
+#: Of the same source table by table: its time at so many ms, and what its thread computes.
+CHUNKS_MOST = {10: 0.10, 30: 0.03}
+CHUNKS_CPU_MOST = 0.55
+#: Statements: of a run, and for each of its chunks, one a schema here.
+STATEMENTS, OF_A_CHUNK, CHUNKS = 60, 10, 4
+#: What 30 ms may cost, of the statements times that.
+WAIT_MOST = 1.25
+
+#: 4 connections ahead, of none.
+AHEAD_MOST = {
+    (POSTGRES, 10): 0.30,
+    (MARIADB, 10): 0.40,
+    (POSTGRES, 0): 1.05,
+    (MARIADB, 0): 1.05,
+    (POSTGRES, 3): 0.95,
+    (MARIADB, 3): 0.95,
+}
+#: The delay at which statements that were sent for nothing are counted, and their share in percent.
+FOR_NOTHING_AT, FOR_NOTHING_MOST = 10, 2.0
+
+#: `threads: 4` grants four connections.
+THREADS_MOST, THREADS_FAIL_MOST, GRANTED = 0.45, 1.10, 4
+REDSHIFT_DELAY, REDSHIFT_MOST = 200, 0.50
+#: Upstream takes eight times as long as ours.
+THOUSAND_MOST = 1 / 8
+
+
+def bounds_of(rows: Rows) -> list[Bound]:
+    """All that can be judged."""
+    return [*_chunks(rows), *_ahead(rows), *_threads(rows), *_thousand(rows)]
+
+
+def _ratio(text: str, part: Row | None, whole: Row | None, most: float) -> Iterator[Bound]:
+    if part is not None and whole is not None:
+        yield Bound(f"{text} ({part.E_s:.1f} / {whole.E_s:.1f} s)", part.E_s / whole.E_s, most, "times")
+
+
+def _chunks(rows: Rows) -> Iterator[Bound]:
+    for delay, most in CHUNKS_MOST.items():
+        in_chunks, by_table = (rows.of(POSTGRES, delay, way) for way in (ways.OURS, ways.ONE_BY_ONE))
+        yield from _ratio(f"PostgreSQL, {delay} ms: E in chunks / table by table", in_chunks, by_table, most)
+    near, by_table = rows.of(POSTGRES, 0, ways.OURS), rows.of(POSTGRES, 0, ways.ONE_BY_ONE)
+    if near is None or by_table is None:
+        return
+    most = STATEMENTS + OF_A_CHUNK * CHUNKS
+    yield Bound("PostgreSQL in chunks: statements", near.statements, most, "statements")
+    text = "PostgreSQL: CPU of the source's thread, in chunks / table by table"
+    yield Bound(text, near.cpu_s / by_table.cpu_s, CHUNKS_CPU_MOST, "times")
+    far = rows.of(POSTGRES, 30, ways.OURS)
+    if far is not None:
+        waited = WAIT_MOST * far.statements * 0.030
+        yield Bound("PostgreSQL in chunks: E at 30 ms, less E at 0 ms", far.E_s - near.E_s, waited)
+
+
+def _ahead(rows: Rows) -> Iterator[Bound]:
+    of = {POSTGRES: (ways.ONE_BY_ONE_AHEAD, ways.ONE_BY_ONE), MARIADB: (ways.AHEAD, ways.OURS)}
+    for (database, delay), most in AHEAD_MOST.items():
+        ahead, without = (rows.of(database, delay, way) for way in of[database])
+        yield from _ratio(f"{database}, {delay} ms: E with 4 ahead / without", ahead, without, most)
+        if ahead is not None and delay == FOR_NOTHING_AT:
+            share = 100 * ahead.for_nothing / ahead.statements
+            yield Bound(f"{database}, {delay} ms: statements sent for nothing", share, FOR_NOTHING_MOST, "%")
+
+
+def _threads(rows: Rows) -> Iterator[Bound]:
+    upstreams, instead, failing = (
+        rows.of(MARIADB, 10, way) for way in (ways.UPSTREAMS_THREADS, ways.THREADS, ways.HELPERS_FAIL)
+    )
+    text = "MariaDB, 10 ms, threads: 4: E with 3 ahead"
+    yield from _ratio(f"{text} / upstream's", instead, upstreams, THREADS_MOST)
+    if instead is not None:
+        yield Bound("the same: connections", instead.connections, GRANTED, "connections")
+    yield from _ratio(f"{text}, which fail half way / upstream's", failing, upstreams, THREADS_FAIL_MOST)
+    four, one = (rows.of(REDSHIFT, REDSHIFT_DELAY, way) for way in (ways.THREADS, ways.OURS))
+    yield from _ratio(f"Redshift, {REDSHIFT_DELAY} ms: E with threads: 4 / with one", four, one, REDSHIFT_MOST)
+
+
+def _thousand(rows: Rows) -> Iterator[Bound]:
+    ours, upstream = (rows.of(THOUSAND, 0, way) for way in (ways.OURS, ways.UPSTREAM))
+    if ours is not None and upstream is not None:
+        text = (
+            f"{THOUSAND}, no latency: workflow, ours / upstream ({ours.workflow_s:.1f} / {upstream.workflow_s:.1f} s)"
+        )
+        yield Bound(text, ours.workflow_s / upstream.workflow_s, THOUSAND_MOST, "times")
