@@ -43,7 +43,7 @@ test-versions: test-python ## the end to end tests with all five upstream versio
 releases: ## try every release of upstream, writes docs/releases.md (hours; RELEASES="..." for some; goes on where it was)
 	@$(PYTHON) -m tests.releases try $(RELEASES)
 
-bench: ## the whole picture, one page of figures and bounds (27 minutes; QUICK=1: 5)
+bench: ## the whole picture, one page of figures and bounds (30 minutes; QUICK=1: 5)
 	@$(PYTHON) -m benchmarks picture $(if $(QUICK),--quick)
 
 bench-report: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)
@@ -79,7 +79,7 @@ bench-redshift-threads: ## does `threads: N` pay where Redshift's catalogue take
 bench-shards: ## one ingestion in 1, 2, 4 shards: MariaDB at 10 ms a statement, Redshift at 200 ms; Airflow, Ray (QUICK=1: smaller, without them)
 	@$(PYTHON) -m benchmarks shards $(if $(QUICK),--quick)
 
-bench-round-trips: ## what 0 to 30 ms to the source's database cost: PostgreSQL, MariaDB; upstream, its threads, ours, 4 and 8 ahead (QUICK=1: smaller)
+bench-round-trips: ## what 0 to 30 ms to the source's database cost: PostgreSQL, MariaDB, Redshift; upstream, its threads, ours, 4 and 8 ahead (QUICK=1: smaller)
 	@$(PYTHON) -m benchmarks round-trips $(if $(QUICK),--quick)
 
 bench-accelerators: ## what a Redshift table costs the source with each accelerator, with all, with none (6 minutes; SOURCE=postgres, sqlite)

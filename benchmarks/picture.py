@@ -68,6 +68,13 @@ PARTS = (
         ("--tables", "300", "--only", "ours-fast", "upstream-fast"),
     ),
     Part("`threads: N` on a slow Redshift", "benchmarks.redshift_threads", "redshift-threads.json"),
+    Part(
+        "Round trips to the source's database, a quarter of the tables",
+        "benchmarks.round_trips",
+        "round-trips-quick.json",
+        ("--quick", "--parts", "postgres", "mariadb"),
+        ("--quick", "--parts", "mariadb"),
+    ),
     Part("The main thread", "benchmarks.cost.main_thread", "main-thread.json", (), ("--series", "2")),
     Part("Instructions, against the committed figures", "benchmarks.cost.instructions", ""),
     Part("A million tables", "benchmarks.cost.scale", "scale.json", (), ("--tables", "200000")),

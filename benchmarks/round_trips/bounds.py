@@ -20,7 +20,8 @@ STATEMENTS, OF_A_CHUNK, CHUNKS = 60, 10, 4
 #: What 30 ms may cost, of the statements times that.
 WAIT_MOST = 1.25
 
-#: 4 connections ahead, of none.
+#: What is compared for it: 4 connections ahead, and none.
+_WITH_AND_WITHOUT = {POSTGRES: (ways.ONE_BY_ONE_AHEAD, ways.ONE_BY_ONE), MARIADB: (ways.AHEAD, ways.OURS)}
 AHEAD_MOST = {
     (POSTGRES, 10): 0.30,
     (MARIADB, 10): 0.40,
@@ -39,9 +40,41 @@ REDSHIFT_DELAY, REDSHIFT_MOST = 200, 0.50
 THOUSAND_MOST = 1 / 8
 
 
-def bounds_of(rows: Rows) -> list[Bound]:
-    """All that can be judged."""
+def counts_of(rows: Rows) -> list[Bound]:
+    """Bounds on what is counted: they hold for any number of tables, on any machine."""
+    return [*_statements(rows), *_for_nothing(rows), *_connections(rows)]
+
+
+def times_of(rows: Rows) -> list[Bound]:
+    """Bounds on times, at the full size alone: what a run needs once is a larger part of a small one."""
     return [*_chunks(rows), *_ahead(rows), *_threads(rows), *_thousand(rows)]
+
+
+# --- counts ---
+
+
+def _statements(rows: Rows) -> Iterator[Bound]:
+    in_chunks = [row for row in rows.all if (row.database, row.way) == (POSTGRES, ways.OURS)]
+    if in_chunks:
+        sent = max(row.statements for row in in_chunks)
+        yield Bound("PostgreSQL in chunks: statements", sent, STATEMENTS + OF_A_CHUNK * CHUNKS, "statements")
+
+
+def _for_nothing(rows: Rows) -> Iterator[Bound]:
+    for database, (way, _) in _WITH_AND_WITHOUT.items():
+        row = rows.of(database, FOR_NOTHING_AT, way)
+        if row is not None:
+            share = 100 * row.for_nothing / row.statements
+            yield Bound(f"{database}, {FOR_NOTHING_AT} ms: statements sent for nothing", share, FOR_NOTHING_MOST, "%")
+
+
+def _connections(rows: Rows) -> Iterator[Bound]:
+    found = [row.connections for row in rows.all if (row.database, row.way) == (MARIADB, ways.THREADS)]
+    if found:
+        yield Bound("MariaDB, threads: 4: connections", max(found), GRANTED, "connections")
+
+
+# --- times ---
 
 
 def _ratio(text: str, part: Row | None, whole: Row | None, most: float) -> Iterator[Bound]:
@@ -53,27 +86,21 @@ def _chunks(rows: Rows) -> Iterator[Bound]:
     for delay, most in CHUNKS_MOST.items():
         in_chunks, by_table = (rows.of(POSTGRES, delay, way) for way in (ways.OURS, ways.ONE_BY_ONE))
         yield from _ratio(f"PostgreSQL, {delay} ms: E in chunks / table by table", in_chunks, by_table, most)
-    near, by_table = rows.of(POSTGRES, 0, ways.OURS), rows.of(POSTGRES, 0, ways.ONE_BY_ONE)
-    if near is None or by_table is None:
-        return
-    most = STATEMENTS + OF_A_CHUNK * CHUNKS
-    yield Bound("PostgreSQL in chunks: statements", near.statements, most, "statements")
-    text = "PostgreSQL: CPU of the source's thread, in chunks / table by table"
-    yield Bound(text, near.cpu_s / by_table.cpu_s, CHUNKS_CPU_MOST, "times")
-    far = rows.of(POSTGRES, 30, ways.OURS)
-    if far is not None:
+    near, by_table, far = (
+        rows.of(POSTGRES, delay, way) for delay, way in ((0, ways.OURS), (0, ways.ONE_BY_ONE), (30, ways.OURS))
+    )
+    if near is not None and by_table is not None:
+        text = "PostgreSQL: CPU of the source's thread, in chunks / table by table"
+        yield Bound(text, near.cpu_s / by_table.cpu_s, CHUNKS_CPU_MOST, "times")
+    if near is not None and far is not None:
         waited = WAIT_MOST * far.statements * 0.030
         yield Bound("PostgreSQL in chunks: E at 30 ms, less E at 0 ms", far.E_s - near.E_s, waited)
 
 
 def _ahead(rows: Rows) -> Iterator[Bound]:
-    of = {POSTGRES: (ways.ONE_BY_ONE_AHEAD, ways.ONE_BY_ONE), MARIADB: (ways.AHEAD, ways.OURS)}
     for (database, delay), most in AHEAD_MOST.items():
-        ahead, without = (rows.of(database, delay, way) for way in of[database])
+        ahead, without = (rows.of(database, delay, way) for way in _WITH_AND_WITHOUT[database])
         yield from _ratio(f"{database}, {delay} ms: E with 4 ahead / without", ahead, without, most)
-        if ahead is not None and delay == FOR_NOTHING_AT:
-            share = 100 * ahead.for_nothing / ahead.statements
-            yield Bound(f"{database}, {delay} ms: statements sent for nothing", share, FOR_NOTHING_MOST, "%")
 
 
 def _threads(rows: Rows) -> Iterator[Bound]:
@@ -82,8 +109,6 @@ def _threads(rows: Rows) -> Iterator[Bound]:
     )
     text = "MariaDB, 10 ms, threads: 4: E with 3 ahead"
     yield from _ratio(f"{text} / upstream's", instead, upstreams, THREADS_MOST)
-    if instead is not None:
-        yield Bound("the same: connections", instead.connections, GRANTED, "connections")
     yield from _ratio(f"{text}, which fail half way / upstream's", failing, upstreams, THREADS_FAIL_MOST)
     four, one = (rows.of(REDSHIFT, REDSHIFT_DELAY, way) for way in (ways.THREADS, ways.OURS))
     yield from _ratio(f"Redshift, {REDSHIFT_DELAY} ms: E with threads: 4 / with one", four, one, REDSHIFT_MOST)

@@ -26,6 +26,9 @@ from benchmarks.measures import spread
 from benchmarks.prepared import Prepared
 from benchmarks.report import judge, workload
 from benchmarks.report.contenders import contenders
+from benchmarks.round_trips import bounds as judged
+from benchmarks.round_trips import ways
+from benchmarks.round_trips.rows import Row, Rows
 from benchmarks.shards import __main__ as shards
 from benchmarks.shards import figures
 from tests.ingest import ReferenceServer
@@ -265,3 +268,45 @@ def test_each_setting_runs_as_often_as_it_says() -> None:
     runs = in_rounds(settings, 2, once, lambda _: "", Console(quiet=True))
     assert "".join(order) == "abaaba"
     assert {key: len(each) for key, each in runs.items()} == {"a": 4, "b": 2}
+
+
+# --- round trips ---
+
+
+def measured(*, slower: str | None = None) -> Rows:
+    """All that is measured, every E one second, but half an hour for the way that is slower."""
+    shapes = [
+        (judged.POSTGRES, (0, 3, 10, 30), ways.of_postgres(["postgres_bulk"])),
+        (judged.MARIADB, (0, 3, 10, 30), ways.of_mariadb()),
+        (judged.REDSHIFT, (judged.REDSHIFT_DELAY,), ways.of_redshift()),
+        (judged.THOUSAND, (0,), ways.without_latency()),
+    ]
+    rows = Rows()
+    for database, delays, chosen in shapes:
+        for delay, way in ((delay, way.name) for delay in delays for way in chosen):
+            took = 1800.0 if way == slower else 1.0
+            rows.all.append(Row(database, delay, way, took, took, took, 80, 4, 1))
+    return rows
+
+
+def test_all_that_is_demanded_of_round_trips_is_judged() -> None:
+    counts, times = judged.counts_of(measured()), judged.times_of(measured())
+    assert [bound.holds for bound in counts] == [True] * 4
+    assert len({bound.text for bound in (*counts, *times)}) == len(counts) + len(times) == 4 + 14
+    # A way that takes as long as what it is compared with is too slow for most of them.
+    assert sum(bound.holds for bound in times) == 4
+
+
+@pytest.mark.parametrize("way", [ways.ONE_BY_ONE, ways.UPSTREAM])
+def test_round_trips_that_are_left_out_are_well(way: str) -> None:
+    """Compared with half an hour for the way without."""
+    assert sum(bound.holds for bound in judged.times_of(measured(slower=way))) > 4
+
+
+def test_round_trips_in_part_are_judged_in_part() -> None:
+    rows = measured()
+    for left_out in list(rows.all):
+        rows.all.remove(left_out)
+        known = {bound.text for bound in (*judged.counts_of(measured()), *judged.times_of(measured()))}
+        assert {bound.text for bound in (*judged.counts_of(rows), *judged.times_of(rows))} <= known
+    assert judged.times_of(rows) == judged.counts_of(rows) == []
