@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use super::order::WITHOUT_PLACE;
 use super::waits::WaitId;
 
 /// What is free.
@@ -22,6 +23,17 @@ pub(super) struct Need {
     pub bytes: usize,
     /// A create request needs a place, too.
     pub place: bool,
+}
+
+impl Need {
+    /// Of a record with a body of so many bytes.
+    pub fn of(bytes: usize, place: bool) -> Self {
+        let without_place = if place { 0 } else { WITHOUT_PLACE };
+        Self {
+            bytes: bytes + without_place,
+            place,
+        }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -138,18 +138,26 @@ impl Decision {
 pub(super) enum Due {
     /// There is time for another attempt.
     InTime,
-    /// The time is over, but no record is lost for time after one attempt.
+    /// The time is over, but no record is lost for time after one attempt, or while others went before it.
     LastAttempt,
     Over,
 }
 
 impl Due {
-    /// `first_attempt`: when the first of its `attempts` began. `last`: this was its last one.
-    pub fn of(first_attempt: Option<Time>, attempts: u32, last: bool, patience: Duration, now: Time) -> Self {
+    /// `first_attempt`: when the first of its `attempts` began. `last`: this was its last one. `passed_over`: others of its lane were
+    /// served since its last fault.
+    pub fn of(
+        first_attempt: Option<Time>,
+        attempts: u32,
+        last: bool,
+        passed_over: bool,
+        patience: Duration,
+        now: Time,
+    ) -> Self {
         match first_attempt {
             _ if last => Self::Over,
             Some(first) if now >= first + patience => {
-                if attempts <= 1 {
+                if attempts <= 1 || passed_over {
                     Self::LastAttempt
                 } else {
                     Self::Over
@@ -333,11 +341,13 @@ mod tests {
     #[test]
     fn a_deadline_ends_what_has_had_two_attempts() {
         let s = Time::from_secs;
-        let of = |attempts, last, now| Due::of(Some(s(10)), attempts, last, s(300), s(now));
+        let of = |attempts, last, now| Due::of(Some(s(10)), attempts, last, false, s(300), s(now));
         assert_eq!(of(9, false, 309), Due::InTime);
         assert_eq!(of(1, false, 310), Due::LastAttempt);
         assert_eq!(of(2, false, 310), Due::Over);
         assert_eq!(of(1, true, 20), Due::Over);
-        assert_eq!(Due::of(None, 0, false, s(300), s(999)), Due::InTime);
+        assert_eq!(Due::of(None, 0, false, false, s(300), s(999)), Due::InTime);
+        let passed_over = Due::of(Some(s(10)), 2, false, true, s(300), s(310));
+        assert_eq!(passed_over, Due::LastAttempt, "others went before it");
     }
 }

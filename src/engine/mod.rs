@@ -41,10 +41,12 @@
 //! | `repeats.rs` | which bodies need not be sent again (E3) |
 //! | `written_lately.rs` | what was written while requests are under way (E8) |
 //! | `waits.rs`, `budget.rs` | who waits for what, and who has room (E6) |
+//! | `closing.rs` | how long `close` waits (E12) |
 //! | `shallow.rs` | JSON, as far as it is needed |
 //! | `accounting.rs` | one outcome for each record, and the counts (E11) |
 //! | `figures.rs`, `timeline.rs` | what the run looked like, for its report |
 //! | `effects.rs` | carries out what the others decide |
+//! | `getters.rs` | what can be asked of all of them |
 //! | `defects.rs` | deliberate defects, for testing the tests |
 //! | `testing.rs` | what the unit tests of these files share |
 
@@ -52,12 +54,14 @@ mod accounting;
 mod authorization;
 mod batch;
 mod budget;
+mod closing;
 mod compression;
 mod config;
 mod decide;
 pub mod defects;
 mod effects;
 mod figures;
+mod getters;
 mod health;
 mod inquest;
 mod keys;
@@ -103,12 +107,13 @@ pub use waits::{Scope, WaitId};
 use accounting::Books;
 use batch::Sealing;
 use budget::{Free, Need};
+use closing::Closing;
 use defects::broken;
 use effects::Sweep;
 use figures::Figures;
 use inquest::Inquests;
 use lookups::LookUps;
-use order::{CollectionId, Order, WITHOUT_PLACE};
+use order::{CollectionId, Order};
 use owed::Owed;
 use queues::{Lane, Queues};
 use repeats::Repeats;
@@ -120,9 +125,6 @@ use written_lately::WrittenLately;
 
 /// Time since some fixed point, as the driver counts it.
 pub type Time = Duration;
-
-/// After the last record that the server wrote or refused, `close` goes on for the deadline, one attempt and this.
-const CLOSING_MARGIN: Duration = Duration::from_secs(10);
 
 /// The state machine. See the module's documentation for how to drive it.
 #[derive(Debug)]
@@ -148,23 +150,10 @@ pub struct Engine {
     figures: Figures,
     notices: VecDeque<String>,
     last_lane: Option<Lane>,
-    /// When `close` was called.
-    closing: Option<Time>,
-    /// When the server last wrote or refused something.
-    last_verdict: Time,
-    closed: bool,
+    closing: Closing,
     /// The time of the last event.
     now: Time,
     random: fastrand::Rng,
-}
-
-/// What a record takes of the budget.
-fn need(bytes: usize, place: bool) -> Need {
-    let without_place = if place { 0 } else { WITHOUT_PLACE };
-    Need {
-        bytes: bytes + without_place,
-        place,
-    }
 }
 
 impl Engine {
@@ -201,9 +190,7 @@ impl Engine {
             figures: Figures::default(),
             notices: VecDeque::new(),
             last_lane: None,
-            closing: None,
-            last_verdict: Time::ZERO,
-            closed: false,
+            closing: Closing::default(),
             now: Time::ZERO,
             config,
         }
@@ -245,7 +232,7 @@ impl Engine {
     /// nothing is pending.
     #[must_use]
     pub fn has_room(&self, bytes: usize, place: bool) -> bool {
-        self.closed || self.waits.tickets.may_enter(need(bytes, place), self.free())
+        self.closing.is_over() || self.waits.tickets.may_enter(Need::of(bytes, place), self.free())
     }
 
     fn free(&self) -> Free {
@@ -266,7 +253,7 @@ impl Engine {
         let id = match scope {
             Scope::FinalDrain => (self.books.counts.pending > 0).then(|| self.waits.for_final_drain()),
             Scope::Room { bytes, place } => {
-                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(need(*bytes, *place)))
+                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(Need::of(*bytes, *place)))
             }
             _ => {
                 let wanted = self.order.in_scope(scope);
@@ -293,20 +280,14 @@ impl Engine {
 
     /// Starts the end: a final drain that goes on as long as the server works. Whoever closes waits for [`Engine::is_closed`].
     pub fn close(&mut self, now: Time) {
-        self.closing.get_or_insert(now);
+        self.closing.call(now);
         self.settle(now);
     }
 
     /// Whether everything has ended after [`Engine::close`] or [`Engine::abandon`].
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// When `close` stops waiting, if nothing is written or refused until then.
-    fn closing_ends(&self) -> Option<Time> {
-        let patience = self.config.delivery_timeout + self.config.attempt_timeout + CLOSING_MARGIN;
-        self.closing.map(|called| called.max(self.last_verdict) + patience)
+        self.closing.is_over()
     }
 
     /// Ends everything now: whatever is pending fails with `reason`, whatever is in flight is forgotten. Relies on nothing but the
@@ -342,7 +323,7 @@ impl Engine {
         {
             self.notices.push_back(notice);
         }
-        if self.closing_ends().is_some_and(|end| now >= end) && !self.closed {
+        if self.closing.ends_at(&self.config).is_some_and(|end| now >= end) && !self.closing.is_over() {
             self.abandon("not delivered before the end of close");
         }
         self.settle(now);
@@ -350,7 +331,7 @@ impl Engine {
 
     /// The next attempt to perform now, if any.
     pub fn poll_request(&mut self, now: Time) -> Option<Request> {
-        if self.closed || !self.sweeps.is_empty() {
+        if self.closing.is_over() || !self.sweeps.is_empty() {
             return None;
         }
         loop {
@@ -369,7 +350,7 @@ impl Engine {
     /// time that has passed means: now.
     #[must_use]
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
-        if self.closed {
+        if self.closing.is_over() {
             return None;
         }
         if !self.sweeps.is_empty() {
@@ -386,7 +367,7 @@ impl Engine {
             self.server.stall.notice_at().filter(|_| pending),
             self.look_ups.until(),
             self.server.authorization.renewal_until(self.config.delivery_timeout),
-            self.closing_ends(),
+            self.closing.ends_at(&self.config),
         ]
         .into_iter()
         .flatten()
@@ -410,7 +391,7 @@ impl Engine {
     }
 
     fn is_draining(&self) -> bool {
-        self.waits.is_draining() || self.closing.is_some()
+        self.waits.is_draining() || self.closing.is_called()
     }
 
     /// The next record that ended.
@@ -428,72 +409,9 @@ impl Engine {
         self.notices.pop_front()
     }
 
-    /// The sequence number of the last record.
-    #[must_use]
-    pub fn last_sequence(&self) -> Sequence {
-        self.order.last()
-    }
-
-    /// The body of the last pending create request of an entity.
-    #[must_use]
-    pub fn pending_body(&self, collection: &str, fqn: &str) -> Option<Bytes> {
-        let last = self.order.last_create(collection, &Order::key(collection, fqn))?;
-        Some(self.order.get(last)?.record.payload.bytes().clone())
-    }
-
-    /// Length of the longest chain of needs, within the collection, that the last pending record of an entity waits for. Chains
-    /// longer than 16 count as 16.
-    #[must_use]
-    pub fn pending_depth(&self, collection: &str, fqn: &str) -> Option<usize> {
-        let last = self.order.last_create(collection, &Order::key(collection, fqn))?;
-        Some(self.order.depth(last, 16))
-    }
-
-    /// How many create requests are pending that no request has carried.
-    #[must_use]
-    pub fn unsent(&self) -> usize {
-        self.order.unsent()
-    }
-
-    /// The counts now.
-    #[must_use]
-    pub fn stats(&self, now: Time) -> Stats {
-        Stats {
-            pending_bytes: self.pending_bytes(),
-            parked: self.order.parked_len() + self.owed.len(),
-            in_flight: self.queues.in_flight(),
-            limit: self.server.limit(),
-            stalled: self
-                .server
-                .stall
-                .since()
-                .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
-            ..self.books.counts
-        }
-    }
-
-    /// What the run looked like so far.
-    #[must_use]
-    pub fn picture(&self, now: Time) -> Picture {
-        let counts = &self.books.counts;
-        self.figures
-            .picture(&self.order, self.queues.in_flight(), counts.submitted, now)
-    }
-
     /// Notes for the figures what holds until now, before it changes.
     fn time_passes(&mut self, now: Time) {
         self.figures
             .passed(self.queues.in_flight(), self.books.counts.submitted, now);
-    }
-
-    /// For tests: which place holds which record. Each pending record must be in exactly one.
-    #[must_use]
-    pub fn custody(&self) -> Vec<(Sequence, Place)> {
-        let held = self.inquests.custody().chain(self.trials.custody());
-        let held = held.map(|sequence| (sequence, Place::Held));
-        let look_ups = self.look_ups.custody().map(|sequence| (sequence, Place::LookUp));
-        let owed = self.owed.sequences().map(|sequence| (sequence, Place::Owed));
-        self.order
-            .custody(self.queues.custody().chain(held).chain(look_ups).chain(owed))
     }
 }

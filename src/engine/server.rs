@@ -195,10 +195,9 @@ impl Server {
         }
     }
 
-    /// Whether a lane was served at `since` or later.
-    pub fn was_served_since(&self, lane: Lane, since: Time) -> bool {
-        let last = self.lanes.get(&lane).and_then(|lane| lane.health.last_success());
-        last.is_some_and(|at| at >= since)
+    /// When a lane was last served.
+    pub fn last_success(&self, lane: Lane) -> Option<Time> {
+        self.lanes.get(&lane)?.health.last_success()
     }
 
     fn others_served_since(&self, lane: Lane, sent: Time) -> bool {

@@ -106,6 +106,7 @@ pub struct Books {
     troubled_collections: FxHashSet<Arc<str>>,
     /// Entities that are being looked up, and until when the engine may wait for that.
     looked_up: FxHashMap<usize, Duration>,
+    look_ups_end: Duration,
 }
 
 pub type Checked = Result<(), String>;
@@ -284,9 +285,10 @@ impl Books {
                 ));
             }
             // All look-ups of an incident end together.
-            let incident = self.looked_up.values().copied().filter(|until| *until > flight.at);
-            let until = incident.max().unwrap_or(flight.at + LOOK_UP_LASTS);
-            self.looked_up.insert(*entity, until);
+            if self.look_ups_end <= flight.at {
+                self.look_ups_end = flight.at + LOOK_UP_LASTS;
+            }
+            self.looked_up.insert(*entity, self.look_ups_end);
         }
         for row in flight.sent.rows() {
             let account = self.account(row.sequence);
@@ -356,6 +358,10 @@ impl Books {
         } = &flight.sent
         {
             self.looked_up.remove(entity);
+            if flight.plan.trouble.is_some() {
+                // The others would not be answered either: they end with it.
+                self.looked_up.clear();
+            }
         }
         if counts(flight) {
             // After an abandonment nothing counts as in flight.

@@ -49,7 +49,7 @@ impl Engine {
         if let Some(leader) = self.order.leader(&record, &key, first) {
             return (self.share(leader, &record), Admitted::Pending(leader));
         }
-        if self.closed {
+        if self.closing.is_over() {
             return self.end_at_once(record, Ending::Failed("submitted after close".into()));
         }
         let collection = self.order.collection(&record.collection);

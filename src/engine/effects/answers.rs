@@ -123,7 +123,7 @@ impl Engine {
 
     /// A request was served, whatever became of its rows.
     pub(super) fn served(&mut self, lane: Lane, sent: Time, now: Time) {
-        self.last_verdict = now;
+        self.closing.verdict_came(now);
         let recovery = self.server.served(lane, sent, now);
         self.look_ups.start_anew();
         self.notices.extend(recovery.notice);
@@ -202,7 +202,7 @@ impl Engine {
                 };
                 entry.server_errors += 1;
                 if entry.server_errors < SERVER_ERRORS {
-                    entry.last_fault = Some(text.into());
+                    entry.met(text.into(), self.now);
                     again.after_error.push(member);
                 } else {
                     self.finish(member, Ending::Failed(text.into()));
@@ -228,6 +228,7 @@ impl Engine {
         };
         if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
             // Our own earlier attempt may have put it there; the same answer once more is final.
+            entry.met(reason.into(), self.now);
             again.at_once.push(member);
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
@@ -248,6 +249,10 @@ impl Engine {
         } else {
             entry.unanswered = true;
             entry.unknown = true;
+            entry.met(
+                "the server answered the request, but said nothing about this record".into(),
+                self.now,
+            );
             again.alone.push(member);
         }
     }
@@ -284,7 +289,7 @@ impl Engine {
             return;
         }
         entry.refused_for.push(missing.clone());
-        entry.last_fault = Some(reason.into());
+        entry.met(reason.into(), self.now);
         let work = match entry.kind() {
             Kind::Create => Work::Batch(Batch::of_one(entry.collection, member)),
             Kind::LifeCycle => Work::Patch(Patch::new(member)),
@@ -343,7 +348,7 @@ impl Engine {
         let bytes = self.bytes_of(&batch.members);
         if let [only] = batch.members.as_slice() {
             let text = format!("its body has {bytes} bytes: {text}");
-            self.last_verdict = now;
+            self.closing.verdict_came(now);
             self.finish(*only, Ending::Failed(text.into()));
         } else {
             self.sealing.bytes = self.sealing.bytes.min(self.largest_accepted.max(bytes / 2).max(1));
@@ -422,7 +427,7 @@ impl Engine {
         let said: Arc<str> = rebuff.said.as_str().into();
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.last_fault = Some(said.clone());
+                entry.met(said.clone(), now);
             }
         }
         if is_probe(&work) {

@@ -154,7 +154,9 @@ impl Engine {
         let due = self.order.get(sequence).map(|entry| {
             // What has its last attempt before it is not over because of it.
             let attempts = if last_attempt { 0 } else { entry.attempts };
-            Due::of(entry.first_attempt, attempts, false, self.config.delivery_timeout, now)
+            let passed_over = self.was_passed_over(entry);
+            let patience = self.config.delivery_timeout;
+            Due::of(entry.first_attempt, attempts, false, passed_over, patience, now)
         });
         due == Some(Due::Over)
     }

@@ -187,8 +187,8 @@ impl Engine {
         if self.books.counts.pending == 0 && !self.waits.tickets.is_owed() {
             self.server.rest();
             self.waits.all_done();
-            if self.closing.is_some() {
-                self.closed = true;
+            if self.closing.is_called() {
+                self.closing.end();
                 self.waits.end_all();
             }
         }
@@ -207,7 +207,7 @@ impl Engine {
             && self.trials.is_empty()
             && self.sweeps.is_empty();
         if broken!(self.config.defect, GivesNoLastChance)
-            || self.closed
+            || self.closing.is_over()
             || !stuck
             || !(draining || self.waits.wants_room())
         {
@@ -261,7 +261,7 @@ impl Engine {
             self.conclude(entry, Ending::Failed(reason.into()));
         }
         self.books.check(self.order.len(), self.order.last());
-        self.closed = true;
+        self.closing.end();
         self.waits.end_all();
     }
 }

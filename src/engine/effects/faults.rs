@@ -31,7 +31,7 @@ impl Engine {
         let reason: Arc<str> = trouble.reason.as_str().into();
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.last_fault = Some(reason.clone());
+                entry.met(reason.clone(), now);
                 entry.unknown |= trouble.unknown && !broken!(self.config.defect, ForgetsDoubts);
             }
         }
@@ -156,7 +156,7 @@ impl Engine {
     /// kind: what turns a collection away may let others in.
     fn others_were_served(&self, streak: Streak, lane: Lane) -> bool {
         if streak.kind == TroubleKind::Rebuffed {
-            self.server.was_served_since(lane, streak.first)
+            self.server.last_success(lane) >= Some(streak.first)
         } else {
             self.server.last_served_sent() >= Some(streak.first)
         }
@@ -300,7 +300,8 @@ impl Engine {
         let (mut in_time, mut once_more) = (Vec::with_capacity(members.len()), Vec::new());
         for member in members {
             let Some(entry) = self.order.get(member) else { continue };
-            match Due::of(entry.first_attempt, entry.attempts, last, patience, now) {
+            let passed_over = self.was_passed_over(entry);
+            match Due::of(entry.first_attempt, entry.attempts, last, passed_over, patience, now) {
                 Due::InTime => in_time.push(member),
                 Due::LastAttempt => once_more.push(member),
                 Due::Over => self.lose(member, None, now),
@@ -310,7 +311,13 @@ impl Engine {
         in_time
     }
 
-    /// Records whose time is over after one attempt: looked up where that can help, then sent once more.
+    /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server.
+    pub(super) fn was_passed_over(&self, entry: &Entry) -> bool {
+        let served = self.server.last_success((entry.collection, entry.kind()));
+        entry.last_fault_at.is_some() && served > entry.last_fault_at
+    }
+
+    /// Records whose time is over, but that have an attempt left: looked up where that can help, then sent once more.
     fn give_last_attempts(&mut self, members: Vec<Sequence>) {
         let (look_up, send): (Vec<_>, Vec<_>) = members.into_iter().partition(|one| self.can_be_looked_up(*one));
         for member in &look_up {
@@ -349,7 +356,11 @@ impl Engine {
             return false;
         };
         let readable = entry.kind() == Kind::Create && source_hash(entry.record.payload.bytes()).is_some();
-        entry.unknown && readable && self.look_ups.are_open(self.now) && !self.closed && entry.place() != Place::Parked
+        entry.unknown
+            && readable
+            && self.look_ups.are_open(self.now)
+            && !self.closing.is_over()
+            && entry.place() != Place::Parked
     }
 
     pub(super) fn lose_all(&mut self, work: &Work, reason: Option<&str>, now: Time) {

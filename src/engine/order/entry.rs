@@ -103,8 +103,9 @@ pub(in crate::engine) struct Entry {
     pub paused: bool,
     /// Its next refusal is final.
     pub last_chance: bool,
-    /// The last fault that a request with it met.
+    /// The last fault that a request with it met, and when.
     pub last_fault: Option<Arc<str>>,
+    pub last_fault_at: Option<Time>,
     /// Why the create request before this life cycle failed.
     pub entity_failed: Option<Arc<str>>,
     /// What it was refused for already.
@@ -157,6 +158,7 @@ impl Entry {
             paused: false,
             last_chance: false,
             last_fault: None,
+            last_fault_at: None,
             entity_failed: None,
             refused_for: Vec::new(),
             second_form: None,
@@ -201,6 +203,12 @@ impl Entry {
     /// Whether a wait goes past it.
     pub fn is_parked(&self) -> bool {
         self.place == Place::Parked
+    }
+
+    /// A request with it met a fault.
+    pub fn met(&mut self, fault: Arc<str>, now: Time) {
+        self.last_fault = Some(fault);
+        self.last_fault_at = Some(now);
     }
 
     /// Whether it has met so many faults alone that it may be what causes them.

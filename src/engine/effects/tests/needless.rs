@@ -315,3 +315,22 @@ fn a_record_alone_that_nobody_can_vouch_for_is_proven_by_look_ups() {
     assert!(gets >= 1 && now <= s(60), "{gets} {now:?}");
     assert_eq!(endings(&mut engine), "f1");
 }
+
+#[test]
+fn records_whose_time_ends_while_others_of_their_collection_are_served_have_one_attempt_more() {
+    // An outage, and then a server that takes one row after the other: that takes longer than the deadline.
+    let config = Config {
+        batch_rows: 1_000,
+        delivery_timeout: s(30),
+        ..patient(1)
+    };
+    let mut world = World::new(config, |sent, now| match &sent.call {
+        _ if now < s(10) => Reply::Status(503, ""),
+        Call::PutBulk { .. } => Reply::Status(405, ""),
+        _ => Reply::Written,
+    });
+    submit_tables(&mut world.engine, 1_000, s(0));
+    let ended = world.drain();
+    assert!(world.now > s(40), "{:?}", world.now);
+    assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 0);
+}
