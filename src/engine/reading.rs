@@ -113,9 +113,14 @@ pub(super) struct Rebuff {
 }
 
 impl Rebuff {
-    /// What was said, and what to change.
-    pub fn with_advice(&self) -> String {
-        format!("{}; {}", self.said, self.advice)
+    /// What was said, and what to change. `others_passed`: requests to the same address were served before, so it is no setting.
+    pub fn with_advice(&self, others_passed: bool) -> String {
+        let advice = if others_passed && !self.is_of_token {
+            "others have passed, so something in front of the server (a firewall, a login page) turned this one away"
+        } else {
+            self.advice
+        };
+        format!("{}; {advice}", self.said)
     }
 }
 
@@ -523,7 +528,7 @@ mod tests {
         let token = rebuff(401, r#"{"code":401,"message":"Expired token!"}"#);
         assert!(token.is_of_token);
         assert_eq!(
-            token.with_advice(),
+            token.with_advice(false),
             "the server answered 401: Expired token!; the server does not accept the token: renew it (jwtToken), or check that it belongs to this server"
         );
         assert!(rebuff(302, "").advice.contains("hostPort"));

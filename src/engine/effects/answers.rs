@@ -422,7 +422,7 @@ impl Engine {
     /// A request was turned away, most likely whatever it holds: then one in a second tells whether that has ended. Where others of
     /// its collection pass meanwhile, something in front of the server objects to a row.
     fn rebuffed(&mut self, work: Work, lane: Lane, rebuff: &Rebuff, sent: Time, now: Time) {
-        let reason: Arc<str> = rebuff.with_advice().into();
+        let reason: Arc<str> = rebuff.with_advice(self.server.served_so_far() > 0).into();
         self.server.stall.met(sent, &reason);
         let said: Arc<str> = rebuff.said.as_str().into();
         for sequence in work.sequences() {
@@ -517,7 +517,7 @@ impl Engine {
                 self.server.look_up_failed(sent, &trouble, now, chance);
                 self.no_version(sent, &trouble.reason, now);
             }
-            Meaning::Rebuffed(rebuff) => self.no_version(sent, &rebuff.with_advice(), now),
+            Meaning::Rebuffed(rebuff) => self.no_version(sent, &rebuff.with_advice(false), now),
             Meaning::NoRoute { text, .. } => self.no_version(sent, &text, now),
             // Whatever it says, somebody is there.
             _ => self.server.version_came(now),

@@ -2,8 +2,8 @@
 
 use crate::engine::request::{Call, Fault};
 use crate::engine::testing::{
-    all_written, create, eager, endings, fault, next_request, only_reason, request, requests, respond, rows, s,
-    some_refused, submit_tables,
+    all_written, create, eager, endings, fault, next_request, only_reason, outcomes, request, requests, respond, rows,
+    s, some_refused, submit_tables,
 };
 use crate::engine::{Ending, Engine, Scope, Time};
 
@@ -214,4 +214,25 @@ fn a_redirection_is_final_after_thirty_seconds_and_says_what_to_change() {
     }
     assert_eq!((now, count), (s(30), 31), "one a second");
     assert!(only_reason(&mut engine).contains("hostPort"));
+}
+
+#[test]
+fn a_redirection_of_one_record_after_others_passed_blames_no_setting() {
+    let mut engine = eager(4, 1);
+    submit_tables(&mut engine, 1, s(0));
+    let passes = request(&mut engine, s(0));
+    all_written(&mut engine, &passes, s(0));
+    outcomes(&mut engine);
+    engine.submit(create("tables", "s.redirected", None), s(1));
+    let mut now = s(1);
+    while engine.stats(now).pending > 0 {
+        let sent = next_request(&mut engine, &mut now);
+        respond(&mut engine, &sent, 302, "", now);
+    }
+    let reason = only_reason(&mut engine);
+    assert!(
+        reason.contains("302") && reason.contains("in front of the server"),
+        "{reason}"
+    );
+    assert!(!reason.contains("hostPort"), "{reason}");
 }
