@@ -244,5 +244,6 @@ def _all(chosen: argparse.Namespace) -> int:
     job = _planned(chosen, chosen.shards or chosen.processes)
     results = chosen.results or (output.parent if output else Path(tempfile.mkdtemp(prefix="bulksink-shards-")))
     folder = Folder(chosen.config, output or results / "plan.json", results, chosen.logs or results)
-    write_document(folder.plan, job.plan.to_json())
+    for place in dict.fromkeys((folder.plan, output if chosen.output else folder.plan)):
+        write_document(place, job.plan.to_json())
     return _FINE if run_whole(job, chosen.processes, chosen.max_deleted, folder) else _WRONG

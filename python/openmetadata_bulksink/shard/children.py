@@ -34,6 +34,9 @@ _GRACE = 330.0
 #: As long as that one that has not begun: nothing is pending, and it may hang in a connection that nobody answers.
 _PATIENCE = 2.0
 
+#: As long as that one whose parent is gone, where it has not begun.
+_PATIENCE_ALONE = 30.0
+
 Watch = Callable[[Callable[[], Progress]], None]
 
 #: Our ends of the pipes of children that run.
@@ -195,7 +198,7 @@ def _end_when_alone(writer: int, begun: threading.Event, done: threading.Event) 
     if done.is_set():
         return
     os.kill(os.getpid(), signal.SIGINT)
-    if not done.wait(_GRACE if begun.is_set() else _PATIENCE):
+    if not done.wait(_GRACE if begun.is_set() else _PATIENCE_ALONE):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -268,8 +271,8 @@ def run(name: str, work: Callable[[Watch], Any], mask: Mask, *, lifeline: int | 
     KeyboardInterrupt or Terminated where that came.
     """
     family = Family(lifeline)
-    child = family.add(start(name, work, mask))
     with signals_as_interrupts():
+        child = family.add(start(name, work, mask))
         interrupt = wait_for_all(family)
     if interrupt is not None:
         raise interrupt

@@ -82,13 +82,16 @@ def list_source(config: Mapping[str, Any]) -> Listing:
             )
         service = str(config["source"]["serviceName"])
         unread = Unread(source, service, mask_of(config))
-        units, databases = _walk(source, service)
+        try:
+            units, databases = _walk(source, service)
+        except Exception as error:
+            raise Refused(f"the source could not be listed: {workflow.first_line(error, mask_of(config))}") from error
         failures = list(source.status.failures)
         if failures:
             said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
             raise Refused(f"the source could not be listed: {said[:450]}")
         if not any(unit.tables for unit in units):
-            _require_something(source, databases, units)
+            _require_something(source, databases, units, unread)
         earlier = _earlier_shards(made.metadata, config)
         return Listing(service, tuple(databases), tuple(units), earlier, tuple(unread.found.items()))
     finally:
@@ -110,8 +113,13 @@ def _walk(source: Any, service: str) -> tuple[list[Unit], list[str]]:
     return units, databases
 
 
-def _require_something(source: Any, databases: list[str], units: list[Unit]) -> None:
-    """Of a source without tables: raises Refused where a filter keeps out what there is, or there is nothing."""
+def _require_something(source: Any, databases: list[str], units: list[Unit], unread: Unread) -> None:
+    """Of a source without tables: raises Refused where something could not be read, a filter keeps out what there is,
+    or there is nothing.
+    """
+    if unread.found:
+        fqn, why = next(iter(unread.found.items()))
+        raise Refused(f"nothing could be listed; {fqn} could not be read: {why}")
     options = source.source_config
     for what, kept in (("database", databases), ("schema", units), ("table", [])):
         # Each entry is one name with upstream's reason, such as "Schema Filtered Out".

@@ -49,7 +49,7 @@ def create(config: Mapping[str, Any]) -> Any:
     try:
         return MetadataWorkflow.create(dict(config))
     except Exception as error:  # noqa: BLE001 - upstream raises whatever its connectors raise
-        raise NotAWorkflow(_first_line(error, mask_of(config))) from None
+        raise NotAWorkflow(first_line(error, mask_of(config))) from None
 
 
 def close_unstarted(workflow: Any) -> None:
@@ -223,7 +223,7 @@ def execute(
     except KeyboardInterrupt:
         why = "interrupted"
     except Exception as error:  # noqa: BLE001 - the reason of a run that failed
-        why = _first_line(error, mask)
+        why = first_line(error, mask)
     finally:
         unstopped = _stop(workflow, mask)
     why = why or _unopened(databases, unread, service) or unstopped
@@ -249,7 +249,7 @@ def _stop(workflow: Any, mask: Mask) -> str:
     try:
         workflow.stop()
     except Exception as error:  # noqa: BLE001 - as for `execute`
-        return _first_line(error, mask)
+        return first_line(error, mask)
     return ""
 
 
@@ -271,8 +271,8 @@ def _progress(source: Any, sink: Any) -> Progress:
     return Progress(seen, len(source.status.failures) + len(sink.status.failures))
 
 
-def _first_line(error: BaseException, mask: Mask) -> str:
-    """Validation errors quote their input below it."""
+def first_line(error: BaseException, mask: Mask) -> str:
+    """What is said of an exception. Validation errors quote their input below it."""
     lines = mask(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 

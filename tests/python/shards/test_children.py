@@ -90,11 +90,12 @@ def test_a_child_that_has_begun_is_waited_for_and_people_are_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(children, "_PATIENCE", 0.0)
-    heard, go_on = os.pipe(), os.pipe()
+    waits, heard, go_on = os.pipe(), os.pipe(), os.pipe()
 
     def work(watch: children.Watch) -> str:
         watch(lambda: Progress(1, 0))
         try:
+            os.write(waits[1], b"!")
             threading.Event().wait()
         except KeyboardInterrupt:
             os.write(heard[1], b"!")
@@ -103,6 +104,7 @@ def test_a_child_that_has_begun_is_waited_for_and_people_are_told(
 
     family = children.Family()
     child = family.add(children.start("shard 0", work, Mask()))
+    assert os.read(waits[0], 1) == b"!"
     while child.progress is None:
         list(family.look())
     family.interrupt(KeyboardInterrupt())

@@ -116,3 +116,27 @@ def test_a_connector_that_cannot_list_is_refused_by_its_name_and_let_go(monkeypa
     ):
         listing.list_source(config)
     assert let_go == [made]
+
+
+def test_a_source_that_breaks_off_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    class CommonDbSourceService:
+        """Stands for upstream's; may not list its databases."""
+
+        context = SimpleNamespace(get=lambda: SimpleNamespace(upsert=lambda *_: None))
+
+        def get_database_names(self) -> list[str]:
+            raise PermissionError("permission denied for pg_database\nand more")
+
+    let_go: list[Any] = []
+    CommonDbSourceService.__module__ = "metadata.ingestion.source.database.common_db_source"
+    made = SimpleNamespace(source=CommonDbSourceService())
+    monkeypatch.setattr(workflow, "create", lambda _: made)
+    monkeypatch.setattr(workflow, "close_unstarted", let_go.append)
+    config = {
+        "source": {"type": "x", "serviceName": "svc", "sourceConfig": {"config": {"type": "DatabaseMetadata"}}},
+    }
+    with pytest.raises(
+        listing.Refused, match=r"could not be listed: PermissionError: permission denied for pg_database$"
+    ):
+        listing.list_source(config)
+    assert let_go == [made]

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ def test_what_was_interrupted_goes_on_by_the_commands_that_are_said(
         command = commands.start(words)
         server.until_waiting()
         command.kill(signal.SIGTERM)
+        # Held until both shards have been interrupted, so that none of them ends well.
+        while "interrupted: what is pending is delivered" not in command.errors() and command.running():
+            time.sleep(0.1)
     ended = command.wait()
     assert ended.exit_code == 2
     assert "0 of 3 shards ended well" in ended.errors
@@ -87,6 +91,26 @@ def test_a_plan_goes_to_standard_output_by_either_name(
         printed = fleet.step("plan", "-n", "1", *words).require_success().output
         assert plans.read(printed, "plan").units()[0].tables == 3
     assert [one.name for one in (tmp_path / "fleet").iterdir()] == ["workflow.yaml"]
+
+
+def test_a_source_that_cannot_be_listed_is_one_line(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(databases, 5)
+    fleet = Fleet(commands, tmp_path, warehouse.workflow(server, {}))
+    names = [*warehouse.tables]
+    for name in names:
+        databases.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+    try:
+        refused = fleet.plan(2)
+    finally:
+        for name in names:
+            databases.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+    assert refused.exit_code == 2
+    said = [line for line in refused.errors.splitlines() if line.startswith("openmetadata-bulksink:")]
+    assert len(said) == 1
+    assert "could not be read: Error trying to connect to database" in said[0]
+    assert "Traceback" not in refused.errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "ctrl-c"])

@@ -107,6 +107,10 @@ class Warehouse:
                     lines.append(f"DROP PROCEDURE IF EXISTS {_quoted(schema)}.proc();")
             self._server.execute("\n".join(lines), database=database)
 
+    def has_database_of(self, table_fqn: str) -> bool:
+        """Whether the database of a table has not been dropped."""
+        return split_fqn(table_fqn)[1].strip('"') in self.tables
+
     def keys_of(self, table_fqn: str) -> int:
         """How many foreign keys a table has now."""
         _, database, schema, table = (part.strip('"') for part in split_fqn(table_fqn))
