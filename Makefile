@@ -139,7 +139,7 @@ shards-seeds: ## 20 warehouses as 2 and 4 shards against one run, and 20 shards 
 		tests/python/shards/test_one_run_as_many.py tests/python/shards/test_hazards.py -k "one_run_leaves or killed"
 
 canary-seeds: ## the canary on a server that is wrong, odd or interrupted (SEEDS=n for another number than 200)
-	@SEEDS=$(or $(SEEDS),200) $(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/canary
+	@SEEDS=$(or $(SEEDS),200) $(TOOLS) pytest --upstream 2.0.7.0 -- $(TWO_AT_ONCE) tests/python/canary
 
 canary-matrix: ## the canary with all five upstream versions on every profile of the reference server
 	@for version in 1.11.14.0 2.0.7.0 $(OTHER_VERSIONS); do PROFILES="1.11 1.12 1.13 2.0" $(TOOLS) pytest --upstream $$version -- \

@@ -22,6 +22,8 @@ import pytest
 from tests.ingest import ReferenceServer
 from tests.ingest.commands import Commands
 from tests.python.canary.benches import job
+from tests.python.canary.between import Between
+from tests.python.canary.meddling import on_lists
 
 pytestmark = [pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(1_800)]
 
@@ -130,6 +132,31 @@ def test_both_sinks_leave_the_same(
     assert "ingestion-bot" not in ended.output
     assert "bulksink_canary_" not in ended.output
     assert empty_server.url.split("/")[2] not in ended.output
+
+
+def test_what_differs_is_named_and_the_exit_status_says_so(
+    commands: Commands, empty_server: ReferenceServer, tmp_path: Path
+) -> None:
+    """A server that forgets the comments of one service's tables."""
+    forgetful: list[str] = []
+
+    def forget(collection: str, page: dict[str, Any]) -> None:
+        for entity in page["data"]:
+            service = entity["fullyQualifiedName"].partition(".")[0]
+            forgetful[:] = forgetful or [service]
+            if collection == "tables" and service == forgetful[0]:
+                entity.pop("description", None)
+
+    with Between(empty_server.url) as between:
+        between.meddle = on_lists(forget)
+        ended = commands.run(["doctor", "-c", str(job(between.url, empty_server.token, tmp_path)), "--canary", "--yes"])
+    assert ended.exit_code == 1, ended.output + ended.errors
+    *lines, last = ended.output.splitlines()
+    assert last == "The two sinks did not leave the same: see above."
+    differing = lines[lines.index("What the two sinks left differently (ours | upstream)") + 1 :]
+    assert [line.partition(":")[0] for line in differing] == ["  tables description"]
+    assert "after first" in differing[0]
+    assert services(empty_server) == []
 
 
 def test_it_asks_first(commands: Commands, empty_server: ReferenceServer, tmp_path: Path) -> None:
