@@ -78,7 +78,7 @@ class Writes:
         self._content[method, collection, fqn] = number + 1, content
         if method == "DELETE":  # what is deleted changes when it is written again
             for key, (count, _) in self._content.items():
-                if key[0] != method and fqn in key[2]:
+                if key[0] != method and _is_deleted(key[2], fqn, content):
                     self._content[key] = count, None
         return Write(service, method, collection, fqn.replace(self._services[service], "SERVICE"), number + 1)
 
@@ -96,6 +96,13 @@ def _written(asked: Asked, rows: list[Entity] | None, send: Send) -> Iterator[tu
     else:
         fqn = json.loads(send(_read(asked)).body).get("fullyQualifiedName", "")
         yield collection, fqn, json.loads(asked.body) if asked.body else asked.method
+
+
+def _is_deleted(fqn: str, what: str, told: Any) -> bool:
+    """Whether a deletion of `what` is one of this entity. Of what was not seen only, where it says what was."""
+    if isinstance(told, dict):
+        return fqn.startswith(f"{what}.") and not any(f"{fqn}.".startswith(f"{seen}.") for seen in told["seenFqns"])
+    return f"{fqn}.".startswith(f"{what}.")
 
 
 def _read(asked: Asked) -> Asked:
