@@ -555,6 +555,77 @@ def test_a_name_is_built_the_same(given_parts: dict[str, Any], column: Any, miss
         assert built() == expected
 
 
+def database_source(context: Any) -> Any:
+    """A source in the middle of a run, without a client: it looks for the tags of columns alone."""
+    from metadata.ingestion.source.database.database_service import DatabaseServiceSource
+
+    cls = type("Source", (DatabaseServiceSource,), {})
+    cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+    source = object.__new__(cls)
+    source.context = SimpleNamespace(get=lambda: context)
+    source.metadata = None
+    return source
+
+
+def tag_of(fqn: str | None) -> Any:
+    return SimpleNamespace(
+        fqn=fqn and SimpleNamespace(root=fqn),
+        tag_request=SimpleNamespace(name=SimpleNamespace(root="tag")),
+        classification_request=SimpleNamespace(name=SimpleNamespace(root="kind")),
+    )
+
+
+@thorough
+@given(
+    given_parts=parts,
+    column=plain_names | names | names.map(Text) | st.none(),
+    tags=st.none() | st.just([]) | st.lists(st.sampled_from([None, "a.a.a.a.a", "other"]).map(tag_of), min_size=1),
+    missing=st.none() | st.sampled_from(["database", "tags"]),
+    named=st.booleans(),
+)
+def test_a_column_has_the_same_tags(
+    given_parts: dict[str, Any], column: Any, tags: Any, missing: str | None, named: bool
+) -> None:
+    from metadata.ingestion.source.database import database_service
+
+    context = SimpleNamespace(
+        database_service=given_parts["service_name"],
+        database=given_parts["database_name"],
+        database_schema=given_parts["schema_name"],
+        tags=tags,
+    )
+    if missing:
+        delattr(context, missing)
+    source = database_source(context)
+
+    def found() -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database_service, "get_tag_label", lambda **asked: str(asked["tag_name"]))
+            return outcome(source.get_column_tag_labels, given_parts["table_name"], {"name": column} if named else {})
+
+    expected = found()
+    with installed(column_names.install):
+        assert found() == expected
+        assert found() == expected
+
+
+def test_the_name_of_a_column_is_not_built_where_there_are_no_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    from metadata.utils import fqn
+
+    context = SimpleNamespace(database_service="s", database="d", database_schema="p", tags=[])
+    source = database_source(context)
+    with installed(column_names.install):
+        build, built = fqn.build, []
+        monkeypatch.setattr(
+            fqn, "build", lambda *args, **parts: built.append(parts["column_name"]) or build(*args, **parts)
+        )
+        assert source.get_column_tag_labels("t", {"name": "c"}) is None
+        assert built == []
+        context.tags = [tag_of("other")]
+        assert source.get_column_tag_labels("t", {"name": "c"}) is None
+        assert built == ["c"]
+
+
 def test_a_table_s_name_is_joined_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from metadata.generated.schema.entity.data.table import Column
     from metadata.utils import fqn

@@ -44,6 +44,7 @@ PLACES: list[tuple[ModuleType, str, str]] = [
     (proxies, proxies.MODULE, "getproxies"),
     (proxies, proxies.MODULE, "proxy_bypass"),
     (column_names, column_names.MODULE, "build"),
+    (column_names, column_names._SOURCE, "DatabaseServiceSource.get_column_tag_labels"),
     (quoted_names, quoted_names.MODULE, "quote_name"),
     (seen_tables, seen_tables.MODULE, "TopologyRunnerMixin.sink_request"),
     (source_hash, source_hash.CALLER, "generate_source_hash"),
