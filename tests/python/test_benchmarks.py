@@ -310,3 +310,13 @@ def test_round_trips_in_part_are_judged_in_part() -> None:
         known = {bound.text for bound in (*judged.counts_of(measured()), *judged.times_of(measured()))}
         assert {bound.text for bound in (*judged.counts_of(rows), *judged.times_of(rows))} <= known
     assert judged.times_of(rows) == judged.counts_of(rows) == []
+
+
+def test_the_committed_figures_of_round_trips_are_judged_by_these_bounds() -> None:
+    content = json.loads((shards.RESULTS / "round-trips.json").read_text())
+    rows = Rows()
+    rows.all = [Row(**row) for row in content["runs"]]
+    judged_again = [bound.as_dict() for bound in (*judged.counts_of(rows), *judged.times_of(rows))]
+    assert len(judged_again) == 4 + 14
+    assert content["bounds"][: len(judged_again)] == judged_again
+    assert all(bound["holds"] for bound in content["bounds"])
