@@ -43,7 +43,7 @@ test-versions: test-python ## the end to end tests with all five upstream versio
 releases: ## try every release of upstream, writes docs/releases.md (hours; RELEASES="..." for some; goes on where it was)
 	@$(PYTHON) -m tests.releases try $(RELEASES)
 
-bench: ## the whole picture, one page of figures and bounds (30 minutes; QUICK=1: 5)
+bench: ## the whole picture, one page of figures and bounds (33 minutes; QUICK=1: 8)
 	@$(PYTHON) -m benchmarks picture $(if $(QUICK),--quick)
 
 bench-report: ## the report's table: Python designs, upstream, ours (10 minutes; QUICK=1: 3; FULL=1: hours; FAULTS=0.01)
