@@ -5,6 +5,7 @@ A test that needs one of them and does not get it fails; nothing is skipped beca
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -86,7 +87,12 @@ def postgres_programs() -> Path:
 @pytest.fixture(scope="session")
 def bigquery_connector() -> None:
     """Upstream's BigQuery connector can be imported in this process."""
+    from sqlalchemy.sql import functions
+
     sys.path.append(prepared("BIGQUERY"))
+    importlib.import_module("sqlalchemy_bigquery")
+    # A function of its own, by a name that the dialect of PostgreSQL uses: that one warns of it in later tests.
+    functions._registry["_default"].pop("unnest", None)
 
 
 @pytest.fixture(scope="session")
