@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.shard.names import alike, pattern
 from openmetadata_bulksink.shard.plan import Part, Plan
+from openmetadata_bulksink.shard.unread import stored_fqn
 
 Workflow = dict[str, Any]
 
@@ -64,11 +66,14 @@ def of_part(workflow: Mapping[str, Any], plan: Plan, shard: int, part: Part) -> 
     full = bool(options.get("useFqnForFiltering"))
     service = records.quote_name(plan.service)
 
-    def named(*names: str) -> str:
-        return ".".join((service, *map(records.quote_name, names))) if full else names[-1]
+    def named(*names: str) -> tuple[str, ...]:
+        if not full:
+            return (names[-1],)
+        # Of a name that the server stores in another form, upstream compares that one, not at each place.
+        return ".".join((service, *map(records.quote_name, names))), stored_fqn(plan.service, *names)
 
-    databases = (named(database) for database in part.databases)
-    schemas = (named(unit.database, unit.schema) for unit in part.units)
+    databases = chain.from_iterable(named(database) for database in part.databases)
+    schemas = chain.from_iterable(named(unit.database, unit.schema) for unit in part.units)
     options["databaseFilterPattern"] = _only(databases, options.get("databaseFilterPattern"))
     options["schemaFilterPattern"] = _only(schemas, options.get("schemaFilterPattern"))
     options.update(_NO_PARENTS_DELETED)

@@ -75,6 +75,14 @@ def test_full_names_are_quoted_as_upstream_quotes_them() -> None:
     assert made["useFqnForFiltering"] is True
 
 
+def test_full_names_match_as_the_server_stores_them_too() -> None:
+    part = Part((Unit("od>d", 'a"b', 1),))
+    made = options(filters.of_part(workflow(useFqnForFiltering=True), PLAN, 0, part))
+    for database in ("od>d", "od__reserved__arrow__d"):
+        assert matches(made["databaseFilterPattern"], f'"my.svc".{database}')
+    assert matches(made["schemaFilterPattern"], '"my.svc".od__reserved__arrow__d.a__reserved__quote__b')
+
+
 def test_the_users_excludes_stay_and_table_filters_are_untouched() -> None:
     users = {"includes": [".*"], "excludes": ["^a\\.b$"]}
     tables = {"excludes": ["^tmp_"]}
