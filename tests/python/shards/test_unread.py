@@ -77,6 +77,14 @@ def nothing(_: str) -> None:
     """Opens whatever it is."""
 
 
+@pytest.fixture(autouse=True)
+def _upstream_is_heard(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    # A test that configured logging may have silenced it.
+    monkeypatch.setattr(log, "disabled", False)
+    monkeypatch.setattr(log, "propagate", True)
+    caplog.set_level(logging.WARNING, logger=log.name)
+
+
 def one_table(_: str) -> list[str]:
     return ["t"]
 
