@@ -12,8 +12,8 @@ from typing import Any
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.shard.deletion import Sightings
+from openmetadata_bulksink.shard.names import stored_fqn
 from openmetadata_bulksink.shard.results import Stale
-from openmetadata_bulksink.shard.unread import stored_fqn
 
 #: Upstream's lists of a schema, and the collection of what is in them.
 _LISTS = {"get_tables_name_and_type": "tables", "get_stored_procedures": "storedProcedures"}

@@ -5,10 +5,11 @@ The rule: exactly what one run of the workflow would have deleted. In doubt an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from openmetadata_bulksink import records
+from openmetadata_bulksink.shard.names import stored
 from openmetadata_bulksink.shard.plan import Plan
 from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Result, Stale
 
@@ -54,25 +55,22 @@ def _in_doubt(plan: Plan, parts: Iterable[PartResult], part: PartResult, stale: 
         return "too much of its shard could not be read or written"
     if failed.intersection((stale.fqn, name, name.strip('"'))):
         return "this run could not read it"
-    return _unread(stale, dict(part.unread))
+    return _unread(stale, part.unread)
 
 
-def _unread(stale: Stale, unread: Mapping[str, str]) -> str | None:
-    for fqn in (stale.fqn, *records.ancestors(stale.fqn)):
-        if fqn in unread:
-            return f"{fqn} could not be read ({unread[fqn]})"
-    return None
+def _unread(stale: Stale, unread: Iterable[tuple[str, str]]) -> str | None:
+    places = {stale.fqn, *records.ancestors(stale.fqn)}
+    return next((f"{fqn} could not be read ({why})" for fqn, why in unread if fqn in places), None)
 
 
 def confirmed(
-    stale: Iterable[Stale], seen: Sightings, unread: Iterable[tuple[str, str]]
+    stale: Iterable[Stale], seen: Sightings, unread: Sequence[tuple[str, str]]
 ) -> tuple[list[Stale], list[Spared]]:
     """What the source has no more when `close` asks it. unread: what it could not read now, and why."""
     gone: list[Stale] = []
     spared: list[Spared] = []
-    reasons = dict(unread)
     for one in stale:
-        why = _unread(one, reasons) or _unconfirmed(one, seen)
+        why = _unread(one, unread) or _unconfirmed(one, seen)
         if why is None:
             gone.append(one)
         else:
@@ -93,7 +91,8 @@ def _unconfirmed(stale: Stale, seen: Sightings) -> str | None:
 def _seen_by_then(plan: Plan, parts: Iterable[PartResult], stale: Stale) -> bool:
     """Whether one run, which asks for stale entities at the end of each database, had seen any of the kind by then."""
     database = records.split_fqn(stale.fqn)[1].strip('"')
-    walked = plan.databases[: plan.databases.index(database) + 1] if database in plan.databases else plan.databases
+    planned = [stored(name) for name in plan.databases]
+    walked = planned[: planned.index(database) + 1] if database in planned else planned
     return any(part.seen.get(stale.collection, {}).get(name) for part in parts for name in walked)
 
 

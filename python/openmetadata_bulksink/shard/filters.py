@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, product
 from typing import Any
 
 from openmetadata_bulksink import records
-from openmetadata_bulksink.shard.names import alike, pattern
+from openmetadata_bulksink.shard.names import alike, pattern, stored
 from openmetadata_bulksink.shard.plan import Part, Plan
-from openmetadata_bulksink.shard.unread import stored_fqn
 
 Workflow = dict[str, Any]
 
@@ -64,13 +63,14 @@ def of_part(workflow: Mapping[str, Any], plan: Plan, shard: int, part: Part) -> 
     made = _copy(workflow)
     options = options_of(made)
     full = bool(options.get("useFqnForFiltering"))
-    service = records.quote_name(plan.service)
 
-    def named(*names: str) -> tuple[str, ...]:
+    def named(*names: str) -> Iterator[str]:
         if not full:
-            return (names[-1],)
-        # Of a name that the server stores in another form, upstream compares that one, not at each place.
-        return ".".join((service, *map(records.quote_name, names))), stored_fqn(plan.service, *names)
+            yield names[-1]
+            return
+        # Upstream puts an FQN together from names of the source and names that the server gave back.
+        for forms in product(*((name, stored(name)) for name in names)):
+            yield ".".join(map(records.quote_name, (plan.service, *forms)))
 
     databases = chain.from_iterable(named(database) for database in part.databases)
     schemas = chain.from_iterable(named(unit.database, unit.schema) for unit in part.units)

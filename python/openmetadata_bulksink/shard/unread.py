@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from openmetadata_bulksink import records
 from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.shard.names import stored_fqn
 
 #: Upstream's loggers are below this one.
 _LOGGER = "metadata"
@@ -26,13 +26,6 @@ _END = object()
 
 #: Where upstream's context has the schema that is being read.
 _OF_SCHEMA = ("database", "database_schema")
-
-
-def stored_fqn(service: str, *names: str) -> str:
-    """What the server calls something that the source calls by these names, database first."""
-    from metadata.ingestion.models.custom_basemodel_validation import replace_separators
-
-    return ".".join([records.quote_name(service), *(records.quote_name(replace_separators(name)) for name in names)])
 
 
 class Unread:

@@ -20,8 +20,9 @@ from openmetadata_bulksink.masking import Mask, mask_of
 from openmetadata_bulksink.shard.again import Again
 from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.keys import MARK, KeysBetweenShards
+from openmetadata_bulksink.shard.names import stored_fqn
 from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Stale
-from openmetadata_bulksink.shard.unread import Unread, stored_fqn
+from openmetadata_bulksink.shard.unread import Unread
 
 #: Of upstream's source: what it has seen, by collection.
 _SEEN = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openmetadata_bulksink.shard import commands, filters
+from openmetadata_bulksink.shard import commands, filters, names
 from openmetadata_bulksink.shard.listing import Listing
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.plan import Part, Plan
@@ -80,7 +80,11 @@ def test_full_names_match_as_the_server_stores_them_too() -> None:
     made = options(filters.of_part(workflow(useFqnForFiltering=True), PLAN, 0, part))
     for database in ("od>d", "od__reserved__arrow__d"):
         assert matches(made["databaseFilterPattern"], f'"my.svc".{database}')
-    assert matches(made["schemaFilterPattern"], '"my.svc".od__reserved__arrow__d.a__reserved__quote__b')
+    for schema in ("a__reserved__quote__b", 'a"b'):
+        assert matches(made["schemaFilterPattern"], f'"my.svc".od__reserved__arrow__d.{schema}')
+        assert matches(made["schemaFilterPattern"], f'"my.svc".od>d.{schema}')
+    ordinary = options(filters.of_part(workflow(useFqnForFiltering=True), PLAN, 0, PART))
+    assert ordinary["databaseFilterPattern"]["includes"] == [names.pattern(['"my.svc".sales'])]
 
 
 def test_the_users_excludes_stay_and_table_filters_are_untouched() -> None:
