@@ -9,8 +9,7 @@ from pathlib import Path
 
 def is_file_or_nothing(path: Path) -> bool:
     """Whether there is, behind symbolic links, a file or nothing yet: no directory, device or pipe is replaced."""
-    where, _ = _places(path)
-    return where.is_file() or not where.exists()
+    return path.is_file() or not path.exists()
 
 
 def replace(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from openmetadata_bulksink.interrupts import end_by_signal
 
 if TYPE_CHECKING:
     from openmetadata_bulksink.shard.commands import Job
+    from openmetadata_bulksink.shard.folder import Folder
 
 #: Exit statuses, as the other commands have them.
 _FINE, _WRONG, _UNUSABLE = 0, 1, 2
@@ -233,17 +234,26 @@ def _close(chosen: argparse.Namespace) -> int:
     return _FINE if well else _WRONG
 
 
+def _folder(chosen: argparse.Namespace, output: Path | None) -> Folder:
+    """output: where the plan is to go. A device, a pipe and standard output get it, and keep nothing."""
+    from openmetadata_bulksink import in_one_step
+    from openmetadata_bulksink.shard.folder import Folder
+
+    kept = output if output and in_one_step.is_file_or_nothing(output) else None
+    results = chosen.results or (kept.parent if kept else Path(tempfile.mkdtemp(prefix="bulksink-shards-")))
+    return Folder(chosen.config, kept or results / "plan.json", results, chosen.logs or results)
+
+
 def _all(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.commands import require_folder, write_document
-    from openmetadata_bulksink.shard.folder import Folder
     from openmetadata_bulksink.shard.whole import run_whole
 
     output = _document(chosen.output)
     for directory in filter(None, (chosen.results, chosen.logs)):
         require_folder(directory)
     job = _planned(chosen, chosen.shards or chosen.processes)
-    results = chosen.results or (output.parent if output else Path(tempfile.mkdtemp(prefix="bulksink-shards-")))
-    folder = Folder(chosen.config, output or results / "plan.json", results, chosen.logs or results)
-    for place in dict.fromkeys((folder.plan, output if chosen.output else folder.plan)):
-        write_document(place, job.plan.to_json())
+    folder = _folder(chosen, output)
+    write_document(folder.plan, job.plan.to_json())
+    if chosen.output and folder.plan != output:
+        write_document(output, job.plan.to_json())
     return _FINE if run_whole(job, chosen.processes, chosen.max_deleted, folder) else _WRONG

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openmetadata_bulksink import cli
-from openmetadata_bulksink.shard import commands, listing
+from openmetadata_bulksink.shard import arguments, commands, listing
 from openmetadata_bulksink.shard.commands import Given
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.plan import Plan
@@ -67,6 +69,18 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
 
 def workflow(options: Any) -> dict[str, Any]:
     return {"source": {"type": "mysql", "serviceName": "svc", "sourceConfig": options}}
+
+
+@pytest.mark.parametrize("output", [None, Path("/dev/null")])
+def test_nothing_is_kept_beside_a_device(output: Path | None, tmp_path: Path) -> None:
+    chosen = argparse.Namespace(config=tmp_path / "x.yaml", results=None, logs=None)
+    kept = arguments._folder(chosen, output)
+    assert kept.results.is_dir()
+    assert kept.results.parent == Path(tempfile.gettempdir())
+    assert kept.plan == kept.results / "plan.json"
+    kept.results.rmdir()
+    beside = arguments._folder(chosen, tmp_path / "a plan")
+    assert (beside.plan, beside.results, beside.logs) == (tmp_path / "a plan", tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("options", [None, [1], "x", {}, {"config": [{"type": "DatabaseMetadata"}]}])

@@ -127,3 +127,13 @@ def test_a_result_goes_behind_a_link_and_into_a_pipe_and_replaces_neither(tmp_pa
     reader.join(30)
     assert read == [named("two").to_json()]
     assert pipe.is_fifo()
+
+
+def test_a_document_goes_into_a_pipe_that_has_no_name_of_its_own() -> None:
+    """As `-o /dev/stdout | cat` is: what the link leads to cannot be found by its name."""
+    read, write = os.pipe()
+    commands.require_place(Path(f"/dev/fd/{write}"))
+    commands.write_document(Path(f"/dev/fd/{write}"), "a plan")
+    os.close(write)
+    with os.fdopen(read) as reader:
+        assert reader.read() == "a plan"
