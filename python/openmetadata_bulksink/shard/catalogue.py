@@ -101,25 +101,27 @@ def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
     done = Deleted([], [], [])
     for stale in tops:
         try:
-            now = _alive(client, stale)
+            _delete(client, stale, done)
         except Unanswered as unanswered:
             done.refused.append((stale.fqn, str(unanswered)))
-            continue
-        if now is None:
-            continue
-        # Writing a parent again does not change it; a version that moved means that somebody wrote the entity itself.
-        if now.get("id") != stale.id or float(now.get("version") or 0) != stale.version:
-            done.changed.append(stale.fqn)
-            continue
-        try:
-            answer = client.delete(f"/{stale.collection}/{stale.id}?recursive=true&hardDelete=false")
-            # Upstream's client gives nothing, too, for an error that is not the API's own.
-            left = None if isinstance(answer, dict) and answer.get("id") == stale.id else _alive(client, stale)
-        except Exception as error:  # noqa: BLE001 - upstream's client raises what the server says
-            done.refused.append((stale.fqn, str(error)))
-        else:
-            if left is None:
-                done.gone.append(stale.fqn)
-            else:
-                done.refused.append((stale.fqn, "the server did not say why, and it is still there"))
     return done
+
+
+def _delete(client: Any, stale: Stale, done: Deleted) -> None:
+    """Raises Unanswered, also where it is still there."""
+    now = _alive(client, stale)
+    if now is None:
+        return
+    # Writing a parent again does not change it; a version that moved means that somebody wrote the entity itself.
+    if now.get("id") != stale.id or float(now.get("version") or 0) != stale.version:
+        done.changed.append(stale.fqn)
+        return
+    try:
+        answer = client.delete(f"/{stale.collection}/{stale.id}?recursive=true&hardDelete=false")
+    except Exception as error:
+        raise Unanswered(str(error)) from error
+    # Upstream's client gives nothing, too, for an error that is not the API's own.
+    is_gone = isinstance(answer, dict) and answer.get("id") == stale.id
+    if not is_gone and _alive(client, stale) is not None:
+        raise Unanswered("the server did not say why, and it is still there")
+    done.gone.append(stale.fqn)

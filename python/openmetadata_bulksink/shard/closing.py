@@ -9,9 +9,9 @@ from openmetadata_bulksink import records
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import catalogue, children, deletion, filters, results, workflow
 from openmetadata_bulksink.shard.commands import Job, say, tell_of_failures
+from openmetadata_bulksink.shard.names import stored, stored_fqn
 from openmetadata_bulksink.shard.plan import Plan
 from openmetadata_bulksink.shard.results import PartResult, Result
-from openmetadata_bulksink.shard.unread import stored_fqn
 
 #: What upstream calls a failure of its question for what is stale, and of what it asks the source before that.
 _STALE_QUESTIONS = ("Delete Entity", "Post Process mark_")
@@ -63,17 +63,21 @@ def close_all(
 
 def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
     """Shards whose question for what is stale failed, and why: upstream counts that among the failures."""
-    failures = ((result.shard, failure) for result in chosen for part in result.parts for failure in part.failures)
-    return [(shard, why) for shard, (name, why) in failures if name.startswith(_STALE_QUESTIONS)]
+    return [(result.shard, why) for result in chosen for part in result.parts for why in _unasked_by(part)]
+
+
+def _unasked_by(part: PartResult) -> list[str]:
+    return [why for name, why in part.failures if name.startswith(_STALE_QUESTIONS)]
 
 
 def _tell_of_unwalked(plan: Plan, chosen: Iterable[Result]) -> None:
     """Upstream logs a database that it cannot open, and goes on."""
+    with_tables = {unit.database for unit in plan.units() if unit.tables}
     for result in chosen:
         for part in result.parts:
             walked = part.seen.get("databases", {})
             for database in part.databases:
-                if database not in walked and any(unit.database == database and unit.tables for unit in plan.units()):
+                if database in with_tables and stored(database) not in walked:
                     say(f"shard {result.shard} did not walk {database}: it went after the plan, or could not be opened")
 
 
@@ -135,5 +139,4 @@ def _tell(closed: Closed, again: str) -> bool:
         f"closed: {len(closed.deleted.gone)} deleted, {len(closed.spared) + len(closed.deleted.changed)} left in doubt"
         + (f", {missing} foreign keys name a table that is not there" if missing else "")
     )
-    unasked = any(name.startswith(_STALE_QUESTIONS) for name, _ in closed.part.failures)
-    return not closed.deleted.refused and not unasked
+    return not closed.deleted.refused and not _unasked_by(closed.part)

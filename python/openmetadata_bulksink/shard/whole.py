@@ -33,9 +33,8 @@ def run_whole(job: Job, processes: int, max_deleted: float, folder: Folder) -> b
         finally:
             display.end()
         clock.end_of("shards")
-        bad = [shard for shard in shards if found[shard].ended != "well"]
         again = folder.close_command(len(shards))
-        closed = not bad and close_all(job, found.values(), max_deleted, now=None, again=again)
+        closed = not _bad(shards, found) and close_all(job, found.values(), max_deleted, now=None, again=again)
         clock.end_of("closed")
     except KeyboardInterrupt:
         clock.end_of("interrupted")
@@ -62,6 +61,11 @@ class _Clock:
         return ", ".join(self._phases)
 
 
+def _bad(shards: Sequence[int], found: dict[int, Result]) -> list[int]:
+    """Those that have not ended well."""
+    return [shard for shard in shards if shard not in found or found[shard].ended != "well"]
+
+
 def _tell(
     shards: Sequence[int], found: dict[int, Result], clock: _Clock, folder: Folder, *, interrupted: bool = False
 ) -> None:
@@ -71,7 +75,7 @@ def _tell(
             tell_of_failures(part, f"shard {shard}", most=5)
         if result.ended != "well":
             say(f"shard {shard} did not end well: {result.why} ({folder.log(shard)})")
-    bad = [shard for shard in shards if shard not in found or found[shard].ended != "well"]
+    bad = _bad(shards, found)
     tables = sum(part.tables for result in found.values() for part in result.parts)
     failures = sum(result.failures for result in found.values())
     ended = f"{len(shards) - len(bad)} of {len(shards)} shards ended well"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmetadata_bulksink.shard import deletion, results
+from openmetadata_bulksink.shard import closing, deletion, results
 from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.plan import BadDocument, Plan
@@ -121,6 +121,23 @@ def test_what_another_shard_has_seen_by_then_counts() -> None:
     gone = stale("svc.second.b.t")
     found = [result(0, part("first", seen=0), part("second", seen=0, stale=(gone,))), result(1, part("second"))]
     assert deletion.allowed(PLAN, found)[0] == [gone]
+
+
+def test_what_was_seen_counts_by_the_name_that_the_server_has() -> None:
+    plan = replace(PLAN, databases=("od>d",), shards=((Unit("od>d", "a", 2),),))
+    gone = stale("svc.od__reserved__arrow__d.a.t")
+    found = [result(0, part("od__reserved__arrow__d", seen=1, stale=(gone,)))]
+    assert deletion.allowed(plan, found)[0] == [gone]
+
+
+@pytest.mark.parametrize(("walked", "said"), [("od__reserved__arrow__d", ""), ("other", "did not walk od>d")])
+def test_a_database_is_walked_by_the_name_that_the_server_has(
+    walked: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = replace(PLAN, databases=("od>d",), shards=((Unit("od>d", "a", 2),),))
+    ran = PartResult(("od>d",), "well", seen={"databases": {walked: 1}})
+    closing._tell_of_unwalked(plan, [result(0, ran)])
+    assert (said in capsys.readouterr().err) if said else capsys.readouterr().err == ""
 
 
 def test_the_older_way_of_deleting_does_not_ask_what_was_seen() -> None:
