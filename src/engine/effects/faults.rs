@@ -313,8 +313,9 @@ impl Engine {
 
     /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server.
     pub(super) fn was_passed_over(&self, entry: &Entry) -> bool {
-        let served = self.server.last_success((entry.collection, entry.kind()));
-        entry.last_fault_at.is_some() && served > entry.last_fault_at
+        let lane = (entry.collection, entry.kind());
+        let fault = entry.last_fault.as_ref();
+        fault.is_some_and(|fault| self.server.last_success(lane) > Some(fault.at))
     }
 
     /// Records whose time is over, but that have an attempt left: looked up where that can help, then sent once more.
@@ -372,7 +373,7 @@ impl Engine {
     /// The end of a record that could not be delivered: looked up first, where it may have been written.
     pub(super) fn lose(&mut self, sequence: Sequence, reason: Option<&str>, now: Time) {
         let Some(entry) = self.order.get(sequence) else { return };
-        let own = entry.last_fault.as_deref();
+        let own = entry.last_fault.as_ref().map(|fault| &*fault.text);
         let reason = match (reason, own) {
             (Some(reason), Some(own)) if !reason.starts_with(own) => format!("{own}; {reason}"),
             (Some(reason), _) | (None, Some(reason)) => reason.to_owned(),

@@ -76,6 +76,13 @@ impl Sharer {
     }
 }
 
+/// What a record was told last, and when.
+#[derive(Debug)]
+pub(in crate::engine) struct LastFault {
+    pub text: Arc<str>,
+    pub at: Time,
+}
+
 /// One pending record.
 #[derive(Debug)]
 pub(in crate::engine) struct Entry {
@@ -103,9 +110,8 @@ pub(in crate::engine) struct Entry {
     pub paused: bool,
     /// Its next refusal is final.
     pub last_chance: bool,
-    /// The last fault that a request with it met, and when.
-    pub last_fault: Option<Arc<str>>,
-    pub last_fault_at: Option<Time>,
+    /// The last fault that a request with it met.
+    pub last_fault: Option<LastFault>,
     /// Why the create request before this life cycle failed.
     pub entity_failed: Option<Arc<str>>,
     /// What it was refused for already.
@@ -158,7 +164,6 @@ impl Entry {
             paused: false,
             last_chance: false,
             last_fault: None,
-            last_fault_at: None,
             entity_failed: None,
             refused_for: Vec::new(),
             second_form: None,
@@ -206,9 +211,8 @@ impl Entry {
     }
 
     /// A request with it met a fault.
-    pub fn met(&mut self, fault: Arc<str>, now: Time) {
-        self.last_fault = Some(fault);
-        self.last_fault_at = Some(now);
+    pub fn met(&mut self, text: Arc<str>, at: Time) {
+        self.last_fault = Some(LastFault { text, at });
     }
 
     /// Whether it has met so many faults alone that it may be what causes them.
