@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from tests.ingest.runs import inherited_variables
+from tests.ingest.stopped import StoppedAtTheEnd
 
 Found = TypeVar("Found")
 
@@ -42,7 +42,7 @@ class AirflowFailed(Exception):
     """A command or a run did not end as it should; the text holds the end of what was printed."""
 
 
-class Airflow:
+class Airflow(StoppedAtTheEnd):
     """Scheduler, API server and DAG processor; end with the block.
 
     files: what it loads. names: the DAGs in them. variables: for its processes and so for tasks. python: of the
@@ -203,14 +203,6 @@ class Airflow:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         self._home.cleanup()
-
-    def __enter__(self) -> Airflow:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _free_port() -> int:

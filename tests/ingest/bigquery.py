@@ -9,14 +9,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from tests.ingest.stopped import StoppedAtTheEnd
 from tests.ingest.workflow import database_source
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 PROJECT = "shop"
 
@@ -68,7 +65,7 @@ def _table(dataset: str, number: int, columns: int) -> dict[str, Any]:
     return made
 
 
-class BigQuery:
+class BigQuery(StoppedAtTheEnd):
     """One running stand-in; ends with the block. requests: "METHOD path" of each call, in their order."""
 
     def __init__(self, datasets: Mapping[str, Iterable[dict[str, Any]]]) -> None:
@@ -106,14 +103,6 @@ class BigQuery:
         """Ends it."""
         self._server.shutdown()
         self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def answer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and content for one call."""

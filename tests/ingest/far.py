@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from types import TracebackType
+
+from tests.ingest.stopped import StoppedAtTheEnd
 
 _CHUNK = 1 << 18
 
@@ -33,7 +34,7 @@ def everything_passes(_: int, __: bytes | None) -> Fate:
     return Fate.PASSES
 
 
-class FarDatabase:
+class FarDatabase(StoppedAtTheEnd):
     """Stands in front of a port of this machine; ends with the block. delay: seconds, may be changed at any time."""
 
     def __init__(self, target: int, *, delay: float = 0.0) -> None:
@@ -72,14 +73,6 @@ class FarDatabase:
         """Ends all connections."""
         for which in list(self._open):
             self._close(which)
-
-    def __enter__(self) -> FarDatabase:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _accept(self) -> None:
         while not self._ended.is_set():

@@ -14,16 +14,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from tests.ingest.stopped import StoppedAtTheEnd
 
 _PR_SET_PDEATHSIG = 1
 
 
-class OwnServer:
+class OwnServer(StoppedAtTheEnd):
     """One running server in a temporary directory, on a free port of the loopback address; ends with the block."""
 
     #: Its name, for people.
@@ -121,14 +119,6 @@ class OwnServer:
         except subprocess.TimeoutExpired:
             self._process.send_signal(self.end_now)
             self._process.wait(20)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def account() -> pwd.struct_passwd | None:

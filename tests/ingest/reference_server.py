@@ -13,8 +13,9 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
+
+from tests.ingest.stopped import StoppedAtTheEnd
 
 # Any text in the form of a JSON web token; the server is started with it.
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJpbmdlc3Rpb24tYm90In0.c2lnbmF0dXJl"
@@ -34,7 +35,7 @@ class ServerFailed(Exception):
     """The program did not start, or its control port refused something."""
 
 
-class ReferenceServer:
+class ReferenceServer(StoppedAtTheEnd):
     """One running server; ends with the block, or with this process.
 
     profile: the server's line, "1.11" to "2.0". latency: a latency model as the control port takes it.
@@ -173,11 +174,3 @@ class ReferenceServer:
         while (now := len(self.requests())) != seen:
             seen = now
             time.sleep(seconds)
-
-    def __enter__(self) -> ReferenceServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -85,14 +86,15 @@ def postgres_programs() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bigquery_connector() -> None:
-    """Upstream's BigQuery connector can be imported in this process."""
+def bigquery_connector() -> ModuleType:
+    """Upstream's BigQuery connector, which can be imported in this process."""
     from sqlalchemy.sql import functions
 
     sys.path.append(prepared("BIGQUERY"))
     importlib.import_module("sqlalchemy_bigquery")
     # A function of its own, by a name that the dialect of PostgreSQL uses: that one warns of it in later tests.
     functions._registry["_default"].pop("unnest", None)
+    return importlib.import_module("metadata.ingestion.source.database.bigquery.metadata")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
+
+from tests.ingest.stopped import StoppedAtTheEnd
 
 _LENGTH = struct.Struct("!i")
 _SSL_REQUEST = 80_877_103
@@ -54,7 +55,7 @@ class Statement:
     text: str
 
 
-class Proxy:
+class Proxy(StoppedAtTheEnd):
     """Listens on a free port of the loopback address, in a thread of its own, until `stop`.
 
     delay: seconds before a query that reads something is passed on; may be changed while it runs.
@@ -77,14 +78,6 @@ class Proxy:
         """Ends all connections and the thread."""
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
-
-    def __enter__(self) -> Proxy:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.ingest.postgres import Postgres
+from tests.ingest.stopped import StoppedAtTheEnd
 from tests.ingest.workflow import database_source
 from tests.redshift.proxy import Dialect, Proxy
 
@@ -59,7 +59,7 @@ class Shape:
         return self.schemas * (self.tables - self.empty_tables) + (_RICH_TABLES_WITH_ROWS if self.rich else 0)
 
 
-class Warehouse:
+class Warehouse(StoppedAtTheEnd):
     """A running warehouse with one database, `dev`; ends with the block."""
 
     database = "dev"
@@ -132,14 +132,6 @@ class Warehouse:
         """Ends the proxy and the server."""
         self._proxy.stop()
         self._postgres.stop()
-
-    def __enter__(self) -> Warehouse:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def schema_name(number: int) -> str:

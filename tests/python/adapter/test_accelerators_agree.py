@@ -559,9 +559,8 @@ def database_source(context: Any) -> Any:
     """A source in the middle of a run, without a client: it looks for the tags of columns alone."""
     from metadata.ingestion.source.database.database_service import DatabaseServiceSource
 
-    cls = type("Source", (DatabaseServiceSource,), {})
-    cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
-    source = object.__new__(cls)
+    nothing_is_abstract = dict.fromkeys(DatabaseServiceSource.__abstractmethods__)
+    source = object.__new__(type("Source", (DatabaseServiceSource,), nothing_is_abstract))
     source.context = SimpleNamespace(get=lambda: context)
     source.metadata = None
     return source

@@ -84,8 +84,8 @@ def called(value: Any) -> str:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _everything_is_imported(bigquery_connector: None) -> None:  # noqa: ARG001 - it must be there to be imported
-    import metadata.ingestion.source.database.bigquery.metadata
+def _everything_is_imported(bigquery_connector: ModuleType) -> None:
+    assert bigquery_connector.__name__ == bigquery_comments.MODULE
     import metadata.ingestion.source.database.postgres.metadata
     import metadata.ingestion.source.database.redshift.metadata  # noqa: F401
 

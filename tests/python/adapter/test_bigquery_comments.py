@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,19 +26,19 @@ def bigquery() -> Iterator[BigQuery]:
 
 
 @pytest.fixture(scope="module")
-def make(bigquery: BigQuery, bigquery_connector: None) -> Iterator[Make]:  # noqa: ARG001 - it must be there to be imported
+def make(bigquery: BigQuery, bigquery_connector: ModuleType) -> Iterator[Make]:
     from google.api_core.client_options import ClientOptions
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.bigquery import Client
-    from metadata.ingestion.source.database.bigquery.metadata import BigquerySource
     from metadata.utils.lru_cache import LRUCache
     from sqlalchemy import create_engine, inspect
 
+    of_upstream = bigquery_connector.BigquerySource
     options = ClientOptions(api_endpoint=bigquery.url)
     sources, dialects = (Client(PROJECT, AnonymousCredentials(), client_options=options) for _ in range(2))
     engine = create_engine(f"bigquery://{PROJECT}?user_supplied_client=True", connect_args={"client": dialects})
 
-    def made(dataset: str, *, project: str = PROJECT, impersonated: object = None, cls: Any = BigquerySource) -> Any:
+    def made(dataset: str, *, project: str = PROJECT, impersonated: object = None, cls: Any = of_upstream) -> Any:
         source = object.__new__(cls)
         source.client = sources
         now = SimpleNamespace(database=project, database_schema=dataset)

@@ -10,9 +10,10 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from tests.ingest.stopped import StoppedAtTheEnd
 
 Entity = dict[str, Any]
 
@@ -61,7 +62,7 @@ def pass_on(asked: Asked, send: Send) -> Answer:
     return send(asked)
 
 
-class Between:
+class Between(StoppedAtTheEnd):
     """A port that is a server to the canary. url: for `hostPort`."""
 
     def __init__(self, server_url: str) -> None:
@@ -107,12 +108,8 @@ class Between:
         finally:
             connection.close()
 
-    def __enter__(self) -> Between:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Ends it."""
         self._listener.shutdown()
         self._listener.server_close()
 
