@@ -7,6 +7,7 @@ Upstream is imported in child processes alone (`child.py`).
     postgres.py          a PostgreSQL of our own for the time of a test
     mariadb.py           a MariaDB of our own, likewise
     own_server.py        what the two share
+    stopped.py           what runs until it is stopped, at the end of a block
     bigquery.py          the REST calls of a BigQuery
     far.py               a proxy that makes a database slow, or lets connections fail
     sources.py           catalogues to ingest: SQLite files, PostgreSQL and MariaDB schemas
