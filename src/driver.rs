@@ -204,6 +204,11 @@ impl Driver {
         });
     }
 
+    /// The server has none of the tables that are pending.
+    pub fn cut_chains(&self) {
+        self.shared.with(|state, _| state.engine.cut_chains());
+    }
+
     /// Somebody else may have written what records that say `once` have written.
     pub fn forget_written(&self) {
         self.shared.with(|state, _| state.engine.forget_written());

@@ -256,6 +256,10 @@ class BulkSink:
         """
     def forget_written(self) -> None:
         """Somebody else may have changed or deleted what was written: records with `once` are sent again."""
+    def cut_chains(self) -> None:
+        """The server has none of the tables that are pending. From now on a table that would wait for four others, one
+        after the other, for its foreign keys, is written without those keys at once, and whole when they are there.
+        """
     def mark(self) -> int:
         """The sequence number of the last record submitted; 0 before the first."""
     def stats(self) -> Stats: ...

@@ -4,7 +4,7 @@
 //! [`Engine`] calls methods of four kinds:
 //!
 //! - **commands** from the application: [`Engine::submit`], [`Engine::submit_life_cycle`], [`Engine::wait_for`],
-//!   [`Engine::cancel`], [`Engine::forget_written`], [`Engine::close`], [`Engine::abandon`];
+//!   [`Engine::cancel`], [`Engine::forget_written`], [`Engine::cut_chains`], [`Engine::close`], [`Engine::abandon`];
 //! - **handlers**, when something happened: [`Engine::handle_answer`], [`Engine::handle_timeout`];
 //! - **polls**, for what to do now: [`Engine::poll_request`] until it gives None, then [`Engine::poll_outcome`],
 //!   [`Engine::poll_wait`] and [`Engine::poll_notice`] until they do, then [`Engine::poll_timeout`] for when to call
@@ -144,6 +144,7 @@ pub struct Engine {
     sweeps: VecDeque<Sweep>,
     failed: FxHashSet<(CollectionId, Fqn)>,
     owed: Owed,
+    cuts_chains: bool,
     written_lately: WrittenLately,
     repeats: Repeats,
     books: Books,
@@ -181,6 +182,7 @@ impl Engine {
             sweeps: VecDeque::new(),
             failed: FxHashSet::default(),
             owed: Owed::default(),
+            cuts_chains: false,
             written_lately: WrittenLately::default(),
             #[cfg(not(feature = "defects"))]
             repeats: Repeats::default(),
@@ -216,6 +218,12 @@ impl Engine {
     /// Somebody else may have changed or deleted what was written: records that say `once` are sent again.
     pub fn forget_written(&mut self) {
         self.repeats.forget(self.order.last());
+    }
+
+    /// The server has none of the tables that are pending: a long chain of keys is cut from now on. Tables that it has would lose the
+    /// keys for a while.
+    pub fn cut_chains(&mut self) {
+        self.cuts_chains = true;
     }
 
     /// Takes a record for which a wait for [`Scope::Room`] has ended: what was given for it is used. To be called as soon as that

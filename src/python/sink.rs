@@ -225,6 +225,11 @@ impl BulkSink {
         Ok(())
     }
 
+    fn cut_chains(&self, py: Python<'_>) -> PyResult<()> {
+        self.driver(py)?.cut_chains();
+        Ok(())
+    }
+
     fn mark(&self, py: Python<'_>) -> PyResult<Sequence> {
         Ok(self.driver(py)?.ask(|engine, _| engine.last_sequence()))
     }

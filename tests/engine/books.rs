@@ -222,7 +222,7 @@ impl Books {
             account.ended.is_none() && account.kind == Kind::LifeCycle
         };
         let all: Vec<Sequence> = self.of_entity(entity).iter().copied().filter(waiting).collect();
-        let may_go = |s: &Sequence| self.may_be_sent(*s, stream).is_ok();
+        let may_go = |s: &Sequence| self.may_be_sent(*s, 0, stream).is_ok();
         let fresh = |s: &Sequence| self.account(*s).missing_at.is_none();
         let sequence = all
             .iter()
@@ -262,7 +262,7 @@ impl Books {
         }
         let rows = flight.sent.rows();
         for row in rows {
-            self.may_be_sent(row.sequence, stream)?;
+            self.may_be_sent(row.sequence, row.without, stream)?;
             let account = &mut self.accounts[at(row.sequence)];
             account.in_flight = true;
             account.attempts += 1;
@@ -303,7 +303,8 @@ impl Books {
         Ok(())
     }
 
-    fn may_be_sent(&self, sequence: Sequence, stream: &Stream) -> Checked {
+    /// `without`: the keys that it goes without, one bit each.
+    fn may_be_sent(&self, sequence: Sequence, without: u32, stream: &Stream) -> Checked {
         let account = self.account(sequence);
         let who = || self.describe(sequence, stream);
         for other in self.of_entity(account.entity) {
@@ -339,7 +340,11 @@ impl Books {
             }
         }
         for other in &account.blockers {
-            if self.is_pending(*other) && !self.parked_once.contains(&self.account(*other).entity) {
+            let entity = self.account(*other).entity;
+            let key = stream.specs[account.spec].keys_to(entity);
+            // Written without a key it goes whole as soon as the table is there, whatever else comes for that.
+            let does_without = key.is_some_and(|at| without & (1 << at) != 0 || account.parked_first.is_some());
+            if self.is_pending(*other) && !self.parked_once.contains(&entity) && !does_without {
                 return Err(format!(
                     "{} was sent before the end of {}",
                     who(),
@@ -372,6 +377,9 @@ impl Books {
             let account = &mut self.accounts[at(row.sequence)];
             account.in_flight = false;
             account.told.extend(reply.text.clone());
+            if row.without != 0 {
+                self.counts_as_parked(row.sequence, now);
+            }
         }
         let is_own = flight.plan.trouble.is_none() && !reply.all_well;
         for (row, text) in &reply.rows {
@@ -384,12 +392,8 @@ impl Books {
         }
         for (row, entity) in &reply.missing {
             let account = &mut self.accounts[at(rows[*row].sequence)];
-            account.missing_at = Some(self.step);
-            account.parked_first.get_or_insert(now);
             account.missing.push(*entity);
-            let parked = account.entity;
-            self.parked_once.insert(parked);
-            self.seconds_are_parked(parked);
+            self.counts_as_parked(rows[*row].sequence, now);
         }
         self.told_to_any.extend(reply.text.clone());
         self.told_to_any.extend(reply.rows.iter().map(|(_, text)| text.clone()));
@@ -404,6 +408,16 @@ impl Books {
     }
 
     /// What must be written first is parked, and what comes second with it.
+    /// A record was refused for what is not there, or travels without some of its keys: others wait for it no longer.
+    fn counts_as_parked(&mut self, sequence: Sequence, now: Duration) {
+        let account = &mut self.accounts[at(sequence)];
+        account.missing_at = Some(self.step);
+        account.parked_first.get_or_insert(now);
+        let entity = account.entity;
+        self.parked_once.insert(entity);
+        self.seconds_are_parked(entity);
+    }
+
     fn seconds_are_parked(&mut self, first: usize) {
         let is_second = |sequence: &Sequence| {
             let before = self.account(*sequence).first;

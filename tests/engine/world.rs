@@ -85,8 +85,12 @@ impl World {
                 ..Thread::default()
             })
             .collect();
+        let mut engine = Engine::new(Sabotage::config(setup.sabotage, setup.config.clone()));
+        if setup.seed % 2 == 0 {
+            engine.cut_chains();
+        }
         let mut world = Self {
-            engine: Engine::new(Sabotage::config(setup.sabotage, setup.config.clone())),
+            engine,
             server,
             books: Books::default(),
             rng: Rng::with_seed(setup.seed ^ 0x5eed),

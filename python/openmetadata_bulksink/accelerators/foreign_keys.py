@@ -7,10 +7,10 @@ Two things stand in front of that here:
   copes with "not there yet": it tries again when all tables are written (and up to 1.13 loses other constraints of the
   table then, which is mended here).
 - `install` (the accelerator): while the referred table is pending, its columns are read from the pending body, so
-  that the key goes out with its table; the engine keeps the order (rule E1). Chains of pending references are cut at
-  four, because each link would become a request of its own, one after the other: the server is asked then, and has
-  not heard of the table. Where it has, from an earlier run, asking cuts no chain, and is left out from then on. Tables
-  that had their turn are answered from what `seen_tables` remembers of them.
+  that the key goes out with its table; the engine keeps the order (rule E1). A chain of pending references would be
+  written one table after the other. Before the first that is long, the server is asked once whether it has the table
+  from an earlier run; if not, the engine cuts chains (E3). Tables that had their turn are answered from what
+  `seen_tables` remembers of them.
 
 Neither changes what ends up in the catalogue, the order of constraints within a table aside.
 """
@@ -37,7 +37,7 @@ _KNOWN = frozenset({"a33adc6d3a908c0f", "44a7b156ea38473e", "f0a7e502fc122fb3", 
 #: `yield_table_constraints` of 1.11 to 1.13, as text.
 _LOSSY_LAST_PASS = frozenset({"a2ac3fde133a82c4"})
 
-#: Longest chain of pending references that is answered from here.
+#: Before a table that would wait for so many others, one after the other, the server is asked.
 _LONGEST_CHAIN = 4
 
 
@@ -47,8 +47,8 @@ class _Answers:
     on = False
 
 
-#: Fences of sinks that write a catalogue again: the server knew a table that had not been sent yet.
-_written_before: WeakSet[Fence] = WeakSet()
+#: Fences of sinks of which it is known whether they write a catalogue again.
+_asked: WeakSet[Fence] = WeakSet()
 
 
 def install() -> Undo:
@@ -70,7 +70,7 @@ def install() -> Undo:
 
 def _stop_answering() -> None:
     _Answers.on = False
-    _written_before.clear()
+    _asked.clear()
 
 
 def let_pass() -> Undo:
@@ -169,15 +169,19 @@ class _OwnRequestsFirst:
     def get_by_name(self, entity: Any, fqn: Any, *args: Any, **kwargs: Any) -> Any:
         if entity.__name__ == "Table" and not args and not kwargs:
             name = str(getattr(fqn, "root", fqn))
+            self._prepare_for_chains(entity, fqn, name)
             table = pending_table(self._fence, name) or seen_tables.table(self._fence, name)
             if table is not None:
                 return table
-            found = self._metadata.get_by_name(entity, fqn)
-            # What still waits for others was not sent yet: the server has it from an earlier run.
-            if found is not None and _depth(self._fence, name):
-                _written_before.add(self._fence)
-            return found
         return self._metadata.get_by_name(entity, fqn, *args, **kwargs)
+
+    def _prepare_for_chains(self, entity: Any, fqn: Any, name: str) -> None:
+        if self._fence in _asked or (_depth(self._fence, name) or 0) + 1 < _LONGEST_CHAIN:
+            return
+        _asked.add(self._fence)
+        # It waits for others, so it was not sent yet: if the server has it, it is from an earlier run.
+        if self._metadata.get_by_name(entity, fqn) is None:
+            self._fence.engine.cut_chains()
 
 
 def _depth(fence: Fence, fqn: str) -> int | None:
@@ -189,11 +193,11 @@ def _depth(fence: Fence, fqn: str) -> int | None:
 
 
 def pending_table(fence: Fence, fqn: str) -> seen_tables.Table | None:
-    """The columns of a pending table; None where it is not pending, or where a chain of references is to be cut."""
-    depth = _depth(fence, fqn)
-    if depth is None or (depth >= _LONGEST_CHAIN and fence not in _written_before):
+    """The columns of a pending table; None where it is not pending."""
+    try:
+        body = fence.engine.pending_body("tables", fqn)
+    except ValueError:
         return None
-    body = fence.engine.pending_body("tables", fqn)
     if body is None or b"__reserved__" in body:  # upstream reads such names back in another form than it sends them
         return None
     columns = json.loads(body).get("columns") or []

@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// Takes one record. first: the pending one that must be written before. Its number, and what becomes of it.
-    fn admit(&mut self, record: Record, first: Option<Sequence>, now: Time) -> (Sequence, Admitted) {
+    fn admit(&mut self, mut record: Record, first: Option<Sequence>, now: Time) -> (Sequence, Admitted) {
         self.books.one_submitted();
         let key = Order::key(&record.collection, &record.fqn);
         if record.once && first.is_none() && self.is_written(&record, &key) {
@@ -67,7 +67,11 @@ impl Engine {
         if !self.owed.is_empty() && record.payload.kind() == Kind::Create {
             self.supersede(collection, &key);
         }
+        let cut = self.cut_chain(&mut record, collection);
         let sequence = self.order.insert(record, key, first, now);
+        if let Some(form) = cut {
+            self.goes_ahead(sequence, form);
+        }
         (sequence, Admitted::Pending(sequence))
     }
 

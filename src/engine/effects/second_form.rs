@@ -4,14 +4,47 @@ use std::sync::Arc;
 
 use crate::engine::keys;
 use crate::engine::order::{CollectionId, Entry, SecondForm};
-use crate::engine::record::{Ending, Fqn, Kind, Missing, Payload, Sequence};
+use crate::engine::record::{Ending, Fqn, Kind, Missing, Payload, Record, Sequence};
 use crate::engine::Engine;
 
 /// Only tables have foreign keys.
 const TABLES: &str = "tables";
 const SUPERSEDED: &str = "a later record of it came before they could be added";
+/// A new table does not wait for so many others one after the other: each would be written by itself.
+const LONGEST_CHAIN: usize = 4;
 
 impl Engine {
+    /// A new table that would be the end of a long chain of keys goes without those to the chain, beside it.
+    pub(super) fn cut_chain(&self, record: &mut Record, collection: CollectionId) -> Option<SecondForm> {
+        if !self.cuts_chains || record.payload.kind() != Kind::Create || &*record.collection != TABLES {
+            return None;
+        }
+        let ends_a_chain = |fqn: &Fqn| self.order.chain_to(fqn, collection, LONGEST_CHAIN) >= LONGEST_CHAIN;
+        let mut without: Vec<Fqn> = record.needs.iter().filter(|fqn| ends_a_chain(fqn)).cloned().collect();
+        if without.is_empty() {
+            return None;
+        }
+        let whole = record.payload.bytes().clone();
+        let keys = keys::referred(&whole);
+        without.retain(|table| keys.contains(table));
+        record.payload = Payload::Create(keys::without(&whole, &without)?);
+        record.needs.retain(|table| !without.contains(table));
+        Some(SecondForm {
+            whole,
+            without,
+            written_without: None,
+            reason: "what it refers to was not written".to_owned(),
+        })
+    }
+
+    /// The keys that a table goes without come when what they refer to is there.
+    pub(super) fn goes_ahead(&mut self, sequence: Sequence, form: SecondForm) {
+        for table in &form.without {
+            self.owed.lacks(sequence, table.clone(), true);
+        }
+        self.order.begin_form(sequence, form);
+    }
+
     /// A table that lacks what one of its foreign keys refers to goes without that key. Whether it is one.
     pub(super) fn goes_without(&mut self, member: Sequence, missing: &Missing, reason: &str, may_come: bool) -> bool {
         missing.is_in(TABLES) && self.drops_keys(member, reason, may_come, |table| *table == missing.fqn)

@@ -189,6 +189,12 @@ impl Entry {
         self.record.payload.bytes().len()
     }
 
+    /// The body as it was submitted, also where it travels without some of it.
+    pub fn whole(&self) -> &bytes::Bytes {
+        let form = self.second_form.as_deref();
+        form.map_or(self.record.payload.bytes(), |form| &form.whole)
+    }
+
     /// Bytes that it takes of the budget, with what shares its outcome.
     pub fn charge(&self) -> usize {
         let without_place = if self.kind() == Kind::Create { 0 } else { WITHOUT_PLACE };

@@ -42,6 +42,14 @@ impl SecondForm {
 }
 
 impl Order {
+    /// A new record travels in this form.
+    pub fn begin_form(&mut self, sequence: Sequence, form: SecondForm) {
+        if let Some(entry) = self.entries.get_mut(&sequence) {
+            self.bytes += form.whole.len();
+            entry.second_form = Some(Box::new(form));
+        }
+    }
+
     /// From now on a record in a request that has ended travels in this form.
     pub fn change_form(&mut self, sequence: Sequence, form: SecondForm, body: Bytes) {
         let Some(entry) = self.entries.get_mut(&sequence) else {

@@ -19,7 +19,7 @@ impl Order {
         }
         let last = *self.chain(key, collection)?.back()?;
         let entry = self.get(last)?;
-        let same = entry.kind() == record.payload.kind() && entry.record.payload.bytes() == record.payload.bytes();
+        let same = entry.kind() == record.payload.kind() && entry.whole() == record.payload.bytes();
         (same && entry.is_unsent() && self.pending_first(entry) == first).then_some(last)
     }
 

@@ -323,6 +323,9 @@ class BulkSink:
                 return max(depths, default=0)
         return None
 
+    def cut_chains(self) -> None:
+        self._check()
+
     def forget_written(self) -> None:
         self._check()
         self.forgotten += 1

@@ -236,3 +236,66 @@ fn a_life_cycle_that_rides_with_the_table_is_not_set_twice() {
     all_written(&mut engine, &whole, s(2));
     assert_eq!(endings(&mut engine), "w1");
 }
+
+#[test]
+fn a_long_chain_of_keys_goes_in_few_requests_and_every_key_arrives() {
+    let mut engine = eager(4, 100);
+    engine.cut_chains();
+    engine.submit(create("tables", "s.t0", None), s(0));
+    for number in 1..100 {
+        engine.submit(keyed(&format!("s.t{number}"), &format!("s.t{}", number - 1)), s(0));
+    }
+    let drain = engine.wait_for(&Scope::FinalDrain, s(0));
+    let (mut last, mut count) = (std::collections::BTreeMap::new(), 0);
+    let mut flying = requests(&mut engine, s(0));
+    while !flying.is_empty() {
+        for sent in std::mem::take(&mut flying) {
+            count += 1;
+            for body in bodies(&sent) {
+                let name = body.split('"').nth(3).unwrap().to_owned();
+                last.insert(name, body);
+            }
+            all_written(&mut engine, &sent, s(1));
+        }
+        flying = requests(&mut engine, s(1));
+    }
+    assert_eq!(engine.poll_wait(), drain);
+    let ended = outcomes(&mut engine);
+    assert!(
+        ended.len() == 100 && ended.iter().all(|one| one.ending == Ending::Written),
+        "{ended:?}"
+    );
+    assert!((1..100).all(|number| is_whole(&last[&format!("s.t{number}")])));
+    assert!(count <= 24, "{count} requests");
+}
+
+#[test]
+fn a_chain_whose_head_is_refused_costs_the_key_to_it_alone() {
+    let mut engine = eager(1, 100);
+    engine.cut_chains();
+    engine.submit(create("tables", "s.t0", None), s(0));
+    for number in 1..=4 {
+        engine.submit(keyed(&format!("s.t{number}"), &format!("s.t{}", number - 1)), s(0));
+    }
+    let sent = request(&mut engine, s(0));
+    let bare: Vec<String> = bodies(&sent).into_iter().filter(|body| is_bare(body)).collect();
+    assert!(
+        bare.len() == 1 && bare[0].contains("s.t4"),
+        "the fifth goes beside the first: {bare:?}"
+    );
+    some_refused(&mut engine, &sent, &[("s.t0", 400, "name must match")], s(1));
+    while let Some(sent) = engine.poll_request(s(1)) {
+        match bodies(&sent).iter().find(|body| body.contains("s.t0.c")) {
+            Some(_) => refuse(&mut engine, &sent, "s.t1", "s.t0"),
+            None => all_written(&mut engine, &sent, s(1)),
+        }
+    }
+    engine.close(s(1));
+    let ended = outcomes(&mut engine);
+    let of = |fqn: &str| ended.iter().find(|one| &*one.fqn == fqn).map(|one| one.ending.clone());
+    assert!(matches!(of("s.t0"), Some(Ending::Failed(_))));
+    assert!(matches!(of("s.t1"), Some(Ending::WrittenInPart(_))), "{ended:?}");
+    for whole in ["s.t2", "s.t3", "s.t4"] {
+        assert_eq!(of(whole), Some(Ending::Written), "{whole}");
+    }
+}
