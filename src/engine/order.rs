@@ -26,6 +26,7 @@ pub(super) use ready::Ready;
 pub(super) use second_form::SecondForm;
 
 use super::defects::broken;
+use super::queues::Lane;
 use super::record::{Fqn, Kind, Missing, Record, Sequence};
 use super::waits::{Scope, WaitId};
 use super::Time;
@@ -51,9 +52,23 @@ pub(super) struct Order {
     settled: Vec<WaitId>,
     last: Sequence,
     places: usize,
+    unparked: Unparked,
     bytes: usize,
     #[cfg(feature = "defects")]
     defect: Option<super::defects::Defect>,
+}
+
+/// Pending records that are not parked, by collection: create requests, life cycles.
+#[derive(Debug, Default)]
+struct Unparked(Vec<[usize; 2]>);
+
+impl Unparked {
+    fn change(&mut self, (collection, kind): Lane, by: isize) {
+        if let Some([creates, patches]) = self.0.get_mut(usize::from(collection.0)) {
+            let count = if kind == Kind::Create { creates } else { patches };
+            *count = count.saturating_add_signed(by);
+        }
+    }
 }
 
 /// The server lower-cases these names.
@@ -77,6 +92,7 @@ impl Order {
             .unwrap_or_else(|| {
                 self.collections.push(path.clone());
                 self.ready.push(Ready::default());
+                self.unparked.0.push([0, 0]);
                 self.collections.len() - 1
             });
         CollectionId(u16::try_from(at).unwrap_or(u16::MAX))
@@ -123,6 +139,12 @@ impl Order {
     /// Pending create requests that are not parked.
     pub fn places(&self) -> usize {
         self.places
+    }
+
+    /// Whether nothing is pending in a lane but what is parked.
+    pub fn is_idle(&self, (collection, kind): Lane) -> bool {
+        let counts = self.unparked.0.get(usize::from(collection.0));
+        counts.is_none_or(|[creates, patches]| *(if kind == Kind::Create { creates } else { patches }) == 0)
     }
 
     /// Bytes that everything pending takes.
@@ -224,6 +246,7 @@ impl Order {
         let entry = Entry::new(sequence, record, (collection, key), first, edges, now);
         self.places += usize::from(entry.has_place());
         self.bytes += entry.charge();
+        self.unparked.change((collection, entry.kind()), 1);
         let blockers: Vec<Sequence> = entry.edges.iter().map(|(blocker, _)| *blocker).collect();
         self.entries.insert(sequence, entry);
         for blocker in blockers {
@@ -359,6 +382,11 @@ impl Order {
         let (collection, kind, urgent, size) = (entry.collection, entry.kind(), entry.urgent, entry.size());
         let slot = (from == Place::Parked || to == Place::Parked).then(|| entry.slot());
         self.places = self.places + usize::from(has_place) - usize::from(had_place);
+        match (from == Place::Parked, to == Place::Parked) {
+            (true, false) => self.unparked.change((collection, kind), 1),
+            (false, true) => self.unparked.change((collection, kind), -1),
+            _ => {}
+        }
         let was_awaited = std::mem::take(&mut entry.awaited);
         let ready = ready_set(&mut self.ready, &mut self.ready_patches, collection, kind);
         if let Some(ready) = ready {
@@ -509,6 +537,7 @@ impl Order {
         let mut entry = self.entries.remove(&sequence)?;
         self.settled.append(&mut entry.waits);
         self.places -= usize::from(entry.has_place());
+        self.unparked.change((entry.collection, entry.kind()), -1);
         self.bytes = self.bytes.saturating_sub(entry.charge());
         for (blocker, _) in entry.edges.drain(..) {
             if let Some(blocker) = self.entries.get_mut(&blocker) {

@@ -45,6 +45,8 @@ pub(super) struct Server {
     served: u64,
     /// When the last of them was sent.
     served_sent: Option<Time>,
+    /// A lane may have met faults since it was served.
+    in_trouble: bool,
     in_a_row: u32,
     /// The last of them may be what was sent, not the server.
     perhaps_rows: bool,
@@ -119,6 +121,7 @@ impl Server {
             served: 0,
             served_sent: None,
             in_a_row: 0,
+            in_trouble: false,
             perhaps_rows: false,
             patience,
         }
@@ -171,6 +174,7 @@ impl Server {
         let of_lane = &mut self.lanes.entry(lane).or_default().health;
         of_lane.failed(Some(first), sent, silent, now);
         self.in_a_row += 1;
+        self.in_trouble = true;
         self.perhaps_rows = !trouble.kind.is_of_the_server();
         self.stall.met(sent, &trouble.reason);
         if trouble.kind == TroubleKind::Status(500) {
@@ -205,12 +209,26 @@ impl Server {
         others.any(|(_, other)| other.health.last_success().is_some_and(|at| at >= sent))
     }
 
-    /// Nothing is pending.
+    /// Whether any lane has met faults since it was served.
+    pub fn is_in_trouble(&self) -> bool {
+        self.in_trouble
+    }
+
+    /// Lanes of which nothing is pending that could be sent are not to be blamed later for what was.
+    pub fn rest_where(&mut self, is_idle: impl Fn(Lane) -> bool) {
+        self.in_trouble = false;
+        for (lane, of_lane) in &mut self.lanes {
+            if is_idle(*lane) {
+                of_lane.health.rest();
+            }
+            self.in_trouble |= of_lane.health.first_fault().is_some();
+        }
+    }
+
+    /// Nothing is pending that could be sent.
     pub fn rest(&mut self) {
         self.whole.rest();
-        for lane in self.lanes.values_mut() {
-            lane.health.rest();
-        }
+        self.rest_where(|_| true);
         if self.whole.given_up().is_none() {
             self.stall.rest();
             self.probe = Probe::None;

@@ -183,6 +183,8 @@ impl Engine {
             let free = self.free();
             self.waits.give_room(free);
         }
+
+        self.rest_where_idle();
         self.books.check(self.order.len() + self.owed.len(), self.order.last());
         if self.books.counts.pending == 0 && !self.waits.tickets.is_owed() {
             self.server.rest();
@@ -194,18 +196,35 @@ impl Engine {
         }
     }
 
-    /// Parked records hold nothing up for ever: once nothing else is left to do, in a final drain or for a submit that waits for
-    /// room, they are sent once more and whatever comes then is final. Whether any were.
-    fn give_last_chances(&mut self, now: Time) -> bool {
-        let draining = self.is_draining();
-        let stuck = self.order.places() == 0
-            && self.order.parked_len() + self.owed.len() > 0
+    /// Faults are counted for as long as something is pending that could be sent: idle time says nothing of the server.
+    fn rest_where_idle(&mut self) {
+        if !self.server.is_in_trouble() {
+            return;
+        }
+        if self.is_quiet() {
+            self.server.rest();
+        } else {
+            let order = &self.order;
+            self.server.rest_where(|lane| order.is_idle(lane));
+        }
+    }
+
+    /// Whether there is nothing to do but for what is parked or owed.
+    fn is_quiet(&self) -> bool {
+        self.order.places() == 0
             && self.order.ready_patches().len() == 0
             && self.queues.is_quiet()
             && !self.look_ups.is_busy()
             && self.inquests.is_empty()
             && self.trials.is_empty()
-            && self.sweeps.is_empty();
+            && self.sweeps.is_empty()
+    }
+
+    /// Parked records hold nothing up for ever: once nothing else is left to do, in a final drain or for a submit that waits for
+    /// room, they are sent once more and whatever comes then is final. Whether any were.
+    fn give_last_chances(&mut self, now: Time) -> bool {
+        let draining = self.is_draining();
+        let stuck = self.is_quiet() && self.order.parked_len() + self.owed.len() > 0;
         if broken!(self.config.defect, GivesNoLastChance)
             || self.closing.is_over()
             || !stuck

@@ -68,6 +68,7 @@ impl Order {
         let sequence = entry.sequence;
         entry.place = Place::Blocked;
         self.places += usize::from(entry.has_place());
+        self.unparked.change((entry.collection, entry.kind()), 1);
         self.bytes += entry.charge();
         self.entries.insert(sequence, entry);
         self.join_chain(sequence);

@@ -8,7 +8,7 @@ use crate::engine::testing::{
 };
 use crate::engine::{Config, Engine, Scope, Time};
 
-use super::world::{is_lost, is_of, patient, reason, Reply, World};
+use super::world::{carries, is_lost, is_of, patient, reason, Reply, World};
 
 /// The requests that can be made next, as soon as there are some; none once nothing is pending.
 fn step(engine: &mut Engine, now: &mut Time) -> Vec<Request> {
@@ -333,4 +333,58 @@ fn records_whose_time_ends_while_others_of_their_collection_are_served_have_one_
     let ended = world.drain();
     assert!(world.now > s(40), "{:?}", world.now);
     assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 0);
+}
+
+#[test]
+fn faults_of_records_that_have_ended_give_nobody_up_later() {
+    // A row that breaks whatever holds it, of a collection of which nothing else is pending; much later an overload of a moment.
+    let mut world = World::new(patient(4), |sent, now| {
+        if carries(sent, "s.poison") {
+            Reply::Status(500, "")
+        } else if is_of(sent, "tables") && now < s(401) {
+            Reply::Status(503, "")
+        } else {
+            Reply::Written
+        }
+    });
+    world.engine.submit(create("tables", "s.poison", None), s(0));
+    let mut number = 0;
+    while world.now < s(400) {
+        let procedure = create("storedProcedures", &format!("s.p{number}"), None);
+        world.engine.submit(procedure, world.now);
+        number += 1;
+        let next = world.now + s(1);
+        while world.now < next && world.advance() {}
+        world.now = world.now.max(next);
+    }
+    assert_eq!(
+        world.engine.stats(world.now).failed,
+        1,
+        "the poison row was lost long ago"
+    );
+    submit_tables(&mut world.engine, 1_000, world.now);
+    let lost: Vec<Outcome> = world.drain().into_iter().filter(is_lost).collect();
+    assert_eq!(lost.len(), 1, "{:?}", lost.last());
+}
+
+#[test]
+fn faults_before_a_silence_with_something_parked_give_nobody_up_later() {
+    let mut world = World::new(patient(4), |sent, now| {
+        if carries(sent, "s.parked") {
+            return Reply::Status(404, r#"{"message":"chart instance for bi.1 not found"}"#);
+        }
+        if now < s(410) {
+            Reply::Status(503, "")
+        } else {
+            Reply::Written
+        }
+    });
+    world.engine.submit(create("dashboards", "s.parked", None), s(0));
+    world.engine.submit(create("tables", "s.first", None), s(0));
+    while world.now < s(400) && world.advance() {}
+    world.now = world.now.max(s(400));
+    submit_tables(&mut world.engine, 500, world.now);
+    world.engine.close(world.now);
+    let lost = world.drain().into_iter().filter(is_lost).map(|one| one.fqn.to_string());
+    assert_eq!(lost.collect::<Vec<_>>(), ["s.first", "s.parked"]);
 }
