@@ -11,18 +11,43 @@ use super::Time;
 /// Requests that are turned away get so long to be taken again: a token is renewed, a balancer is being deployed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
+/// Where nothing was turned away for so long, what is turned away then is another incident.
+const GAP: Duration = Duration::from_secs(10);
+
+/// Since when requests are turned away, one after the other, and when that was seen last.
+#[derive(Debug, Clone, Copy)]
+struct Door {
+    since: Time,
+    last: Time,
+}
+
+impl Door {
+    fn closed(now: Time) -> Self {
+        Self { since: now, last: now }
+    }
+
+    /// A request that was sent at `sent` is turned away as well. For how long that has lasted: what was sent before says nothing of
+    /// what a later request would meet.
+    fn refuses(&mut self, sent: Time, now: Time) -> Duration {
+        if sent > self.last + GAP {
+            self.since = now;
+        }
+        self.last = now;
+        sent.saturating_sub(self.since)
+    }
+}
 
 /// Whether requests are let in.
 #[derive(Debug, Default)]
 pub(super) struct Authorization {
-    turned_away_since: Option<Time>,
+    door: Option<Door>,
     hold_until: Time,
     renewal: Renewal,
     /// When the last renewal ended, and how many there were since requests are turned away.
     renewed_at: Time,
     renewals: u32,
-    /// Lanes that are turned away while others are let in: when that began, and when it was seen last.
-    of_lanes: FxHashMap<Lane, (Time, Time)>,
+    /// Those of lanes that are turned away while others are let in.
+    of_lanes: FxHashMap<Lane, Door>,
     /// When the last request was sent that was let in.
     let_in: Option<Time>,
 }
@@ -74,16 +99,17 @@ impl Authorization {
         self.renewal = Renewal::None;
         self.renewed_at = now;
         self.renewals += 1;
-        self.hold_until = if with_success && self.renewals == 1 {
-            now
-        } else {
-            now + PAUSE
-        };
+        let is_first = with_success && self.renewals == 1;
+        self.hold_until = if is_first { now } else { now + PAUSE };
+        // The first new token has its own patience. A callable that gives none, or none that is better, wins no time.
+        if let Some(door) = self.door.as_mut().filter(|_| !is_first) {
+            door.last = now;
+        }
     }
 
     /// A request leaves. While requests are turned away, one each pause tells whether they are let in again.
     pub fn departs(&mut self, now: Time) {
-        if self.turned_away_since.is_some() {
+        if self.door.is_some() {
             self.hold_until = now + PAUSE;
         }
     }
@@ -94,7 +120,7 @@ impl Authorization {
         if let Some(lane) = lane {
             self.of_lanes.remove(&lane);
         }
-        if self.turned_away_since.take().is_some() {
+        if self.door.take().is_some() {
             self.hold_until = Time::ZERO;
             self.renewals = 0;
         }
@@ -107,22 +133,23 @@ impl Authorization {
     /// A request of `lane` that was sent at `sent` was turned away; `renewable`: for a token of which there may be another.
     pub fn turned_away(&mut self, lane: Option<Lane>, sent: Time, renewable: bool, now: Time) -> TurnedAway {
         if let Some(lane) = lane {
-            let (since, last) = *self.of_lanes.get(&lane).unwrap_or(&(now, now));
-            self.of_lanes.insert(lane, (since, now));
+            let door = self.of_lanes.entry(lane).or_insert_with(|| Door::closed(now));
+            let last = door.last;
+            let lasts = door.refuses(sent, now);
             if self.let_in.is_some_and(|let_in| let_in >= last && last < now) {
-                return if now.saturating_sub(since) >= PATIENCE {
+                return if lasts >= PATIENCE {
                     TurnedAway::Final
                 } else {
                     TurnedAway::Again(now + PAUSE)
                 };
             }
         }
-        let since = *self.turned_away_since.get_or_insert(now);
+        let lasts = self.door.get_or_insert_with(|| Door::closed(now)).refuses(sent, now);
         if renewable && sent >= self.renewed_at && self.renewal == Renewal::None {
             self.renewal = Renewal::Wanted;
         }
         self.hold_until = now + PAUSE;
-        if now.saturating_sub(since) >= PATIENCE {
+        if lasts >= PATIENCE {
             TurnedAway::FinalForAll
         } else {
             TurnedAway::Again(now + PAUSE)
@@ -168,6 +195,33 @@ mod tests {
         }
         gate.let_in(tables, s(30));
         assert_eq!(gate.turned_away(queries, s(30), false, s(30)), TurnedAway::Final);
+    }
+
+    #[test]
+    fn two_refusals_with_other_troubles_between_are_two_incidents() {
+        let mut order = Order::default();
+        let tables = Some((order.collection(&"tables".into()), Kind::Create));
+        let mut gate = Authorization::default();
+        assert_eq!(gate.turned_away(tables, s(0), false, s(0)), TurnedAway::Again(s(1)));
+        assert_eq!(gate.turned_away(tables, s(40), false, s(40)), TurnedAway::Again(s(41)));
+        for second in 41..70 {
+            assert_eq!(
+                gate.turned_away(tables, s(second), false, s(second)),
+                TurnedAway::Again(s(second + 1))
+            );
+        }
+        assert_eq!(gate.turned_away(tables, s(70), false, s(70)), TurnedAway::FinalForAll);
+    }
+
+    #[test]
+    fn a_late_answer_says_nothing_of_a_token_that_came_meanwhile() {
+        let mut order = Order::default();
+        let tables = Some((order.collection(&"tables".into()), Kind::Create));
+        let mut gate = Authorization::default();
+        assert_eq!(gate.turned_away(tables, s(0), true, s(1)), TurnedAway::Again(s(2)));
+        gate.start_renewal(s(1));
+        gate.renewed(true, s(32));
+        assert_eq!(gate.turned_away(tables, s(0), true, s(33)), TurnedAway::Again(s(34)));
     }
 
     #[test]

@@ -588,9 +588,18 @@ mod tests {
         for (status, then) in [(500, TurnedAway::Again(s(32))), (502, TurnedAway::FinalForAll)] {
             let (tables, _) = lanes();
             let mut server = Server::new(4, false, s(300));
-            let first = server.authorization.turned_away(Some(tables), s(0), false, s(0));
-            assert_eq!(first, TurnedAway::Again(s(1)));
+            for second in 0..20 {
+                let refused = server
+                    .authorization
+                    .turned_away(Some(tables), s(second), false, s(second));
+                assert_eq!(refused, TurnedAway::Again(s(second + 1)));
+            }
             server.failed(tables, (1, 1), s(20), &trouble(TroubleKind::Status(status)), s(20), 0.0);
+            for second in 21..30 {
+                server
+                    .authorization
+                    .turned_away(Some(tables), s(second), false, s(second));
+            }
             assert_eq!(
                 server.authorization.turned_away(Some(tables), s(31), false, s(31)),
                 then
