@@ -199,8 +199,15 @@ impl Engine {
     }
 
     /// Takes one create request, and the one that must come first, if there is one, which gets the number before. There should be
-    /// room for it ([`Engine::has_room`]); it is taken all the same.
+    /// room for it ([`Engine::has_room`]); it is taken all the same. After [`Engine::close`] it fails.
     pub fn submit(&mut self, record: Record, now: Time) -> Sequence {
+        if self.closing.is_called() {
+            return self.fail_after_close(record);
+        }
+        self.take_in(record, now)
+    }
+
+    fn take_in(&mut self, record: Record, now: Time) -> Sequence {
         let sequence = self.admit_with_first(record, now);
         self.settle(now);
         sequence
@@ -209,10 +216,9 @@ impl Engine {
     /// Takes one life cycle for an entity, pending or not.
     pub fn submit_life_cycle(&mut self, collection: Arc<str>, fqn: Arc<str>, life_cycle: Bytes, now: Time) -> Sequence {
         let record = Record::bare(collection, fqn, Payload::LifeCycle(life_cycle));
-        match self.embed(&record) {
-            Some(sequence) => sequence,
-            None => self.submit(record, now),
-        }
+        let may_ride = !self.closing.is_called();
+        let rides = may_ride.then(|| self.embed(&record)).flatten();
+        rides.unwrap_or_else(|| self.submit(record, now))
     }
 
     /// Somebody else may have changed or deleted what was written: records that say `once` are sent again.
@@ -230,17 +236,18 @@ impl Engine {
     /// wait is polled.
     pub fn submit_with_ticket(&mut self, ticket: WaitId, record: Record, now: Time) -> Sequence {
         self.waits.tickets.redeem(ticket);
-        match record.payload {
-            Payload::LifeCycle(life_cycle) => self.submit_life_cycle(record.collection, record.fqn, life_cycle, now),
-            Payload::Create(_) => self.submit(record, now),
-        }
+        // Who asked before `close` is not late.
+        let rides = (record.payload.kind() == Kind::LifeCycle)
+            .then(|| self.embed(&record))
+            .flatten();
+        rides.unwrap_or_else(|| self.take_in(record, now))
     }
 
     /// Whether the budget has room for one more record of this size, and nobody has asked before. One record is always admitted when
     /// nothing is pending.
     #[must_use]
     pub fn has_room(&self, bytes: usize, place: bool) -> bool {
-        self.closing.is_over() || self.waits.tickets.may_enter(Need::of(bytes, place), self.free())
+        self.closing.is_called() || self.waits.tickets.may_enter(Need::of(bytes, place), self.free())
     }
 
     fn free(&self) -> Free {

@@ -16,10 +16,21 @@ enum Admitted {
     Ended(Ending),
 }
 
+const AFTER_CLOSE: &str = "submitted after close";
+
 /// Collections that no release of the server takes in bulk: asking for it would cost a request, and the time until there is one.
 const SINGLY: [&str; 2] = ["classifications", "tags"];
 
 impl Engine {
+    /// The number of a record that came after `close`, and of the one that must come first, which have failed.
+    pub(in crate::engine) fn fail_after_close(&mut self, mut record: Record) -> Sequence {
+        for late in record.first.take().map(|first| *first).into_iter().chain([record]) {
+            self.books.one_submitted();
+            self.end_at_once(late, Ending::Failed(AFTER_CLOSE.into()));
+        }
+        self.order.last()
+    }
+
     /// Takes one record, and the one that must come first, if there is one.
     pub(in crate::engine) fn admit_with_first(&mut self, mut record: Record, now: Time) -> Sequence {
         let first = record.first.take().map(|first| {
@@ -50,7 +61,7 @@ impl Engine {
             return (self.share(leader, &record), Admitted::Pending(leader));
         }
         if self.closing.is_over() {
-            return self.end_at_once(record, Ending::Failed("submitted after close".into()));
+            return self.end_at_once(record, Ending::Failed(AFTER_CLOSE.into()));
         }
         let collection = self.order.collection(&record.collection);
         let lane = (collection, record.payload.kind());

@@ -3,8 +3,8 @@
 use crate::engine::record::Outcome;
 use crate::engine::request::{Call, Fault, Request};
 use crate::engine::testing::{
-    create, eager, endings, fault, life_cycle, next_request, request, requests, respond, rows, s, some_refused,
-    submit_tables,
+    all_written, create, eager, endings, fault, life_cycle, next_request, request, requests, respond, rows, s,
+    some_refused, submit_tables,
 };
 use crate::engine::{Config, Engine, Scope, Time};
 
@@ -333,6 +333,22 @@ fn records_whose_time_ends_while_others_of_their_collection_are_served_have_one_
     let ended = world.drain();
     assert!(world.now > s(40), "{:?}", world.now);
     assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 0);
+}
+
+#[test]
+fn close_ends_although_others_go_on_submitting() {
+    let mut engine = eager(1, 10);
+    submit_tables(&mut engine, 10, s(0));
+    let sent = request(&mut engine, s(0));
+    engine.close(s(1));
+    assert!(
+        engine.has_room(1_000, true),
+        "nobody waits to be told that it is too late"
+    );
+    engine.submit(create("tables", "s.late", None), s(1));
+    all_written(&mut engine, &sent, s(2));
+    assert!(engine.is_closed());
+    assert_eq!(endings(&mut engine), "f11 w1 w2 w3 w4 w5 w6 w7 w8 w9 w10");
 }
 
 #[test]
