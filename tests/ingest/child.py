@@ -24,6 +24,9 @@ from typing import Any
 
 Report = dict[str, Any]
 
+#: How the output says that an exception has left the source loop; its name follows.
+LOOP_LEFT = "the source loop was left by "
+
 _report: Report = {}
 _watched = False
 
@@ -136,6 +139,9 @@ def _around_loop(original: Callable[..., Any], _: Any) -> Any:
     started, cpu = time.perf_counter(), time.thread_time()
     try:
         return original()
+    except BaseException as error:
+        print(f"{LOOP_LEFT}{type(error).__name__}", file=sys.stderr, flush=True)
+        raise
     finally:
         _report["loop_cpu_s"] = time.thread_time() - cpu
         _report["loop_s"] = time.perf_counter() - started
