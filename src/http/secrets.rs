@@ -99,9 +99,10 @@ impl Secrets {
     /// A body without them. One that was `cut` may end in the beginning of one.
     pub(super) fn redact(&self, body: Bytes, cut: bool) -> Bytes {
         let mut clean = Cow::Borrowed(&*body);
+        let letters = !self.0.is_empty() && spelling::spells_letters(&body);
         for secret in &self.0 {
             let plain = secret.plain.expose_secret();
-            if let Some(without) = without(&clean, |rest| spelling::find(rest, plain)) {
+            if let Some(without) = without(&clean, |rest| spelling::find(rest, plain, letters)) {
                 clean = Cow::Owned(without);
             }
             for part in &secret.base64 {
@@ -214,6 +215,28 @@ mod tests {
             );
         }
         assert_eq!(redacted("eyJhbGciOi%2Epayload%2Esignature!"), "***!");
+        let token = "eyJhbGciOi.payload.signature";
+        let each = |spell: fn(char) -> String| token.chars().map(spell).collect::<String>();
+        for spelt in [
+            each(|char| format!("\\u{:04x}", u32::from(char))),
+            each(|char| format!("\\\\u{:04X}", u32::from(char))),
+            each(|char| format!("%{:02x}", u32::from(char))),
+            each(|char| format!("&#{};", u32::from(char))),
+            each(|char| format!("&#x{:X};", u32::from(char))),
+            each(|char| {
+                if char == 'a' {
+                    "\\u0061".to_owned()
+                } else {
+                    char.to_string()
+                }
+            }),
+        ] {
+            assert_eq!(
+                redacted(&format!("sent: {spelt}, it was")),
+                "sent: ***, it was",
+                "{spelt}"
+            );
+        }
     }
 
     #[test]

@@ -10,11 +10,23 @@ const RUN: usize = 4;
 /// The longest spelling of one character, such as `%25C3%25B6` or `\\u00f6`.
 const LONGEST: usize = 24;
 
-/// Where `text` stands in `body` in any spelling but Base64.
-pub(super) fn find(body: &[u8], text: &str) -> Option<Range<usize>> {
+/// Whether `body` spells out a letter or a digit, which nothing asks for.
+pub(super) fn spells_letters(body: &[u8]) -> bool {
+    let letters = || (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z');
+    memchr::memchr3_iter(b'%', b'\\', b'&', body).any(|at| {
+        let rest = body.get(at..).unwrap_or_default();
+        let marked = rest
+            .get(1)
+            .is_some_and(|mark| mark.is_ascii_digit() || b"u\\#".contains(mark));
+        marked && letters().any(|letter| char_spelt(rest, letter.into()).is_some_and(|length| length > 2))
+    })
+}
+
+/// Where `text` stands in `body` in any spelling but Base64. `letters`: letters and digits may be spelt out as well.
+pub(super) fn find(body: &[u8], text: &str, letters: bool) -> Option<Range<usize>> {
     let run = longest_run(text);
     let at = |start: usize| Some(start..start + spelt(body.get(start..)?, text)?);
-    if run.len() < RUN {
+    if letters || run.len() < RUN {
         let first = text.as_bytes().first().copied()?;
         let can_begin = |byte: &u8| [first, b'%', b'\\', b'&', b'+'].contains(byte);
         let starts = body.iter().enumerate().filter(|(_, byte)| can_begin(byte));
@@ -88,15 +100,15 @@ fn escape_spelt(body: &[u8], char: char) -> Option<usize> {
     if char == '\\' {
         return Some(slashes);
     }
-    if rest.starts_with(bytes) {
-        return Some(slashes + bytes.len());
-    }
     let code = |at: usize| {
         let digits = std::str::from_utf8(rest.get(at..)?.strip_prefix(b"u")?.get(..4)?).ok()?;
         u16::from_str_radix(digits, 16).ok()
     };
+    let Some(first) = code(0) else {
+        return rest.starts_with(bytes).then_some(slashes + bytes.len());
+    };
     let mut units = [0; 2];
-    match (&*char.encode_utf16(&mut units), code(0)?) {
+    match (&*char.encode_utf16(&mut units), first) {
         ([unit], first) if *unit == first => Some(slashes + 5),
         ([high, low], first) if *high == first => {
             let between = rest.get(5..)?.iter().take_while(|byte| **byte == b'\\').count();
@@ -181,14 +193,29 @@ mod tests {
 
     #[test]
     fn a_text_without_letters_is_found_too() {
-        assert_eq!(find(b"it was !%24%25&amp;/ then", "!$%&/"), Some(7..20));
-        assert_eq!(find(b"it was !%24%25&lt;/ then", "!$%&/"), None);
-        assert_eq!(find(b"", "!$%&/"), None);
+        assert_eq!(find(b"it was !%24%25&amp;/ then", "!$%&/", false), Some(7..20));
+        assert_eq!(find(b"it was !%24%25&lt;/ then", "!$%&/", false), None);
+        assert_eq!(find(b"", "!$%&/", false), None);
     }
 
     #[test]
     fn a_run_elsewhere_does_not_hide_the_text() {
-        assert_eq!(find(b"pass pass- -pass!", "-pass!"), Some(11..17));
-        assert_eq!(find("\\ud83d\\ude00abcd".as_bytes(), "\u{1f600}abcd"), Some(0..16));
+        assert_eq!(find(b"pass pass- -pass!", "-pass!", false), Some(11..17));
+        assert_eq!(
+            find("\\ud83d\\ude00abcd".as_bytes(), "\u{1f600}abcd", false),
+            Some(0..16)
+        );
+    }
+
+    #[test]
+    fn what_need_not_be_spelt_out_is_noticed() {
+        for body in ["a\\u0062c", "%61b", "100%2561", "&#98;", "&#x62;", "\\\\u0062"] {
+            assert!(spells_letters(body.as_bytes()), "{body}");
+        }
+        for body in [
+            "abc", "100 %", "%2F", "\\u00f6", "a\\nb", "&amp;", "&#34;", "%", "&", "\\",
+        ] {
+            assert!(!spells_letters(body.as_bytes()), "{body}");
+        }
     }
 }
