@@ -19,6 +19,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Route {
     /// A bulk request has been answered.
     proven: bool,
+    /// A request of either kind has been.
+    exists: bool,
     /// No release of the server takes its records in bulk.
     always_singly: bool,
     /// Single requests; bulk ones are asked for again at that time, if ever.
@@ -61,6 +63,7 @@ impl Route {
     /// A request was answered in the API's own way.
     pub fn answered(&mut self, in_bulk: bool) {
         self.proven |= in_bulk;
+        self.exists = true;
         if in_bulk {
             self.singly = None;
         }
@@ -71,7 +74,8 @@ impl Route {
 
     /// An endpoint was not there; `version_read`: when the server's version was read last.
     pub fn not_there(&mut self, in_bulk: bool, page: bool, version_read: Option<Time>, now: Time) -> NoRoute {
-        if in_bulk && self.proven {
+        let is_known = if in_bulk { self.proven } else { self.exists };
+        if is_known {
             return NoRoute::Passing;
         }
         if page {
@@ -138,5 +142,20 @@ mod tests {
         let mut route = Route::default();
         route.answered(true);
         assert_eq!(route.not_there(true, false, Some(s(1)), s(2)), NoRoute::Passing);
+    }
+
+    #[test]
+    fn a_collection_of_which_something_was_written_is_not_missing() {
+        let mut route = Route::default();
+        assert_eq!(route.not_there(true, false, None, s(0)), NoRoute::Singly);
+        route.answered(false);
+        for second in 1..9 {
+            for page in [false, true] {
+                assert_eq!(
+                    route.not_there(false, page, Some(s(second)), s(second)),
+                    NoRoute::Passing
+                );
+            }
+        }
     }
 }
