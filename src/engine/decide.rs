@@ -8,19 +8,25 @@ use std::time::Duration;
 use super::reading::TroubleKind;
 use super::Time;
 
-/// Faults alike of a batch before it may be blamed for them.
+/// Faults alike of a batch before it may be blamed for them; and faults of any kind but the server's own, for what breaks on a row
+/// need not break alike.
 const OF_A_BATCH: u32 = 3;
+const OF_A_BATCH_OF_ANY_KIND: u32 = 6;
 /// Faults alike of a record that travels alone before it is lost for them, and the time over which they came.
 const OF_ONE: u32 = 5;
 const OF_ONE_OVER: Duration = Duration::from_secs(5);
 /// The same, where the last was a connection that had been used before: most such ends are the connection's own.
 const OF_ONE_AT_THE_END_OF_A_CONNECTION: u32 = 10;
+/// The same, of a row in answers that took others.
+const OF_A_ROW: u32 = 3;
 
 /// Faults alike in a row; `kind` is the last one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Streak {
     pub kind: TroubleKind,
     pub count: u32,
+    /// With those of other kinds before them, but for the server's own.
+    of_any_kind: u32,
     pub first: Time,
     /// How many requests had been served when the first of them came.
     served_before: u64,
@@ -34,6 +40,17 @@ impl Streak {
         self.count >= OF_ONE - 2
     }
 
+    /// Whether a batch has met enough faults to be in doubt itself.
+    fn is_of_a_batch(&self) -> bool {
+        self.count >= OF_A_BATCH || self.of_any_kind >= OF_A_BATCH_OF_ANY_KIND
+    }
+
+    /// Whether these are of the row itself that the server failed on while it took others. `healed`: when a record was last written that it had
+    /// failed on before, for such trouble passes.
+    pub fn is_of_the_row(&self, healed: Option<Time>, now: Time) -> bool {
+        self.count >= OF_A_ROW && now >= self.first + OF_ONE_OVER && healed < Some(self.first)
+    }
+
     /// Whether nobody was served from its first fault until just now, after so many served requests.
     pub fn was_everybodys(&self, served: u64) -> bool {
         served <= self.served_before + 1
@@ -41,15 +58,18 @@ impl Streak {
 
     /// One more fault. Another kind begins a new streak.
     pub fn one_more(streak: Option<Self>, kind: TroubleKind, served: u64, now: Time) -> Self {
+        let of_any_kind = streak.map_or(0, |streak| streak.of_any_kind) + u32::from(!kind.is_of_the_server());
         match streak {
             Some(streak) if streak.kind.is_like(kind) => Self {
                 kind,
                 count: streak.count + 1,
+                of_any_kind,
                 ..streak
             },
             _ => Self {
                 kind,
                 count: 1,
+                of_any_kind,
                 first: now,
                 served_before: served,
                 seen_alive: false,
@@ -105,7 +125,6 @@ impl Decision {
             (Overload | Connect, _) | (Unavailable, 0 | 1) => Self::Again,
             // Whether requests are let in again is for the gate to find out.
             (Rebuffed, 0 | 1) if !others_served => Self::Again,
-            (Closed, _) if streak.count < OF_A_BATCH => Self::Again,
             (kind, 0 | 1) => {
                 let enough = if kind == Closed {
                     OF_ONE_AT_THE_END_OF_A_CONNECTION
@@ -122,11 +141,12 @@ impl Decision {
                     Self::Again
                 }
             }
+            (Closed, _) if !streak.is_of_a_batch() => Self::Again,
             _ if facts.suspect_since.is_some_and(|before| served > before) => Self::Split,
             (Silent, _) if facts.suspect_since.is_none() || others_served => Self::Split,
             // A row of it passed alone, so the link works: one row tells of this half, too.
             _ if facts.suspect_since.is_some() => Self::OneAlone,
-            _ if streak.count < OF_A_BATCH => Self::Again,
+            _ if !streak.is_of_a_batch() => Self::Again,
             _ if others_served => Self::Split,
             _ => Self::OneAlone,
         }
@@ -197,6 +217,7 @@ mod tests {
             streak: Streak {
                 kind,
                 count,
+                of_any_kind: count,
                 first: Time::ZERO,
                 served_before: 7,
                 seen_alive: false,

@@ -215,11 +215,8 @@ impl Question {
                 (row.sequence, told)
             })
             .collect();
-        let turned_away = |verdict: &Verdict| matches!(verdict, Verdict::Refused(Some(429 | 503), _));
-        let failed = |(row, verdict): (&(Sequence, Row), &Verdict)| {
-            matches!(row.1, Row::ServerError(..)) || turned_away(verdict)
-        };
-        if rows.is_empty() || !rows.iter().zip(verdicts).all(failed) {
+        let failed = |(_, row): &(Sequence, Row)| matches!(row, Row::ServerError(..) | Row::Overload(_));
+        if rows.is_empty() || !rows.iter().all(failed) {
             return Meaning::Rows(rows);
         }
         let first = rows.iter().find_map(|(_, row)| match row {
@@ -577,14 +574,18 @@ mod tests {
         );
         let busy = r#"{"request":"s.a","status":503,"message":"x"},{"request":"s.b","status":503,"message":"y"}"#;
         assert_eq!(fault_of(bulk(busy)).kind, TroubleKind::Overload);
+        let database = r#"{"request":"s.a","status":400,"message":"Deadlock detected"},{"request":"s.b","status":400,"message":"Deadlock detected"}"#;
+        assert_eq!(fault_of(bulk(database)).kind, TroubleKind::Overload);
+        let both = r#"{"request":"s.a","status":400,"message":"Deadlock detected"},{"request":"s.b","status":500,"message":"boom"}"#;
+        assert_eq!(fault_of(bulk(both)).kind, TroubleKind::Status(500));
     }
 
     #[test]
     fn rows_go_by_their_sequence() {
-        let mixed = r#"{"request":"s.b","status":500,"message":"boom"},{"request":"s.a","status":400,"message":"Deadlock detected"}"#;
+        let mixed = r#"{"request":"s.b","status":400,"message":"no type"},{"request":"s.a","status":400,"message":"Deadlock detected"}"#;
         let Meaning::Rows(rows) = bulk(mixed) else { panic!() };
         assert!(
-            matches!(&rows[..], [(1, Row::Overload(_)), (2, Row::ServerError(500, _))]),
+            matches!(&rows[..], [(1, Row::Overload(_)), (2, Row::Refused(_))]),
             "{rows:?}"
         );
         let one = r#"{"request":"s.b","status":500,"message":"boom"}"#;

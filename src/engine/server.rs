@@ -56,6 +56,10 @@ pub(super) struct Server {
 #[derive(Debug, Default)]
 struct LaneHealth {
     health: Health,
+    /// When the last request was sent that was served.
+    served_sent: Option<Time>,
+    /// When a record was last written that the server had failed on before, while it took others.
+    healed: Option<Time>,
     /// While it is given up: one record is on its way to see whether it is back.
     trying: bool,
     /// When another one may be.
@@ -157,6 +161,7 @@ impl Server {
         self.probe = Probe::None;
         let of_lane = self.lanes.entry(lane).or_default();
         of_lane.trying = false;
+        of_lane.served_sent = of_lane.served_sent.max(Some(sent));
         let lane_was = of_lane.health.served(now);
         let was_given_up = self.whole.served(now) || lane_was;
         Recovery {
@@ -197,6 +202,21 @@ impl Server {
         if trouble.kind.is_of_the_server() {
             self.limiter.overloaded(sent, now, trouble.retry_after, chance);
         }
+    }
+
+    /// When the last request of a lane was sent that was served.
+    pub fn last_served_sent_in(&self, lane: Lane) -> Option<Time> {
+        self.lanes.get(&lane)?.served_sent
+    }
+
+    /// A record of a lane was written that the server had failed on before, while it took others.
+    pub fn healed(&mut self, lane: Lane, now: Time) {
+        self.lanes.entry(lane).or_default().healed = Some(now);
+    }
+
+    /// When that was last.
+    pub fn last_healed(&self, lane: Lane) -> Option<Time> {
+        self.lanes.get(&lane)?.healed
     }
 
     /// When a lane was last served.

@@ -341,7 +341,8 @@ impl Books {
         }
         for other in &account.blockers {
             let entity = self.account(*other).entity;
-            let key = stream.specs[account.spec].keys_to(entity);
+            // What a key names may be pending in several collections.
+            let key = stream.key_named(account.spec, &stream.entities[entity].key);
             // Written without a key it goes whole as soon as the table is there, whatever else comes for that.
             let does_without = key.is_some_and(|at| without & (1 << at) != 0 || account.parked_first.is_some());
             if self.is_pending(*other) && !self.parked_once.contains(&entity) && !does_without {
@@ -826,6 +827,8 @@ impl Books {
         let draining = rules.closing || self.waits.values().any(|wait| wait.is_final);
         let blocked_on_room = self.waits.values().any(|wait| wait.room.is_some());
         let mut ready: FxHashMap<&str, Vec<Sequence>> = FxHashMap::default();
+        // Those that may go without the keys for which they wait fill a batch as well.
+        let mut newest: FxHashMap<&str, Duration> = FxHashMap::default();
         let mut with_children: FxHashSet<Sequence> = FxHashSet::default();
         for sequence in &self.pending {
             let account = self.account(*sequence);
@@ -835,6 +838,15 @@ impl Books {
             if let (Some(parent), true) = (&stream.specs[account.spec].parent, is_first) {
                 let is_parent = |other: &&Sequence| stream.entities[self.account(**other).entity].key == *parent;
                 with_children.extend(account.blockers.iter().filter(is_parent).copied());
+            }
+            let of_a_key = |other: &&Sequence| {
+                let blocks = &stream.entities[self.account(**other).entity].key;
+                stream.key_named(account.spec, blocks).is_some()
+            };
+            let mut blockers = account.blockers.iter().filter(|other| self.is_pending(**other));
+            if is_first && account.attempts == 0 && blockers.all(|other| of_a_key(&other)) {
+                let newest = newest.entry(&stream.entities[account.entity].collection).or_default();
+                *newest = account.submitted.max(*newest);
             }
             let is_free = !account.blockers.iter().any(|other| self.is_pending(*other));
             if is_first && is_free && !account.in_flight && account.attempts == 0 {
@@ -850,8 +862,8 @@ impl Books {
                     .push(*sequence);
             }
         }
-        for records in ready.values() {
-            let newest = records.iter().map(|s| self.account(*s).submitted).max().unwrap_or(now);
+        for (collection, records) in &ready {
+            let newest = newest.get(collection).copied().unwrap_or(now);
             let why = |sequence: &Sequence| {
                 if draining {
                     Some("there is a drain")

@@ -293,9 +293,15 @@ fn attempts_as_long_as_the_deadline(rng: &mut Rng, setup: &mut Setup) {
 
 fn a_firewall_on_one_row(rng: &mut Rng, setup: &mut Setup) {
     let rows = *rng.choice(&[1, 2, 16, 100]).unwrap();
-    let poison = *rng
-        .choice(&[Poison::Reset, Poison::Page, Poison::BadGateway, Poison::Redirect])
-        .unwrap();
+    let poisons = [
+        Poison::Reset,
+        Poison::Page,
+        Poison::BadGateway,
+        Poison::Redirect,
+        Poison::Fickle,
+        Poison::Hang,
+    ];
+    let poison = *rng.choice(&poisons).unwrap();
     let temper = if rng.u8(0..4) == 0 {
         Temper::Toxic
     } else {

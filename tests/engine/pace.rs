@@ -4,7 +4,7 @@
 //! |---|---|
 //! | storm | at most 40 + T requests in T s of outage |
 //! | attempts | at most 2 log2(rows) + 20 + deadline / 2.5 s attempts a record; a refusal is taken at its word |
-//! | deadline | past it, one last attempt of a record that had one, none of one that had two |
+//! | deadline | past it, one last attempt of a record that had one, none of one that had two, unless others were served meanwhile; what was in company is taken apart, log2(rows) + 1 times at most |
 //! | fragments | at most 2 rows / batch + 2 N requests for what an outage split |
 //! | poison | a row that breaks whatever request holds it ends in tens of seconds |
 //! | routes | single requests only where the bulk route was refused by the API, or thrice by a page; a collection that is not there costs a handful of requests |
@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 
 use crate::almanac::Almanac;
 use crate::books::{Account, Checked};
-use crate::stream::Temper;
+use crate::stream::{Poison, Temper};
 use crate::weather::{Trouble, Whom};
 use crate::wire::{Passage, What};
 
@@ -95,18 +95,32 @@ impl Pace<'_> {
         let deadline = first.begun + self.0.setup.config.delivery_timeout + self.0.setup.lag * 2;
         let in_time = attempts.iter().filter(|passage| passage.begun <= deadline).count();
         let late = attempts.len() - in_time;
-        // One more where nothing but one attempt was made, or others of the collection were served since the last one.
-        let tried = in_time.checked_sub(1).and_then(|last| attempts.get(last)?.ended);
+        // One more where nothing but one attempt was made, or others of the collection were served since the last one; since the first
+        // one, where it was in company: then that is taken apart.
+        let together = attempts.iter().take(in_time).map(|passage| passage.rows).max();
+        let tried = if together > Some(1) {
+            Some(first.begun)
+        } else {
+            in_time.checked_sub(1).and_then(|last| attempts.get(last)?.ended)
+        };
         let late_at = attempts.get(in_time).map(|passage| passage.begun);
         let went_before = |passage: &Passage| {
             let of_it = passage.collection == first.collection && passage.settled;
             of_it && passage.ended >= tried && passage.ended <= late_at
         };
         let may_be_late = in_time == 1 || self.passages().iter().any(went_before);
-        if late > usize::from(may_be_late) {
+        let late_alone = attempts
+            .iter()
+            .skip(in_time)
+            .filter(|passage| passage.rows == 1)
+            .count();
+        let parts = together.unwrap_or(1).ilog2() as usize + usize::from(together > Some(1));
+        let in_parts = late == 1 || (late_alone <= 1 && late - late_alone <= parts);
+        let is_right = late == 0 || (may_be_late && in_parts);
+        if !is_right {
             let at = attempts.last().map(|passage| passage.begun);
             return Err(format!(
-                "was sent {late} times past its deadline ({deadline:?}), the last time at {at:?}, after {in_time} attempts"
+                "was sent {late} times ({late_alone} alone) past its deadline ({deadline:?}), the last time at {at:?}, after {in_time} attempts"
             ));
         }
         Ok(())
@@ -132,7 +146,12 @@ impl Pace<'_> {
 
     fn poison(&self, account: &Account, sequence: Sequence) -> Checked {
         let stream = &self.0.setup.stream;
-        let breaks = |temper: Temper| matches!(temper, Temper::Toxic | Temper::Poison(_));
+        let breaks = |temper: Temper| match temper {
+            Temper::Toxic => true,
+            // What breaks in several ways, or only after a while, may take its deadline.
+            Temper::Poison(poison) => !matches!(poison, Poison::Fickle | Poison::Hang),
+            _ => false,
+        };
         if !breaks(stream.specs[account.spec].temper) || !self.0.setup.weather.outages.is_empty() || !self.is_calm() {
             return Ok(());
         }

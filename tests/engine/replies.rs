@@ -76,6 +76,12 @@ pub fn error(status: u16, text: &str, retry_after: Option<Duration>) -> Reply {
     Reply::whole(answer, text)
 }
 
+/// What a firewall does to a request that it dislikes.
+pub fn reset() -> Reply {
+    let text = "reset by the firewall";
+    Reply::whole(Answer::Fault(Fault::Broken(text.to_owned())), text)
+}
+
 pub fn stalled(time_out: Duration) -> Reply {
     let text = format!("read timed out after {} s", time_out.as_secs_f32());
     Reply::whole(Answer::Fault(Fault::ReadTimeout(text.clone())), &text)

@@ -12,7 +12,7 @@ use openmetadata_bulksink::engine::{Answer, Call, Fault, Kind, Request, RequestI
 
 use rustc_hash::FxHashMap;
 
-use crate::replies::{error, page, respond, stalled, trouble_plan, Plan, Reply};
+use crate::replies::{error, page, reset, respond, stalled, trouble_plan, Plan, Reply};
 use crate::stream::{Poison, Stream, Temper};
 use crate::weather::{Trouble, Weather};
 
@@ -360,7 +360,7 @@ impl Server {
                 self.met[row.spec] = self.met[row.spec].saturating_add(1);
             }
             let mut plan = trouble_plan(trouble, takes, time_out, now, weather);
-            if self.refuses_whole(request, flight, stream).is_some() {
+            if self.refuses_whole(request, flight, stream, time_out).is_some() {
                 plan.work_at = None;
             }
             return plan;
@@ -372,8 +372,9 @@ impl Server {
                 return instead(reply, soon, None, Some(Trouble::Status(status)));
             }
         }
-        if let Some(reply) = self.refuses_whole(request, flight, stream) {
-            return instead(reply, soon, None, None);
+        if let Some(reply) = self.refuses_whole(request, flight, stream, time_out) {
+            let hangs = matches!(reply.answer, Answer::Fault(Fault::ReadTimeout(_)));
+            return instead(reply, if hangs { now + time_out } else { soon }, None, None);
         }
         if takes > time_out {
             let reply = stalled(time_out);
@@ -393,7 +394,7 @@ impl Server {
     }
 
     /// Refusals of a whole request that come from the server's own rules.
-    fn refuses_whole(&self, request: &Request, flight: &Flight, stream: &Stream) -> Option<Reply> {
+    fn refuses_whole(&self, request: &Request, flight: &Flight, stream: &Stream, time_out: Duration) -> Option<Reply> {
         let rows = flight.sent.rows();
         let is_create = matches!(flight.sent, Sent::Bulk(_) | Sent::One(_));
         let collection = &*flight.collection;
@@ -434,12 +435,11 @@ impl Server {
         });
         if let Some(poison) = poison {
             return Some(match poison {
-                Poison::Reset => {
-                    let text = "reset by the firewall";
-                    Reply::whole(Answer::Fault(Fault::Broken(text.to_owned())), text)
-                }
+                Poison::Fickle if self.requests % 2 == 0 => reset(),
+                Poison::Reset => reset(),
                 Poison::Page => Reply::whole(respond(200, page(PAGE)), PAGE),
-                Poison::BadGateway => Reply::whole(respond(502, page(PAGE)), PAGE),
+                Poison::BadGateway | Poison::Fickle => Reply::whole(respond(502, page(PAGE)), PAGE),
+                Poison::Hang => stalled(time_out),
                 Poison::Redirect => Reply::whole(respond(302, String::new()), "the server answered 302"),
             });
         }

@@ -53,6 +53,10 @@ pub enum Poison {
     BadGateway,
     /// A redirection to a page that says so.
     Redirect,
+    /// A reset or a page with status 502, by turns.
+    Fickle,
+    /// No answer within the read time-out.
+    Hang,
 }
 
 /// An entity, known by its collection and canonical name.
@@ -144,6 +148,12 @@ const WORDS: [(&str, &str); 15] = [
 ];
 
 impl Stream {
+    /// Which key of a body refers to something of that name.
+    pub fn key_named(&self, spec: usize, name: &Fqn) -> Option<usize> {
+        let keys = &self.specs[spec].keys;
+        keys.iter().position(|key| self.entities[*key].key == *name)
+    }
+
     /// The entity of that name; a new one if it was never named.
     pub fn entity(&mut self, collection: &'static str, fqn: &str) -> usize {
         let key = if collection == "users" {

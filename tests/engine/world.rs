@@ -676,7 +676,10 @@ impl World {
     fn take(&mut self, thread: usize, spec: usize, ticket: Option<WaitId>) -> Checked {
         let record = self.setup.stream.record(spec);
         let place = matches!(record.payload, Payload::Create(_));
-        self.keeps_the_line(thread, place)?;
+        // What comes after close fails at once, and takes no room.
+        if ticket.is_some() || self.close_called_at.is_none() {
+            self.keeps_the_line(thread, place)?;
+        }
         let (collection, fqn) = (record.collection.clone(), record.fqn.clone());
         let sequence = match (ticket, record.payload) {
             (Some(ticket), payload) => self

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::authorization::TurnedAway;
 use crate::engine::batch::Batch;
 use crate::engine::compression::About;
+use crate::engine::decide::Streak;
 use crate::engine::defects::broken;
 use crate::engine::figures::Cause;
 use crate::engine::inquest::{LEAST_REST, SCOUTS};
@@ -16,8 +17,6 @@ use crate::engine::record::{Ending, Kind, Missing, Sequence};
 use crate::engine::routes::NoRoute;
 use crate::engine::{Engine, Time};
 
-/// Row answers of 5xx before the row is refused for good.
-const SERVER_ERRORS: u8 = 3;
 /// So many outages a record travels in full batches again after. One that meets more trouble keeps its batch: that several break on
 /// rows of their own looks the same, and is told only by what each goes through.
 const JOINS: u8 = 3;
@@ -173,22 +172,22 @@ impl Engine {
     }
 
     fn rows_answered(&mut self, batch: Batch, rows: Vec<(Sequence, Row)>, lane: Lane, sent: Time, now: Time) {
-        // Where the server turned all of it away, that is no sign of life.
-        if rows.iter().all(|(_, row)| matches!(row, Row::Overload(_))) {
-            self.server.route(lane.0).answered(true);
-        } else {
-            self.accepted(lane, true, sent, now);
-        }
+        self.accepted(lane, true, sent, now);
         let mut again = SentAgain::default();
         for (member, row) in rows {
-            self.row_answered(member, row, &mut again, sent);
+            self.row_answered(member, row, lane, &mut again, sent);
         }
         self.send_again(&batch, lane, again, sent, now);
     }
 
-    fn row_answered(&mut self, member: Sequence, row: Row, again: &mut SentAgain, sent: Time) {
+    fn row_answered(&mut self, member: Sequence, row: Row, lane: Lane, again: &mut SentAgain, sent: Time) {
         match row {
-            Row::Written => self.finish(member, Ending::Written),
+            Row::Written => {
+                if self.order.get(member).is_some_and(|entry| entry.errors.is_some()) {
+                    self.server.healed(lane, self.now);
+                }
+                self.finish(member, Ending::Written);
+            }
             Row::Refused(text) => self.refused(member, text),
             Row::Missing(missing, text) => self.row_lacks(member, missing, &text, sent),
             Row::Duplicate(text) => self.row_exists(member, text, again),
@@ -196,19 +195,24 @@ impl Engine {
                 again.overloaded.push(member);
                 again.text = text;
             }
-            Row::ServerError(_, text) => {
-                let Some(entry) = self.order.get_mut(member) else {
-                    return;
-                };
-                entry.server_errors += 1;
-                if entry.server_errors < SERVER_ERRORS {
-                    entry.met(text.into(), self.now);
-                    again.after_error.push(member);
-                } else {
-                    self.finish(member, Ending::Failed(text.into()));
-                }
-            }
+            Row::ServerError(status, text) => self.row_broke(member, status, text, lane, again),
             Row::Unanswered => self.row_unanswered(member, again),
+        }
+    }
+
+    /// The server failed on a record, but not on others.
+    fn row_broke(&mut self, member: Sequence, status: u16, text: String, lane: Lane, again: &mut SentAgain) {
+        let (served, healed) = (self.server.served_so_far(), self.server.last_healed(lane));
+        let Some(entry) = self.order.get_mut(member) else {
+            return;
+        };
+        let errors = Streak::one_more(entry.errors, TroubleKind::Status(status), served, self.now);
+        entry.errors = Some(errors);
+        if errors.is_of_the_row(healed, self.now) {
+            self.finish(member, Ending::Failed(text.into()));
+        } else {
+            entry.met(text.into(), self.now, false);
+            again.after_error.push(member);
         }
     }
 
@@ -228,7 +232,7 @@ impl Engine {
         };
         if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
             // Our own earlier attempt may have put it there; the same answer once more is final.
-            entry.met(reason.into(), self.now);
+            entry.met(reason.into(), self.now, false);
             again.at_once.push(member);
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
@@ -252,6 +256,7 @@ impl Engine {
             entry.met(
                 "the server answered the request, but said nothing about this record".into(),
                 self.now,
+                false,
             );
             again.alone.push(member);
         }
@@ -289,7 +294,7 @@ impl Engine {
             return;
         }
         entry.refused_for.push(missing.clone());
-        entry.met(reason.into(), self.now);
+        entry.met(reason.into(), self.now, false);
         let work = match entry.kind() {
             Kind::Create => Work::Batch(Batch::of_one(entry.collection, member)),
             Kind::LifeCycle => Work::Patch(Patch::new(member)),
@@ -327,7 +332,11 @@ impl Engine {
             if !rows.is_empty() {
                 self.figures.again(Cause::RowsFailed, rows.len());
                 let attempts = batch.attempts;
-                self.put_off(Work::Batch(Batch::new(batch.collection, rows)), attempts, None, now);
+                let rows = Batch {
+                    attempts,
+                    ..Batch::new(batch.collection, rows)
+                };
+                self.put_off(Work::Batch(rows), attempts, None, now);
             }
         }
         if !again.at_once.is_empty() {
@@ -425,9 +434,10 @@ impl Engine {
         let reason: Arc<str> = rebuff.with_advice(self.server.served_so_far() > 0).into();
         self.server.stall.met(sent, &reason);
         let said: Arc<str> = rebuff.said.as_str().into();
+        let in_company = work.sequences().len() > 1;
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.met(said.clone(), now);
+                entry.met(said.clone(), now, in_company);
             }
         }
         if is_probe(&work) {
@@ -438,7 +448,7 @@ impl Engine {
             _ if self.server.given_up(lane).is_some() => self.lose_all(&work, Some(&reason), now),
             TurnedAway::Again(at) => {
                 let trouble = Trouble::of_rebuff(rebuff, at.saturating_sub(now));
-                self.met_fault(work, lane, &trouble, now);
+                self.met_fault(work, lane, &trouble, sent, now);
             }
             TurnedAway::Final => self.fail_all(&work, &reason),
             TurnedAway::FinalForAll => {

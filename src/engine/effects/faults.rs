@@ -29,9 +29,10 @@ impl Engine {
             trouble.retry_after = None;
         }
         let reason: Arc<str> = trouble.reason.as_str().into();
+        let in_company = work.sequences().len() > 1;
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.met(reason.clone(), now);
+                entry.met(reason.clone(), now, in_company);
                 entry.unknown |= trouble.unknown && !broken!(self.config.defect, ForgetsDoubts);
             }
         }
@@ -57,16 +58,40 @@ impl Engine {
             }
             return;
         }
-        self.met_fault(work, lane, &trouble, now);
+        self.met_fault(work, lane, &trouble, sent, now);
         self.consider_giving_up_lane(lane, false, now);
     }
 
     /// What becomes of the records that met a fault.
-    pub(super) fn met_fault(&mut self, work: Work, lane: Lane, trouble: &Trouble, now: Time) {
+    pub(super) fn met_fault(&mut self, work: Work, lane: Lane, trouble: &Trouble, sent: Time, now: Time) {
         match work {
+            Work::Batch(batch) if batch.last_attempt && batch.members.len() > 1 => {
+                self.last_attempt_failed(batch, lane, sent, now);
+            }
             Work::Batch(batch) => self.batch_in_trouble(batch, lane, trouble, now),
             Work::Patch(patch) => self.patch_in_trouble(patch, lane, trouble, now),
             Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
+        }
+    }
+
+    /// The last attempt of a batch failed: one row of it may have cost all of them theirs. Where others of its lane were served meanwhile
+    /// each has one of its own; else one row shows whether any is served.
+    fn last_attempt_failed(&mut self, batch: Batch, lane: Lane, sent: Time, now: Time) {
+        if self.server.last_served_sent_in(lane) >= Some(sent) {
+            self.send_each_alone(batch, now);
+        } else {
+            self.try_one_alone(batch);
+        }
+    }
+
+    /// The last attempt of each row, by itself, behind what goes at once.
+    fn send_each_alone(&mut self, batch: Batch, now: Time) {
+        for member in batch.members {
+            let alone = Batch {
+                last_attempt: true,
+                ..Batch::of_one(batch.collection, member)
+            };
+            self.put_off_until(Work::Batch(alone), now);
         }
     }
 
@@ -212,10 +237,13 @@ impl Engine {
     }
 
     fn try_one_alone(&mut self, batch: Batch) {
-        let collection = batch.collection;
+        let (collection, last_attempt) = (batch.collection, batch.last_attempt);
         self.hold(&batch.members);
         if let Some(row) = self.trials.begin(batch, &mut self.random) {
-            let alone = Batch::of_one(collection, row);
+            let alone = Batch {
+                last_attempt,
+                ..Batch::of_one(collection, row)
+            };
             self.at_once(Work::Batch(alone));
         }
     }
@@ -311,11 +339,13 @@ impl Engine {
         in_time
     }
 
-    /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server.
+    /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server. Where it met
+    /// that in company, whether any was that left after its first attempt: then it may have waited for a row that was with it.
     pub(super) fn was_passed_over(&self, entry: &Entry) -> bool {
         let lane = (entry.collection, entry.kind());
-        let fault = entry.last_fault.as_ref();
-        fault.is_some_and(|fault| self.server.last_success(lane) > Some(fault.at))
+        let Some(fault) = &entry.last_fault else { return false };
+        self.server.last_success(lane) > Some(fault.at)
+            || (fault.in_company && self.server.last_served_sent_in(lane) > entry.first_attempt)
     }
 
     /// Records whose time is over, but that have an attempt left: looked up where that can help, then sent once more.

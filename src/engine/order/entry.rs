@@ -81,6 +81,8 @@ impl Sharer {
 pub(in crate::engine) struct LastFault {
     pub text: Arc<str>,
     pub at: Time,
+    /// It was told to a request that carried others as well.
+    pub in_company: bool,
 }
 
 /// One pending record.
@@ -100,8 +102,8 @@ pub(in crate::engine) struct Entry {
     pub exists: bool,
     /// An answer came that did not mention it.
     pub unanswered: bool,
-    /// Row answers of 5xx so far, in answers that took others.
-    pub server_errors: u8,
+    /// Row answers of 5xx, in answers that took others.
+    pub errors: Option<Streak>,
     /// How often it went back into line after trouble, to travel in a full batch again.
     pub joined: u8,
     /// Faults alike that it met alone.
@@ -158,7 +160,7 @@ impl Entry {
             unknown: false,
             exists: false,
             unanswered: false,
-            server_errors: 0,
+            errors: None,
             joined: 0,
             alone: None,
             paused: false,
@@ -216,9 +218,9 @@ impl Entry {
         self.place == Place::Parked
     }
 
-    /// A request with it met a fault.
-    pub fn met(&mut self, text: Arc<str>, at: Time) {
-        self.last_fault = Some(LastFault { text, at });
+    /// It, or a request with it, met a fault.
+    pub fn met(&mut self, text: Arc<str>, at: Time, in_company: bool) {
+        self.last_fault = Some(LastFault { text, at, in_company });
     }
 
     /// Whether it has met so many faults alone that it may be what causes them.

@@ -7,7 +7,7 @@ use crate::engine::request::Call;
 use crate::engine::testing::{create, life_cycle, outcomes, rows, s, submit_tables};
 use crate::engine::Config;
 
-use super::world::{carries, is_lost, patient, reason, Reply, World};
+use super::world::{carries, is_lost, names, patient, reason, Reply, World};
 
 /// A firewall objects to one row: what becomes of its batch, alone or with others.
 fn firewall(reply: &Reply, count: usize, others: usize) {
@@ -204,4 +204,95 @@ fn a_link_that_cuts_all_but_small_bodies_loses_nothing_and_takes_no_minute() {
             }
         }
     }
+}
+
+/// Every table but `s.t0` is written, whatever that one is answered in turn.
+fn one_row_is_answered(replies: &[Reply], workers: usize, others: usize) {
+    let mut turn = 0;
+    let mut world = World::new(patient(workers), |sent, _| {
+        if carries(sent, "s.t0") {
+            turn += 1;
+            replies[turn % replies.len()].clone()
+        } else {
+            Reply::Written
+        }
+    });
+    submit_tables(&mut world.engine, 100 + others, s(0));
+    let ended = world.drain();
+    let lost: Vec<&str> = ended.iter().filter(|one| is_lost(one)).map(|one| &*one.fqn).collect();
+    assert_eq!(lost, ["s.t0"], "{workers} workers, {others} others");
+}
+
+#[test]
+fn a_row_that_is_never_answered_in_time_costs_no_other() {
+    for (workers, others) in [(1, 0), (4, 0), (1, 300), (4, 300)] {
+        one_row_is_answered(&[Reply::Silent], workers, others);
+    }
+}
+
+#[test]
+fn a_row_for_which_a_gateway_is_never_available_costs_no_other() {
+    for (workers, others) in [(1, 0), (4, 0), (1, 300), (4, 300)] {
+        one_row_is_answered(&[Reply::Status(503, "")], workers, others);
+    }
+}
+
+#[test]
+fn a_row_whose_faults_are_of_several_kinds_costs_no_other() {
+    let kinds = [Reply::Broken, Reply::Status(502, ""), Reply::Status(500, "")];
+    for (workers, others) in [(1, 0), (4, 0), (1, 300), (4, 300)] {
+        one_row_is_answered(&kinds[..2], workers, others);
+        one_row_is_answered(&kinds, workers, others);
+    }
+}
+
+#[test]
+fn a_server_that_fails_on_most_rows_for_a_while_loses_none() {
+    type Fails = fn(usize) -> Option<(u16, &'static str)>;
+    let one_is_taken: Fails = |at| (at > 0).then_some((500, "could not obtain a connection"));
+    let by_turns: Fails = |at| {
+        Some(if at % 2 == 0 {
+            (500, "Internal Server Error")
+        } else {
+            (
+                400,
+                "HikariPool-1 - Connection is not available, request timed out after 30000ms",
+            )
+        })
+    };
+    for fails in [one_is_taken, by_turns] {
+        let mut world = World::new(patient(4), |sent, now| {
+            if now >= s(60) {
+                return Reply::Written;
+            }
+            let failed = names(sent).into_iter().enumerate();
+            let failed = failed.filter_map(|(at, name)| fails(at).map(|(status, text)| (name, status, text)));
+            Reply::Refused(failed.collect())
+        });
+        submit_tables(&mut world.engine, 1_000, s(0));
+        let ended = world.drain();
+        let lost: Vec<&Outcome> = ended.iter().filter(|one| is_lost(one)).collect();
+        assert_eq!(lost.len(), 0, "{:?}", lost.first());
+        assert!(world.sent < 600, "{} requests", world.sent);
+    }
+}
+
+#[test]
+fn rows_that_the_server_always_fails_on_cost_no_other() {
+    let mut world = World::new(patient(4), |sent, _| {
+        let bad = names(sent).into_iter().filter(|name| name.ends_with("bad"));
+        Reply::Refused(bad.map(|name| (name, 500, "NullPointerException")).collect())
+    });
+    for number in 0..30 {
+        for name in [format!("s.t{number}"), format!("s.t{number}.bad")] {
+            let now = world.now;
+            world.engine.submit(create("tables", &name, None), now);
+        }
+        while world.now < s(number + 1) && world.advance() {}
+        world.now = world.now.max(s(number + 1));
+    }
+    let ended = world.drain();
+    let lost: Vec<&str> = ended.iter().filter(|one| is_lost(one)).map(|one| &*one.fqn).collect();
+    assert_eq!(lost.len(), 30, "{lost:?}");
+    assert!(lost.iter().all(|name| name.ends_with("bad")), "{lost:?}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::record::{Ending, Outcome};
 use crate::engine::request::{Call, Fault, Request};
-use crate::engine::testing::{all_written, fault, outcomes, requests, respond, s};
+use crate::engine::testing::{all_written, fault, outcomes, requests, respond, s, some_refused};
 use crate::engine::{Config, Engine, Time};
 
 /// How the server treats requests in a world with a clock: what it answers, and when; None for a request that gets no answer within
@@ -25,6 +25,8 @@ pub(super) struct World<'a> {
 pub(super) enum Reply {
     Written,
     Status(u16, &'static str),
+    /// 200, with these rows refused by these status and texts.
+    Refused(Vec<(String, u16, &'static str)>),
     Broken,
     Closed,
     NotSent,
@@ -74,6 +76,13 @@ impl<'a> World<'a> {
                 }
                 Reply::Written => all_written(&mut self.engine, &sent, self.now),
                 Reply::Status(status, body) => respond(&mut self.engine, &sent, status, body, self.now),
+                Reply::Refused(failed) => {
+                    let failed: Vec<_> = failed
+                        .iter()
+                        .map(|(fqn, status, text)| (&**fqn, *status, *text))
+                        .collect();
+                    some_refused(&mut self.engine, &sent, &failed, self.now);
+                }
                 Reply::Broken => fault(&mut self.engine, &sent, Fault::Broken("reset".into()), self.now),
                 Reply::Closed => fault(&mut self.engine, &sent, Fault::Closed("closed".into()), self.now),
                 Reply::NotSent => fault(&mut self.engine, &sent, Fault::NotSent("reset".into()), self.now),
@@ -114,6 +123,17 @@ pub(super) fn carries(request: &Request, name: &str) -> bool {
         Call::PutOne { row, .. } => holds(row),
         _ => false,
     }
+}
+
+/// The names of the create rows of a request.
+pub(super) fn names(request: &Request) -> Vec<String> {
+    let rows = match &request.call {
+        Call::PutBulk { rows, .. } => rows.as_slice(),
+        Call::PutOne { row, .. } => std::slice::from_ref(row),
+        _ => &[],
+    };
+    let name = |row: &bytes::Bytes| String::from_utf8_lossy(row).split('"').nth(3).map(str::to_owned);
+    rows.iter().filter_map(name).collect()
 }
 
 pub(super) fn is_of(request: &Request, wanted: &str) -> bool {
