@@ -45,8 +45,8 @@ impl Streak {
         self.count >= OF_A_BATCH || self.of_any_kind >= OF_A_BATCH_OF_ANY_KIND
     }
 
-    /// Whether these are of the row itself that the server failed on while it took others. `healed`: when a record was last written that it had
-    /// failed on before, for such trouble passes.
+    /// Whether these are of the row itself, on which the server failed while it took others. `healed`: when a record was last written on
+    /// which it had failed before, for such trouble passes.
     pub fn is_of_the_row(&self, healed: Option<Time>, now: Time) -> bool {
         self.count >= OF_A_ROW && now >= self.first + OF_ONE_OVER && healed < Some(self.first)
     }

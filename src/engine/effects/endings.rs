@@ -115,7 +115,9 @@ impl Engine {
                 suspect_since: Some(served.saturating_sub(1)),
                 ..rest
             };
-            if !batch.members.is_empty() {
+            if batch.last_attempt {
+                self.send_each_alone(batch, self.now);
+            } else if !batch.members.is_empty() {
                 self.at_once(Work::Batch(batch));
             }
         }

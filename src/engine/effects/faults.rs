@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// The last attempt of each row, by itself, behind what goes at once.
-    fn send_each_alone(&mut self, batch: Batch, now: Time) {
+    pub(super) fn send_each_alone(&mut self, batch: Batch, now: Time) {
         for member in batch.members {
             let alone = Batch {
                 last_attempt: true,
@@ -102,7 +102,7 @@ impl Engine {
             let mut members = rest.members;
             members.append(&mut batch.members);
             members.sort_unstable();
-            let members = self.in_time(members, false, now);
+            let members = self.in_time(members, rest.last_attempt, now);
             if self.nothing_else_tells(&members) {
                 // Each has met it alone, again and again: each is on its own from here on.
                 for member in members {
@@ -339,8 +339,8 @@ impl Engine {
         in_time
     }
 
-    /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server. Where it met
-    /// that in company, whether any was that left after its first attempt: then it may have waited for a row that was with it.
+    /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server. Where
+    /// it met that in company, whether any was that left after its first attempt: then it may have waited for a row that was with it.
     pub(super) fn was_passed_over(&self, entry: &Entry) -> bool {
         let lane = (entry.collection, entry.kind());
         let Some(fault) = &entry.last_fault else { return false };
