@@ -12,6 +12,8 @@ const SMALLEST_SHARE: usize = 20;
 /// While its collection goes on growing and nobody waits for one of its records, a batch that is not half full may fill for so many
 /// lingers.
 const LINGERS: u32 = 5;
+/// How soon larger bodies are tried again.
+const LARGER_AFTER: Duration = Duration::from_secs(60);
 
 /// Records that travel together until each has its outcome.
 #[derive(Debug)]
@@ -83,11 +85,44 @@ impl Batch {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sealing {
     pub rows: usize,
-    pub bytes: usize,
+    bytes: usize,
     pub linger: Duration,
+    /// The bytes that were asked for.
+    most_bytes: usize,
+    /// The largest body that was taken.
+    largest_taken: usize,
+    /// When larger bodies are tried again, after one was too large.
+    larger_at: Option<Time>,
 }
 
 impl Sealing {
+    pub fn new(rows: usize, bytes: usize, linger: Duration) -> Self {
+        Self {
+            rows: rows.max(1),
+            bytes,
+            linger,
+            most_bytes: bytes,
+            largest_taken: 0,
+            larger_at: None,
+        }
+    }
+
+    /// A body of so many bytes was too large: what is sealed from here on is smaller, and grows again each minute, for it may have been a
+    /// passing setting.
+    pub fn too_large(&mut self, bytes: usize, now: Time) {
+        self.bytes = self.bytes.min(self.largest_taken.max(bytes / 2).max(1));
+        self.larger_at = Some(now + LARGER_AFTER);
+    }
+
+    /// A body was taken. `bytes`: its size, where it was sent as it is; compressed it may have been smaller than what is too large.
+    pub fn taken(&mut self, bytes: Option<usize>, now: Time) {
+        self.largest_taken = self.largest_taken.max(bytes.unwrap_or_default());
+        if self.larger_at.is_some_and(|at| at <= now) {
+            self.bytes = self.bytes.saturating_mul(2).min(self.most_bytes);
+            self.larger_at = (self.bytes < self.most_bytes).then(|| now + LARGER_AFTER);
+        }
+    }
+
     /// Whether a full batch is ready.
     pub fn is_full(&self, ready: &Ready) -> bool {
         ready.len() >= self.rows || ready.bytes() >= self.bytes
@@ -152,18 +187,39 @@ mod tests {
     use super::*;
     use crate::engine::record::{Payload, Record};
 
-    const SEALING: Sealing = Sealing {
-        rows: 100,
-        bytes: 1000,
-        linger: Duration::from_secs(2),
-    };
+    fn sealing(rows: usize) -> Sealing {
+        Sealing::new(rows, 1000, Duration::from_secs(2))
+    }
 
     #[test]
     fn a_drain_shares_the_rest_but_not_into_crumbs() {
-        assert_eq!(SEALING.share(400, 4), 100);
-        assert_eq!(SEALING.share(90, 3), 30);
-        assert_eq!(SEALING.share(25, 4), 20);
-        assert_eq!(SEALING.share(5000, 1), 100);
+        let sealing = sealing(100);
+        assert_eq!(sealing.share(400, 4), 100);
+        assert_eq!(sealing.share(90, 3), 30);
+        assert_eq!(sealing.share(25, 4), 20);
+        assert_eq!(sealing.share(5000, 1), 100);
+    }
+
+    #[test]
+    fn what_was_too_large_is_tried_again_each_minute() {
+        let s = Time::from_secs;
+        let mut sealing = sealing(100);
+        sealing.too_large(800, s(0));
+        sealing.too_large(400, s(0));
+        assert_eq!(sealing.bytes, 200);
+        sealing.taken(Some(190), s(59));
+        assert_eq!(sealing.bytes, 200);
+        sealing.taken(Some(190), s(60));
+        sealing.taken(None, s(61));
+        assert_eq!(sealing.bytes, 400, "one step a minute");
+        sealing.too_large(390, s(62));
+        assert_eq!(sealing.bytes, 195, "never below half of what was too large");
+        sealing.too_large(200, s(62));
+        assert_eq!(sealing.bytes, 190, "what was taken once is not too large");
+        for minute in 3..9 {
+            sealing.taken(Some(1), s(60 * minute));
+        }
+        assert_eq!((sealing.bytes, sealing.larger_at), (1000, None));
     }
 
     #[test]
@@ -184,9 +240,12 @@ mod tests {
             let record = Record::bare("tables".into(), fqn.as_str().into(), payload);
             members.push(order.insert(record, Order::key("tables", &fqn), None, Time::ZERO));
         }
-        assert_eq!(SEALING.cut(&members, &order), [vec![1, 2], vec![3], vec![4], vec![5]]);
-        let few = Sealing { rows: 1, ..SEALING };
+        assert_eq!(
+            sealing(100).cut(&members, &order),
+            [vec![1, 2], vec![3], vec![4], vec![5]]
+        );
+        let few = sealing(1);
         assert_eq!(few.cut(&members, &order).len(), 5);
-        assert_eq!(SEALING.cut(&[], &order), [] as [Vec<Sequence>; 0]);
+        assert_eq!(sealing(100).cut(&[], &order), [] as [Vec<Sequence>; 0]);
     }
 }

@@ -133,8 +133,6 @@ pub struct Engine {
     order: Order,
     waits: Waits,
     sealing: Sealing,
-    /// The largest body that was accepted, for learning from a 413.
-    largest_accepted: usize,
     server: Server,
     queues: Queues,
     inquests: Inquests,
@@ -162,11 +160,7 @@ impl Engine {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            sealing: Sealing {
-                rows: config.batch_rows.max(1),
-                bytes: config.batch_bytes,
-                linger: config.linger,
-            },
+            sealing: Sealing::new(config.batch_rows, config.batch_bytes, config.linger),
             #[cfg(not(feature = "defects"))]
             order: Order::default(),
             #[cfg(feature = "defects")]
@@ -174,7 +168,6 @@ impl Engine {
             server: Server::new(config.workers, config.gzip_from.is_some(), config.delivery_timeout),
             random: fastrand::Rng::with_seed(config.seed),
             waits: Waits::default(),
-            largest_accepted: 0,
             queues: Queues::default(),
             inquests: Inquests::default(),
             trials: Trials::default(),

@@ -80,10 +80,8 @@ impl Engine {
         }
         match meaning {
             Meaning::Rows(rows) => {
-                if !compressed {
-                    // Compressed it may have been smaller than what is too large.
-                    self.largest_accepted = self.largest_accepted.max(self.bytes_of(&batch.members));
-                }
+                let bytes = (!compressed).then(|| self.bytes_of(&batch.members));
+                self.sealing.taken(bytes, now);
                 self.rows_answered(batch, rows, lane, sent, now);
             }
             Meaning::Done { .. } => {
@@ -360,7 +358,7 @@ impl Engine {
             self.closing.verdict_came(now);
             self.finish(*only, Ending::Failed(text.into()));
         } else {
-            self.sealing.bytes = self.sealing.bytes.min(self.largest_accepted.max(bytes / 2).max(1));
+            self.sealing.too_large(bytes, now);
             self.send_halves(batch, None, Cause::TooLarge);
         }
     }
