@@ -2,8 +2,8 @@
 
 Upstream limits its test connection and its SQL parsers with SIGALRM: it takes the handler's place, sets the one alarm
 that a process has, and clears it at the end. A runner's alarm that was set before is gone then, and its limit with it.
-Here that alarm goes on: the earlier of the two fires, and when upstream is done, the runner's handler and the rest of
-its time are put back.
+Here that alarm goes on: the nearer of the two fires, then the other one, and when upstream is done, the runner's
+handler and the rest of its time are put back.
 """
 
 from __future__ import annotations
@@ -28,12 +28,60 @@ _KNOWN = frozenset({"d5bed6e52a82846b", "7117b66d6534df2a"})
 _AT_ONCE = 0.001
 
 
-class _Earlier(NamedTuple):
-    """What was set before upstream's alarm; ends: by the monotonic clock, None where no alarm was set."""
+class _Alarm(NamedTuple):
+    """What is set of a process. ends: by the monotonic clock, None where no alarm is set."""
 
     handler: Any
     ends: float | None
     interval: float
+
+
+class _Limit:
+    """One of upstream's alarms, and what was set before it. Of two that are still to come the nearer one is set; the
+    other one is set as soon as that one has fired, whatever its handler does: a runner's may only note the time, and
+    upstream's connection tests go on after their own.
+    """
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self._handler = handler
+        self._ends: float | None = None
+        #: None while the handler of the earlier one is called, which may change what is set.
+        self.earlier: _Alarm | None = _take(handler)
+
+    def start(self, seconds: float) -> None:
+        """It ends in so many seconds."""
+        self._ends = time.monotonic() + seconds
+        self._set()
+
+    def end(self) -> None:
+        """What was set before is set again."""
+        if self.earlier is not None:
+            _put_back(self.earlier)
+
+    def _set(self) -> None:
+        ends = self.earlier.ends if self.earlier else None
+        if ends is not None and (self._ends is None or ends <= self._ends):
+            _fire_at(ends, self._fire_earlier)
+        elif self._ends is not None:
+            _fire_at(self._ends, self._fire)
+
+    def _fire(self, number: int, frame: Any) -> None:
+        self._ends = None
+        self._set()
+        self._handler(number, frame)
+
+    def _fire_earlier(self, number: int, frame: Any) -> None:
+        fired = self.earlier
+        if fired is None:
+            return
+        self.earlier = None
+        _put_back(fired._replace(ends=time.monotonic() + fired.interval if fired.interval else None))
+        if callable(fired.handler):
+            fired.handler(number, frame)
+        elif fired.handler == signal.SIG_DFL:
+            signal.raise_signal(number)
+        self.earlier = _take(self._handler)
+        self._set()
 
 
 class KeepingAlarm:
@@ -44,45 +92,49 @@ class KeepingAlarm:
     """
 
     def __init__(self) -> None:
-        #: The innermost last; None where the earlier alarm has been put back already, since it fires first.
-        self._earlier: list[_Earlier | None] = []
+        #: The innermost last.
+        self._limits: list[_Limit] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(signal, name)
 
     def signal(self, number: int, handler: Callable[..., Any]) -> Any:
-        """As `signal.signal`; the handler of an alarm that was set before is kept."""
+        """As `signal.signal`; the alarm that was set before is kept."""
         if number != signal.SIGALRM:
             return signal.signal(number, handler)
-        left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
-        before = signal.signal(number, handler)
-        self._earlier.append(_Earlier(before, time.monotonic() + left if left else None, interval))
+        before = signal.getsignal(number)
+        self._limits.append(_Limit(handler))
         return before
 
     def alarm(self, seconds: int) -> int:
         """As `signal.alarm`, for the alarm of the innermost `signal`."""
-        if not self._earlier:
+        if not self._limits:
             return signal.alarm(seconds)
-        if not seconds:
-            earlier = self._earlier.pop()
-            if earlier is not None:
-                _put_back(earlier)
-            return 0
-        earlier = self._earlier[-1]
-        if earlier is not None and earlier.ends is not None and earlier.ends - time.monotonic() <= seconds:
-            self._earlier[-1] = None
-            _put_back(earlier)
+        if seconds:
+            self._limits[-1].start(seconds)
         else:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            self._limits.pop().end()
         return 0
 
 
-def _put_back(earlier: _Earlier) -> None:
+def _take(handler: Callable[..., Any]) -> _Alarm:
+    """What is set now; nothing is afterwards, and `handler` is there."""
+    left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, handler)
+    return _Alarm(before, time.monotonic() + left if left else None, interval)
+
+
+def _fire_at(ends: float, handler: Callable[..., Any]) -> None:
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, max(ends - time.monotonic(), _AT_ONCE))
+
+
+def _put_back(alarm: _Alarm) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
-    if earlier.handler is not None:  # a handler that is not Python's cannot be put back
-        signal.signal(signal.SIGALRM, earlier.handler)
-    if earlier.ends is not None:
-        signal.setitimer(signal.ITIMER_REAL, max(earlier.ends - time.monotonic(), _AT_ONCE), earlier.interval)
+    if alarm.handler is not None:  # a handler that is not Python's cannot be put back
+        signal.signal(signal.SIGALRM, alarm.handler)
+    if alarm.ends is not None:
+        signal.setitimer(signal.ITIMER_REAL, max(alarm.ends - time.monotonic(), _AT_ONCE), alarm.interval)
 
 
 def keep(module: Any) -> bool:

@@ -88,22 +88,24 @@ def test_one_limit_within_another() -> None:
     alarm.signal(signal.SIGALRM, upstreams)
     alarm.alarm(30)
     limited(alarm, 5, 0.1)
-    assert signal.getsignal(signal.SIGALRM) is upstreams
     assert 20 < signal.getitimer(signal.ITIMER_REAL)[0] < 30
+    with pytest.raises(UpstreamsLimit):
+        signal.raise_signal(signal.SIGALRM)
     alarm.alarm(0)
     assert signal.getsignal(signal.SIGALRM) is runners
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 50
 
 
-def test_a_time_that_has_passed_meanwhile_fires_at_once() -> None:
+def test_a_time_that_has_passed_meanwhile_fires_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
+    monkeypatch.setattr("openmetadata_bulksink.alarm.time", clock)
     signal.signal(signal.SIGALRM, runners)
-    signal.setitimer(signal.ITIMER_REAL, 1.1)
+    signal.setitimer(signal.ITIMER_REAL, 50)
     alarm = KeepingAlarm()
     alarm.signal(signal.SIGALRM, upstreams)
-    alarm.alarm(1)
-    with pytest.raises(UpstreamsLimit):
-        time.sleep(30)
-    time.sleep(0.3)
+    alarm.alarm(40)
+    passed[0] = 60.0
     with pytest.raises(RunnersLimit):
         _end_and_go_on(alarm)
 
@@ -111,6 +113,77 @@ def test_a_time_that_has_passed_meanwhile_fires_at_once() -> None:
 def _end_and_go_on(alarm: KeepingAlarm) -> None:
     alarm.alarm(0)
     time.sleep(30)
+
+
+@pytest.mark.parametrize("interval", [0.0, 0.3])
+def test_upstreams_alarm_fires_after_a_runners_whose_handler_returns(interval: float) -> None:
+    noted = []
+    signal.signal(signal.SIGALRM, lambda *_: noted.append(time.monotonic()))
+    signal.setitimer(signal.ITIMER_REAL, 0.2, interval)
+    alarm = KeepingAlarm()
+    alarm.signal(signal.SIGALRM, upstreams)
+    alarm.alarm(1)
+    with pytest.raises(UpstreamsLimit):
+        _wait()
+    assert bool(noted[1:]) is bool(interval)
+    alarm.alarm(0)
+    assert signal.getitimer(signal.ITIMER_REAL)[1] == pytest.approx(interval)
+
+
+def test_a_runners_alarm_fires_after_one_of_upstreams_that_upstream_swallows() -> None:
+    """A step of its connection test that takes too long is a failed step; the next one may hang for ever."""
+    signal.signal(signal.SIGALRM, runners)
+    signal.setitimer(signal.ITIMER_REAL, 1.3)
+    alarm = KeepingAlarm()
+    alarm.signal(signal.SIGALRM, upstreams)
+    alarm.alarm(1)
+    with pytest.raises(UpstreamsLimit):
+        _wait()
+    with pytest.raises(RunnersLimit):
+        _wait()
+    alarm.alarm(0)
+    assert signal.getsignal(signal.SIGALRM) is runners
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_what_a_runners_handler_sets_anew_is_kept() -> None:
+    signal.signal(signal.SIGALRM, lambda *_: _set_anew())
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    alarm = KeepingAlarm()
+    alarm.signal(signal.SIGALRM, upstreams)
+    alarm.alarm(1)
+    with pytest.raises(UpstreamsLimit):
+        _wait()
+    alarm.alarm(0)
+    assert signal.getsignal(signal.SIGALRM) is runners
+    assert 40 < signal.getitimer(signal.ITIMER_REAL)[0] < 50
+
+
+def test_a_limit_within_another_passes_on_what_a_runner_noted() -> None:
+    noted = []
+    signal.signal(signal.SIGALRM, lambda *_: noted.append("runner"))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    alarm = KeepingAlarm()
+    alarm.signal(signal.SIGALRM, upstreams)
+    alarm.alarm(1)
+    alarm.signal(signal.SIGALRM, lambda *_: noted.append("inner"))
+    alarm.alarm(30)
+    with pytest.raises(UpstreamsLimit):
+        _wait()
+    alarm.alarm(0)
+    alarm.alarm(0)
+    assert noted == ["runner"]
+
+
+def _set_anew() -> None:
+    signal.signal(signal.SIGALRM, runners)
+    signal.setitimer(signal.ITIMER_REAL, 50)
+
+
+def _wait() -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def test_everything_else_is_the_modules_own() -> None:
