@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata as packages
 from pathlib import Path
 
-from openmetadata_bulksink import activate, doctor, settings
+from openmetadata_bulksink import activate, doctor, settings, standard_streams
 from openmetadata_bulksink.activate import NotInstalled
 from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.settings import SettingError
@@ -29,6 +29,7 @@ _STATUS = {doctor.Verdict.USED: FINE, doctor.Verdict.NOT_ASKED: FINE, doctor.Ver
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit status."""
+    standard_streams.complete()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if given[:1] == ["ingest"]:  # all that follows is upstream's to read

@@ -7,6 +7,7 @@ commands, one JSON document for the plan and one for each result.
 Without I/O, each with unit tests:
     names.py        names that filters cannot tell apart; the pattern for a set of names
     packing.py      schemas into shards, longest first
+    documents.py    JSON documents with a checksum, and what may stand in them
     plan.py         the plan as a value and as JSON
     fingerprint.py  what of a workflow file must not change between plan and close
     filters.py      the user's workflow, as planned, opened, run by a shard, closed
@@ -17,6 +18,7 @@ Without I/O, each with unit tests:
 
 With I/O:
     workflow.py     one upstream workflow in this process, its deletions set aside
+    watermark.py    whether incremental extraction may start from a pipeline's last success
     unread.py       what its source could not read
     again.py        what shards found stale, looked for once more
     listing.py      databases, schemas and sizes, by upstream's own connector

@@ -14,9 +14,7 @@ from openmetadata_bulksink import records
 from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.names import stored_fqn
 from openmetadata_bulksink.shard.results import Stale
-
-#: Upstream's lists of a schema, and the collection of what is in them.
-_LISTS = {"get_tables_name_and_type": "tables", "get_stored_procedures": "storedProcedures"}
+from openmetadata_bulksink.shard.unread import LISTS
 
 #: What says whether upstream lists anything.
 _SWITCHES = ("includeTables", "includeViews", "includeStoredProcedures")
@@ -35,7 +33,7 @@ class Again:
         for name in _SWITCHES:
             if name in type(options).model_fields:
                 setattr(options, name, users.get(name, type(options).model_fields[name].default))
-        for name, collection in _LISTS.items():
+        for name, collection in LISTS.items():
             setattr(source, name, self._instead_of(getattr(source, name), collection))
 
     @property

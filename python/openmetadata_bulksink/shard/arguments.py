@@ -142,8 +142,8 @@ def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
 
     def guarded(chosen: argparse.Namespace) -> int:
         from openmetadata_bulksink.shard.children import ChildFailed
+        from openmetadata_bulksink.shard.documents import BadDocument
         from openmetadata_bulksink.shard.listing import Refused
-        from openmetadata_bulksink.shard.plan import BadDocument
         from openmetadata_bulksink.shard.results import Unacceptable
 
         try:
@@ -167,10 +167,14 @@ def _job(chosen: argparse.Namespace) -> Job:
 
 
 def _document(path: Path | None) -> Path | None:
-    """None for standard output. Raises BadDocument, before anything is done, where it cannot be written."""
+    """None for standard output, and where there is to be none. Raises BadDocument, before anything is done, where it
+    cannot be written.
+    """
     from openmetadata_bulksink.shard.commands import require_place
 
-    named = None if path is None or str(path) == "-" else path
+    if path is None:
+        return None
+    named = None if str(path) == "-" else path
     require_place(named)
     return named
 
@@ -210,7 +214,13 @@ def _run(chosen: argparse.Namespace) -> int:
 
     path = _document(chosen.result)
     job = _job(chosen)
-    (result,) = run_shards(job, [chosen.shard], lambda report: write_result(path, report), lifeline=_lifeline(chosen))
+    try:
+        (result,) = run_shards(
+            job, [chosen.shard], lambda report: write_result(path, report), lifeline=_lifeline(chosen)
+        )
+    except KeyboardInterrupt:
+        say(f"shard {chosen.shard} was interrupted: what it wrote stays, nothing was deleted; run it again")
+        raise
     for part in result.parts:
         tell_of_failures(part, f"openmetadata-bulksink: shard {chosen.shard}")
     if result.ended != "well":
@@ -222,8 +232,8 @@ def _run(chosen: argparse.Namespace) -> int:
 def _close(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.closing import close_all
     from openmetadata_bulksink.shard.commands import read_results
+    from openmetadata_bulksink.shard.documents import BadDocument
     from openmetadata_bulksink.shard.folder import close_command
-    from openmetadata_bulksink.shard.plan import BadDocument
 
     if chosen.end_with_stdin and Path("-") in chosen.result:
         raise BadDocument("standard input cannot be both a result and what --end-with-stdin waits for")

@@ -81,6 +81,11 @@ def going(client: Any, tops: Iterable[Stale]) -> int:
     return total
 
 
+def alive(client: Any, stale: Iterable[Stale]) -> int:
+    """How many of these are alive, each by itself. Raises Unanswered."""
+    return sum(_alive(client, one) is not None for one in stale)
+
+
 def _alive(client: Any, stale: Stale) -> dict[str, Any] | None:
     """What the server has now; None where it has nothing, or has it deleted. Raises Unanswered."""
     what = f"whether {stale.fqn} is alive"
@@ -96,9 +101,11 @@ def _alive(client: Any, stale: Stale) -> dict[str, Any] | None:
     return None if now.get("deleted") else now
 
 
-def delete(client: Any, tops: Iterable[Stale]) -> Deleted:
-    """Soft, with what is below, as upstream does; only what is as it was when it was judged."""
-    done = Deleted([], [], [])
+def delete(client: Any, tops: Iterable[Stale], so_far: Deleted | None = None) -> Deleted:
+    """Soft, with what is below, as upstream does; only what is as it was when it was judged. so_far: is added to, so
+    that it is known what was done where an interrupt ends it.
+    """
+    done = so_far or Deleted([], [], [])
     for stale in tops:
         try:
             _delete(client, stale, done)

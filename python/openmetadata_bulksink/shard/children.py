@@ -266,15 +266,23 @@ def _send(number: int, children: Iterable[Child]) -> None:
             os.kill(child.pid, number)
 
 
-def run(name: str, work: Callable[[Watch], Any], mask: Mask, *, lifeline: int | None = None) -> Any:
+def run(
+    name: str,
+    work: Callable[[Watch], Any],
+    mask: Mask,
+    *,
+    lifeline: int | None = None,
+    interrupted: Callable[[Child], None] = lambda _: None,
+) -> Any:
     """One child alone, to its end; its answer. mask: see `start`. lifeline: see Family. Raises ChildFailed, and
-    KeyboardInterrupt or Terminated where that came.
+    KeyboardInterrupt or Terminated where that came, after `interrupted` was given the child, which has ended.
     """
     family = Family(lifeline)
     with signals_as_interrupts():
         child = family.add(start(name, work, mask))
         interrupt = wait_for_all(family)
     if interrupt is not None:
+        interrupted(child)
         raise interrupt
     if child.error:
         raise ChildFailed(child.error)

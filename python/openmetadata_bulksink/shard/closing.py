@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.masking import mask_of
@@ -11,7 +11,7 @@ from openmetadata_bulksink.shard import catalogue, children, deletion, filters, 
 from openmetadata_bulksink.shard.commands import Job, say, tell_of_failures
 from openmetadata_bulksink.shard.names import stored, stored_fqn
 from openmetadata_bulksink.shard.plan import Plan
-from openmetadata_bulksink.shard.results import PartResult, Result
+from openmetadata_bulksink.shard.results import PartResult, Result, Stale
 
 #: What upstream calls a failure of its question for what is stale, and of what it asks the source before that.
 _STALE_QUESTIONS = ("Delete Entity", "Post Process mark_")
@@ -50,6 +50,7 @@ def close_all(
             lambda watch: _close(job, chosen, max_deleted, watch),
             mask_of(job.config),
             lifeline=lifeline,
+            interrupted=lambda child: _tell_of_interruption(child, again),
         )
     except children.ChildFailed as error:
         say(f"closing did not end well: {error}; close again: {again}")
@@ -96,27 +97,53 @@ def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.W
         )
     stale, unconfirmed = deletion.confirmed([*allowed, *part.stale], finished.sightings, part.unread)
     spared += unconfirmed
-    client, mask = workflow.client_of(job.config), mask_of(job.config)
+    client, mask = workflow.server_of(job.config).client, mask_of(job.config)
     tops = deletion.tops(stale)
+    deleted = catalogue.Deleted([], [], [])
     try:
         live = catalogue.live_tables_of_service(client, job.plan.service)
-        too_much = deletion.above_limit(catalogue.going(client, tops), live, max_deleted)
+        too_much = deletion.above_limit(catalogue.going(client, tops), live, max_deleted) or _too_many_procedures(
+            client, tops, chosen, max_deleted
+        )
+        if too_much:
+            return Closed(part, nothing, spared, new, gone, too_much, above_limit=True)
+        catalogue.delete(client, tops, deleted)
+        refused = None
     except catalogue.Unanswered as unanswered:
         refused = f"{mask(str(unanswered))}; nothing was deleted; close again"
-        return Closed(part, nothing, spared, new, gone, refused)
-    if too_much:
-        return Closed(part, nothing, spared, new, gone, too_much, above_limit=True)
-    deleted = catalogue.delete(client, tops)
+    except KeyboardInterrupt:
+        refused = f"interrupted: {len(deleted.gone)} of {len(tops)} were deleted, and one more perhaps; close again"
     deleted = deleted._replace(refused=[(fqn, mask(why)) for fqn, why in deleted.refused])
-    return Closed(part, deleted, spared, new, gone, None)
+    return Closed(part, deleted, spared, new, gone, refused)
+
+
+def _too_many_procedures(
+    client: Any, tops: Iterable[Stale], chosen: Iterable[Result], max_deleted: float
+) -> str | None:
+    """Of those that go by themselves: what goes with a schema or a database is in the limit of their tables. A server
+    does not say how many a service has; the shards have met those that stay.
+    """
+    going = catalogue.alive(client, (one for one in tops if one.collection == "storedProcedures"))
+    live = going + deletion.met(chosen, "storedProcedures")
+    return deletion.above_limit(going, live, max_deleted, "stored procedures")
 
 
 def _compare(plan: Plan, now: frozenset[str], part: PartResult) -> tuple[list[str], list[str]]:
     """FQNs of schemas that came since the plan, and of those that went."""
     planned = {stored_fqn(plan.service, unit.database, unit.schema) for unit in plan.units()}
-    unread = {fqn for fqn, _ in part.unread}
+    unread = {gap.fqn for gap in part.unread if not gap.collection}
     gone = {fqn for fqn in planned - now if not unread.intersection(records.ancestors(fqn))}
     return sorted(now - planned), sorted(gone)
+
+
+def _tell_of_interruption(child: children.Child, again: str) -> None:
+    """What was done and what was not; doing it again is safe at any moment."""
+    if isinstance(child.answer, Closed):
+        _tell(child.answer, again)
+    elif child.progress is None:
+        say(f"interrupted before anything was done; close again: {again}")
+    else:
+        say(f"interrupted, and ended before it could say what it had done; closing again does the rest: {again}")
 
 
 def _tell(closed: Closed, again: str) -> bool:

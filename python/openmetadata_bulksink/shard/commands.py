@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink import in_one_step, workflow_file
+from openmetadata_bulksink import in_one_step, standard_streams, workflow_file
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import children, filters, listing, results, workflow
 from openmetadata_bulksink.shard import plan as plans
+from openmetadata_bulksink.shard.documents import BadDocument, text_of
 from openmetadata_bulksink.shard.fingerprint import fingerprint
 from openmetadata_bulksink.shard.packing import Kept, Key, Moved, pack
-from openmetadata_bulksink.shard.plan import BadDocument, Plan
+from openmetadata_bulksink.shard.plan import Plan
 from openmetadata_bulksink.shard.results import PartResult, Result
 from openmetadata_bulksink.workflow_file import Unreadable
 
@@ -60,7 +61,7 @@ def load_workflow(path: Path) -> Given:
 
 def load_plan(path: Path) -> Plan:
     """Raises BadDocument, OSError."""
-    return plans.read(plans.text_of(path), str(path))
+    return plans.read(text_of(path), str(path), time.time())
 
 
 def load_job(config: Path, plan: Path) -> Job:
@@ -84,8 +85,8 @@ def make_plan(given: Given, shards: int, kept: Plan | None, started: float) -> P
     found: listing.Listing | listing.Refused = children.run("listing", lambda _: _listed(config), mask_of(config))
     if isinstance(found, listing.Refused):
         raise found
-    for fqn, reason in found.unread:
-        say(f"{fqn} could not be read, and what is in it is not in the plan: {reason}")
+    for gap in found.unread:
+        say(f"{gap.fqn} could not be read, and what is in it is not in the plan: {gap.why}")
     if len(found.units) < 2 and shards > 1:
         raise listing.Refused(
             f"sharding cannot pay: this workflow has {len(found.units)} schema, and a schema is never divided"
@@ -111,6 +112,7 @@ def make_plan(given: Given, shards: int, kept: Plan | None, started: float) -> P
         shards=tuple(map(tuple, packed)),
         start_up=round(start_up, 1),
         incremental=filters.is_incremental(config),
+        before=kept.line if kept else (),
     )
 
 
@@ -157,6 +159,7 @@ def open_all(job: Job, lifeline: int | None = None) -> bool:
             lambda watch: workflow.execute_for_report(config, databases, watch),
             mask_of(config),
             lifeline=lifeline,
+            interrupted=lambda _: say("opening was interrupted: what it wrote stays, nothing was deleted; open again"),
         )
     except children.ChildFailed as error:
         opened = PartResult(databases, "badly", why=str(error))
@@ -170,16 +173,17 @@ def tell_of_failures(part: PartResult, what: str, most: int = 20) -> None:
     """The first of them, and of what could not be listed."""
     for name, reason in part.failures[:most]:
         say(f"{what}: {name}: {reason}")
-    for fqn, reason in part.unread[:most]:
-        say(f"{what}: {fqn} could not be read: {reason}")
+    for gap in part.unread[:most]:
+        say(f"{what}: {gap.fqn} could not be read: {gap.why}")
 
 
 def require_place(path: Path | None) -> None:
     """Before anything is done. Raises BadDocument where no document can be written."""
     try:
         if path is None:
-            return
-        if in_one_step.is_file_or_nothing(path):
+            if standard_streams.is_missing("stdout"):
+                raise BadDocument("standard output is closed, and a document would go there")
+        elif in_one_step.is_file_or_nothing(path):
             in_one_step.require(path)
         elif path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -218,7 +222,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """One result a line in each file; `-` is standard input. Raises BadDocument, OSError."""
     found = []
     for path in paths:
-        text = sys.stdin.read() if str(path) == "-" else plans.text_of(path)
+        text = sys.stdin.read() if str(path) == "-" else text_of(path)
         # A name may hold what other than a line feed ends a line to `splitlines`.
         lines = [line for line in text.split("\n") if line.strip()]
         if not lines:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from openmetadata_bulksink import records
 from openmetadata_bulksink.shard.names import stored
 from openmetadata_bulksink.shard.plan import Plan
-from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Result, Stale
+from openmetadata_bulksink.shard.results import MOST_FAILURES, Gap, PartResult, Result, Stale
 
-#: Fewer live tables than this may always go.
+#: Fewer live entities of a kind than this may always go.
 ALWAYS = 50
 
 
@@ -58,15 +58,14 @@ def _in_doubt(plan: Plan, parts: Iterable[PartResult], part: PartResult, stale: 
     return _unread(stale, part.unread)
 
 
-def _unread(stale: Stale, unread: Iterable[tuple[str, str]]) -> str | None:
+def _unread(stale: Stale, unread: Iterable[Gap]) -> str | None:
     places = {stale.fqn, *records.ancestors(stale.fqn)}
-    return next((f"{fqn} could not be read ({why})" for fqn, why in unread if fqn in places), None)
+    found = (gap for gap in unread if gap.fqn in places and gap.collection in ("", stale.collection))
+    return next((f"{gap.fqn} could not be read ({gap.why})" for gap in found), None)
 
 
-def confirmed(
-    stale: Iterable[Stale], seen: Sightings, unread: Sequence[tuple[str, str]]
-) -> tuple[list[Stale], list[Spared]]:
-    """What the source has no more when `close` asks it. unread: what it could not read now, and why."""
+def confirmed(stale: Iterable[Stale], seen: Sightings, unread: Sequence[Gap]) -> tuple[list[Stale], list[Spared]]:
+    """What the source has no more when `close` asks it. unread: what it could not read now."""
     gone: list[Stale] = []
     spared: list[Spared] = []
     for one in stale:
@@ -96,13 +95,18 @@ def _seen_by_then(plan: Plan, parts: Iterable[PartResult], stale: Stale) -> bool
     return any(part.seen.get(stale.collection, {}).get(name) for part in parts for name in walked)
 
 
-def above_limit(going: int, live: int, percent: float) -> str | None:
-    """Why so many live tables must not go, out of those that were live before; None: they may."""
+def met(results: Iterable[Result], collection: str) -> int:
+    """How many entities of a collection the shards have met."""
+    return sum(sum(part.seen.get(collection, {}).values()) for result in results for part in result.parts)
+
+
+def above_limit(going: int, live: int, percent: float, what: str = "tables") -> str | None:
+    """Why so many live entities must not go, out of those that were live before; None: they may."""
     if going < ALWAYS or going <= live * percent / 100:
         return None
     share = 100 * going / live if live else 100.0
     return (
-        f"{going} of {live} live tables would be deleted ({share:.0f} %), and the limit is {percent:g} %; nothing was "
+        f"{going} of {live} live {what} would be deleted ({share:.0f} %), and the limit is {percent:g} %; nothing was "
         f"deleted; if that is right, close again"
     )
 

@@ -43,6 +43,12 @@ def is_incremental(workflow: Mapping[str, Any]) -> bool:
     return bool(isinstance(incremental, dict) and incremental.get("enabled"))
 
 
+def watermark_of(workflow: Mapping[str, Any]) -> str | None:
+    """The pipeline whose last success incremental extraction starts from; None where everything is read."""
+    pipeline = workflow.get("ingestionPipelineFQN")
+    return str(pipeline) if pipeline and is_incremental(workflow) else None
+
+
 def planning(workflow: Mapping[str, Any]) -> Workflow:
     """Lists, in whole, and reports to no pipeline: naming one would create it."""
     made = _copy(workflow)
@@ -77,9 +83,17 @@ def of_part(workflow: Mapping[str, Any], plan: Plan, shard: int, part: Part) -> 
     options["databaseFilterPattern"] = _only(databases, options.get("databaseFilterPattern"))
     options["schemaFilterPattern"] = _only(schemas, options.get("schemaFilterPattern"))
     options.update(_NO_PARENTS_DELETED)
-    pipeline = made.pop("ingestionPipelineFQN", None)
-    if pipeline and is_incremental(workflow):
+    made.pop("ingestionPipelineFQN", None)
+    pipeline = watermark_of(workflow)
+    if pipeline:
         made["ingestionPipelineFQN"] = pipeline_of(pipeline, shard, part)
+    return made
+
+
+def in_whole(workflow: Mapping[str, Any]) -> Workflow:
+    """All there is, whatever has changed; the success counts for its pipeline all the same."""
+    made = _copy(workflow)
+    options_of(made).pop("incremental", None)
     return made
 
 

@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus
 
 from openmetadata_bulksink.masking import names_a_secret
+from openmetadata_bulksink.shard.filters import watermark_of
 
 #: What may be in a mapping that is free to hold anything, a driver's options, and says where a connection leads. What
 #: else is in it may be a secret, whatever it is called.
@@ -23,10 +24,12 @@ _PLACES = frozenset(
         "account",
         "catalog",
         "database",
+        "databasename",
         "dbname",
         "host",
         "hostaddr",
         "http_path",
+        "initial_catalog",
         "instance",
         "port",
         "project",
@@ -41,7 +44,14 @@ _PLACES = frozenset(
         "warehouse",
     }
 )
-_BETWEEN_OPTIONS = re.compile(r"[;&?\s]+")
+
+#: As these, where the whole value is an address.
+_ADDRESSES = frozenset(
+    {"address", "data_source", "dsn", "endpoint", "endpoint_url", "hostname", "hosts", "server_hostname", "uri", "url"}
+)
+
+#: A value of `name=value` that is taken as a whole, whatever is in it: no part of a password looks like an option.
+_WHOLE = r"""\{(?:[^}]|\}\})*\}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 
 
 def fingerprint(workflow: Mapping[str, Any], connection: Any) -> str:
@@ -56,6 +66,7 @@ def fingerprint(workflow: Mapping[str, Any], connection: Any) -> str:
         "options": _section(source, "sourceConfig", "config"),
         "connection": _public(connection),
         "server": _place(str(server.get("hostPort"))),
+        "watermark": watermark_of(workflow),
     }
     text = json.dumps(seen, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -77,7 +88,7 @@ def _public(value: Any) -> Any:
         held = {name: getattr(value, name) for name in value.model_fields_set}
         return {name: _public(one) for name, one in held.items() if not _is_secret(name, one)}
     if isinstance(value, Mapping):
-        return {str(name): _public(one) for name, one in value.items() if str(name).lower() in _PLACES}
+        return _places(value)
     if isinstance(value, (list, tuple)):
         return [_public(one) for one in value]
     if isinstance(value, Enum):
@@ -90,18 +101,59 @@ def _is_secret(name: str, value: Any) -> bool:
     return hasattr(value, "get_secret_value") or (names_a_secret(name) and isinstance(value, str))
 
 
-def _place(text: str) -> Any:
-    """An address without the user and password that may stand in it, and without its query; of a text that is a list of
-    options with a secret among them (`SERVER=a;PWD=b`), what says where it leads.
+def _places(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    """What a mapping that may hold anything says of where a connection leads, at any depth."""
+    found = {str(name): _places_of(_plain(str(name)), value) for name, value in mapping.items()}
+    return {name: place for name, place in found.items() if place not in (None, {}, [])}
+
+
+def _places_of(name: str, value: Any) -> Any:
+    if name in _PLACES:
+        return _public(value)
+    if isinstance(value, Mapping):
+        return _places(value)
+    if isinstance(value, (list, tuple)):
+        return [place for one in value if (place := _places_of(name, one))]
+    if not isinstance(value, str) or names_a_secret(name):
+        return None
+    if "://" in value or (name in _ADDRESSES and "=" not in value.partition("?")[0]):
+        return _place(value)
+    return _options(value)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
+
+
+def _options(text: str) -> dict[str, str]:
+    """Of a list of options, also a percent-encoded one, those that say where it leads: `SERVER=a;PWD=b`, `host=a
+    password=b`, `host=a&password=b`, `(HOST=a)(PORT=b)`.
     """
-    if "=" in text and names_a_secret(text):
-        options = (part.partition("=") for part in _BETWEEN_OPTIONS.split(text))
-        return {name: value for name, _, value in options if name.lower() in _PLACES}
-    text = text.partition("?")[0]
-    if "@" in text:
-        try:
-            scheme = urlsplit(text).scheme
-        except ValueError:
-            scheme = ""
-        return scheme + text.rpartition("@")[2]
-    return text
+    decoded = text if "=" in text else unquote_plus(text)
+    between = "()" if decoded.lstrip().startswith("(") else next((one for one in ";&" if one in decoded), r"\s")
+    found = re.findall(rf"(?:^|[{between}])\s*([\w ]+?)\s*=\s*({_WHOLE}|[^{between}]*)", decoded)
+    options = ((_plain(name), _without_login(value.strip())) for name, value in found)
+    return {name: value for name, value in options if name in _PLACES or name in _ADDRESSES}
+
+
+def _place(text: str) -> Any:
+    """An address without the user and password that may stand in it, and of its options what says where it leads; of a
+    text that is a list of options with a secret among them the same.
+    """
+    is_address = "://" in text
+    if not is_address and "=" in text and names_a_secret(text):
+        return _options(text)
+    address, *rest = re.split(r"[?;]" if is_address else r"\?", text, maxsplit=1)
+    if any("@" in one for one in rest) and "@" not in address:
+        # A password with a question mark in it, or an option with an `@`: then nobody knows which part is secret.
+        address = address[: address.find("://") + 1]
+    options = _options(rest[0]) if rest else {}
+    return [_without_login(address), options] if options else _without_login(address)
+
+
+def _without_login(text: str) -> str:
+    """All up to the last `@`, but for the scheme: a password may hold whatever it likes."""
+    if "@" not in text:
+        return text
+    scheme = re.match(r"[a-z][\w+.:-]*://", text, re.IGNORECASE)
+    return (scheme[0] if scheme else "") + text.rpartition("@")[2]

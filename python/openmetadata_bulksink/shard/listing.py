@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import workflow
-from openmetadata_bulksink.shard.filters import SHARD, is_incremental, planning
+from openmetadata_bulksink.shard.filters import SHARD, planning, watermark_of
 from openmetadata_bulksink.shard.packing import Unit
+from openmetadata_bulksink.shard.results import Gap
 from openmetadata_bulksink.shard.unread import Unread
 
 #: How upstream's fields for filters end.
@@ -31,7 +32,7 @@ class Listing(NamedTuple):
     databases: tuple[str, ...]
     units: tuple[Unit, ...]
     earlier_shards: bool
-    unread: tuple[tuple[str, str], ...]
+    unread: tuple[Gap, ...]
 
 
 def require_shardable(config: Mapping[str, Any]) -> None:
@@ -93,7 +94,7 @@ def list_source(config: Mapping[str, Any]) -> Listing:
         if not any(unit.tables for unit in units):
             _require_something(source, databases, units, unread)
         earlier = _earlier_shards(made.metadata, config)
-        return Listing(service, tuple(databases), tuple(units), earlier, tuple(unread.found.items()))
+        return Listing(service, tuple(databases), tuple(units), earlier, unread.gaps())
     finally:
         workflow.close_unstarted(made)
 
@@ -136,12 +137,12 @@ def _require_something(source: Any, databases: list[str], units: list[Unit], unr
 
 
 def _earlier_shards(metadata: Any, config: Mapping[str, Any]) -> bool:
-    pipeline = config.get("ingestionPipelineFQN")
-    if not pipeline or not is_incremental(config):
+    pipeline = watermark_of(config)
+    if pipeline is None:
         return False
     from metadata.generated.schema.entity.services.ingestionPipelines.ingestionPipeline import IngestionPipeline
 
-    beginning = str(pipeline).removesuffix('"') + SHARD
+    beginning = pipeline.removesuffix('"') + SHARD
     service = str(config["source"]["serviceName"])
     known = metadata.list_all_entities(entity=IngestionPipeline, params={"service": service})
     return any(str(one.fullyQualifiedName.root).startswith(beginning) for one in known)

@@ -31,10 +31,11 @@ Key = tuple[str, str]
 
 
 class Kept(NamedTuple):
-    """Where a schema was in an earlier plan."""
+    """Where the schemas of one key were in an earlier plan. names: of each, database and schema."""
 
     shard: int
     since: int
+    names: frozenset[tuple[str, str]]
 
 
 def key(unit: Unit) -> Key:
@@ -52,8 +53,8 @@ def pack(
 ) -> list[list[Unit]]:
     """`shards` lists of units, some perhaps empty; the order of units within a list is that of the source.
 
-    kept: an earlier plan. What was in it stays in its shard; only new schemas are packed, and marked with `since`.
-    Raises Moved where an earlier shard is no longer there.
+    kept: an earlier plan. What was in it stays in its shard; only new schemas are packed, and marked with `since`. So
+    are those that cannot be told apart from a new one. Raises Moved where an earlier shard is no longer there.
     """
     groups: dict[Key, list[Unit]] = {}
     for unit in units:
@@ -76,5 +77,6 @@ def pack(
     bins: list[list[Unit]] = [[] for _ in range(shards)]
     for unit in units:
         at = key(unit)
-        bins[place[at]].append(unit._replace(since=kept[at].since if kept and at in kept else since))
+        stays = kept and at in kept and all((one.database, one.schema) in kept[at].names for one in groups[at])
+        bins[place[at]].append(unit._replace(since=kept[at].since if kept and stays else since))
     return bins

@@ -4,28 +4,25 @@ secret.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from openmetadata_bulksink.shard import documents
+from openmetadata_bulksink.shard.documents import BadDocument, document
 from openmetadata_bulksink.shard.names import alike
 from openmetadata_bulksink.shard.packing import Kept, Key, Unit, key, load
 
-FORMAT = 1
-
-
-class BadDocument(Exception):
-    """A plan or a result that cannot be used; the text says why."""
+#: So many of the plans before it a plan remembers; a success of an older one is no longer asked for by then.
+_MOST_BEFORE = 1_000
 
 
 @dataclass(frozen=True)
 class Plan:
     """run: a random id, on each result of this plan. made: seconds since 1970. databases: in the order in which one run
     would walk them, those without schemas too. start_up: seconds from the start of the process to the first question
-    to the source. incremental: each schema must stay in its shard.
+    to the source. incremental: each schema must stay in its shard. before: the runs of the plan whose places it keeps,
+    of the one before that, and so on.
     """
 
     run: str
@@ -36,6 +33,12 @@ class Plan:
     shards: tuple[tuple[Unit, ...], ...]
     start_up: float = 0.0
     incremental: bool = False
+    before: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """The runs of this plan and of those before it, for one that keeps its places."""
+        return (self.run, *self.before)[:_MOST_BEFORE]
 
     def parts(self, shard: int) -> list[Part]:
         """The workflows of a shard: one for each database, or for each set of databases that filters cannot tell
@@ -52,7 +55,12 @@ class Plan:
 
     def places(self) -> dict[Key, Kept]:
         """For a later plan: the shard of each schema."""
-        return {key(unit): Kept(number, unit.since) for number, shard in enumerate(self.shards) for unit in shard}
+        found: dict[Key, Kept] = {}
+        for number, shard in enumerate(self.shards):
+            for unit in shard:
+                kept = found.get(key(unit), Kept(number, unit.since, frozenset()))
+                found[key(unit)] = kept._replace(names=kept.names | {(unit.database, unit.schema)})
+        return found
 
     def longest_share(self) -> float:
         """The longest shard, as a share of the whole; 1 where nothing is to be done."""
@@ -66,8 +74,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The document."""
-        content = {**asdict(self), "format": FORMAT, "shards": [[list(unit) for unit in s] for s in self.shards]}
-        return json.dumps({"checksum": _checksum(content), **content}, indent=1, ensure_ascii=False) + "\n"
+        return documents.sealed(asdict(self), indent=1)
 
 
 @dataclass(frozen=True)
@@ -87,56 +94,33 @@ class Part:
         return self.units[0].since
 
 
-def read(text: str, what: str) -> Plan:
-    """The plan in a document; `what` names it in errors. Raises BadDocument."""
+def read(text: str, what: str, now: float | None = None) -> Plan:
+    """The plan in a document; `what` names it in errors. now: seconds since 1970. Raises BadDocument."""
     content = document(text, what)
     try:
-        if content["checksum"] != _checksum(content):
+        if not documents.is_as_written(content):
             raise BadDocument(
                 f"{what} is not as `shard plan` wrote it: what was taken out of it would be missed by all shards. What "
                 "is to be left out belongs into the filters of the YAML; then make a new plan"
             )
-        return Plan(
-            run=str(content["run"]),
-            made=float(content["made"]),
-            fingerprint=str(content["fingerprint"]),
-            service=str(content["service"]),
-            databases=tuple(map(str, content["databases"])),
-            shards=tuple(tuple(_units(shard)) for shard in content["shards"]),
-            start_up=float(content["start_up"]),
-            incremental=bool(content["incremental"]),
+        plan = Plan(
+            run=documents.text(content["run"]),
+            made=documents.amount(content["made"]),
+            fingerprint=documents.text(content["fingerprint"]),
+            service=documents.text(content["service"]),
+            databases=tuple(map(documents.text, documents.listed(content["databases"]))),
+            shards=tuple(tuple(_units(shard)) for shard in documents.listed(content["shards"])),
+            start_up=documents.amount(content["start_up"]),
+            incremental=documents.flag(content["incremental"]),
+            before=tuple(map(documents.text, documents.listed(content["before"]))),
         )
-    except (KeyError, OverflowError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         raise BadDocument(f"{what} is not a plan of `shard plan`") from None
+    if now is not None and plan.made > now + documents.CLOCKS:
+        raise BadDocument(f"{what} was made in the future: this machine's clock, or that of the other one, is wrong")
+    return plan
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
-    """Of all but itself, however it is written."""
-    text = json.dumps({name: value for name, value in content.items() if name != "checksum"}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def text_of(path: Path) -> str:
-    """A document's text. Raises BadDocument, OSError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise BadDocument(f"{path} is not a text in UTF-8") from None
-
-
-def document(text: str, what: str) -> Mapping[str, Any]:
-    """A JSON object of our format. Raises BadDocument."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadDocument(f"{what} is not JSON; it may have been cut short") from None
-    if not isinstance(content, dict) or "format" not in content:
-        raise BadDocument(f"{what} is not a document of `openmetadata-bulksink shard`")
-    if content["format"] != FORMAT:
-        raise BadDocument(f"{what} has the format {content['format']!r}, and this version reads {FORMAT}")
-    return content
-
-
-def _units(shard: Iterable[Any]) -> Iterator[Unit]:
-    for database, schema, tables, since in shard:
-        yield Unit(str(database), str(schema), int(tables), int(since))
+def _units(shard: Any) -> Iterator[Unit]:
+    for database, schema, tables, since in documents.listed(shard):
+        yield Unit(documents.text(database), documents.text(schema), documents.count(tables), documents.count(since))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from openmetadata_bulksink.shard.plan import FORMAT, BadDocument, Plan, document
+from openmetadata_bulksink import records
+from openmetadata_bulksink.shard import documents
+from openmetadata_bulksink.shard.documents import CLOCKS, BadDocument, document
+from openmetadata_bulksink.shard.plan import Plan
 
 #: Failures beyond these are in the shard's own log alone.
 MOST_FAILURES = 1_000
 
 Ended = Literal["running", "well", "badly"]
-
-#: Clocks of two machines may differ by this much, in seconds.
-_CLOCKS = 300.0
 
 #: A shard that ended longer ago than this, in seconds, says nothing of what is stale now: others have written since.
 _FRESH = 12 * 3600.0
@@ -39,10 +38,18 @@ class Stale:
     only_if_seen: bool
 
 
+class Gap(NamedTuple):
+    """Something that could not be listed, and why. collection: that alone is in doubt; empty: all that is below."""
+
+    fqn: str
+    why: str
+    collection: str = ""
+
+
 @dataclass(frozen=True)
 class PartResult:
     """One workflow of a shard. seen: how many entities were met, by collection and database. failures: (name, reason).
-    keys: foreign keys whose table was not there, as upstream defers them. unread: (FQN, reason) of what could not be
+    keys: foreign keys whose table was not there, as upstream defers them. unread: what could not be
     listed.
     """
 
@@ -55,7 +62,7 @@ class PartResult:
     failures: tuple[tuple[str, str], ...] = ()
     keys: tuple[dict[str, Any], ...] = ()
     stale: tuple[Stale, ...] = ()
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: tuple[Gap, ...] = ()
 
     @property
     def tables(self) -> int:
@@ -82,7 +89,7 @@ class Result:
 
     def to_json(self) -> str:
         """The document, on one line."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, default=str) + "\n"
+        return documents.sealed(asdict(self))
 
     @property
     def failures(self) -> int:
@@ -94,36 +101,63 @@ def read(text: str, what: str) -> Result:
     """The result in a document; `what` names it in errors. Raises BadDocument."""
     content = document(text, what)
     try:
+        if not documents.is_as_written(content):
+            raise BadDocument(f"{what} is not as `shard run` wrote it; run the shard again")
         return Result(
-            run=str(content["run"]),
-            fingerprint=str(content["fingerprint"]),
-            shard=int(content["shard"]),
-            started=float(content["started"]),
+            run=documents.text(content["run"]),
+            fingerprint=documents.text(content["fingerprint"]),
+            shard=documents.count(content["shard"]),
+            started=documents.amount(content["started"]),
             ended=_ended(content["ended"]),
-            why=str(content["why"]),
-            parts=tuple(_part(part) for part in content["parts"]),
+            why=documents.text(content["why"]),
+            parts=tuple(_part(part) for part in documents.listed(content["parts"])),
         )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         raise BadDocument(f"{what} is not a result of `shard run`") from None
 
 
-def _part(content: dict[str, Any]) -> PartResult:
+def _part(part: Any) -> PartResult:
+    content = documents.mapping(part)
     return PartResult(
-        databases=tuple(content["databases"]),
+        databases=tuple(map(documents.text, documents.listed(content["databases"]))),
         ended=_ended(content["ended"]),
-        seconds=float(content["seconds"]),
-        why=str(content["why"]),
-        seen={name: dict(counts) for name, counts in content["seen"].items()},
-        written=int(content["written"]),
+        seconds=documents.amount(content["seconds"]),
+        why=documents.text(content["why"]),
+        seen={name: _counts(counts) for name, counts in documents.mapping(content["seen"]).items()},
+        written=documents.count(content["written"]),
         failures=_pairs(content["failures"]),
-        keys=tuple(content["keys"]),
-        stale=tuple(Stale(**stale) for stale in content["stale"]),
-        unread=_pairs(content["unread"]),
+        keys=tuple(_key(key) for key in documents.listed(content["keys"])),
+        stale=tuple(_stale(stale) for stale in documents.listed(content["stale"])),
+        unread=tuple(Gap(*map(documents.text, gap)) for gap in documents.listed(content["unread"])),
     )
 
 
-def _pairs(content: Iterable[Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((str(name), str(reason)) for name, reason in content)
+def _counts(counts: Any) -> dict[str, int]:
+    return {name: documents.count(number) for name, number in documents.mapping(counts).items()}
+
+
+def _key(key: Any) -> dict[str, Any]:
+    content = documents.mapping(key)
+    names = {name: documents.text(content[name]) for name in ("table_name", "schema_name", "db_name")}
+    return {"column": documents.mapping(content["column"]), **names}
+
+
+def _stale(stale: Any) -> Stale:
+    content = documents.mapping(stale)
+    fqn = documents.text(content["fqn"])
+    if len(records.split_fqn(fqn)) < 2:
+        raise ValueError(fqn)
+    return Stale(
+        collection=documents.text(content["collection"]),
+        fqn=fqn,
+        id=documents.text(content["id"]),
+        version=documents.amount(content["version"]),
+        only_if_seen=documents.flag(content["only_if_seen"]),
+    )
+
+
+def _pairs(content: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((documents.text(name), documents.text(reason)) for name, reason in documents.listed(content))
 
 
 def _ended(value: Any) -> Ended:
@@ -146,8 +180,10 @@ def acceptable(plan: Plan, results: Iterable[Result], now: float | None) -> list
             raise Unacceptable(f"a result of shard {result.shard} was made with another workflow file")
         if not 0 <= result.shard < len(plan.shards):
             raise Unacceptable(f"a result names shard {result.shard}, and the plan has {len(plan.shards)}")
-        if result.started < plan.made - _CLOCKS:
+        if result.started < plan.made - CLOCKS:
             raise Unacceptable(f"a result of shard {result.shard} is older than the plan")
+        if now is not None and result.started > now + CLOCKS:
+            raise Unacceptable(f"a result of shard {result.shard} is of the future: a clock is wrong")
         known = newest.get(result.shard)
         if known is None or known.started <= result.started:
             newest[result.shard] = result

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.masking import mask_of
-from openmetadata_bulksink.shard import children, filters, results, workflow
-from openmetadata_bulksink.shard.commands import Job
+from openmetadata_bulksink.shard import children, filters, results, watermark, workflow
+from openmetadata_bulksink.shard.commands import Job, say
+from openmetadata_bulksink.shard.documents import BadDocument
 from openmetadata_bulksink.shard.folder import Folder
-from openmetadata_bulksink.shard.plan import BadDocument, Part
+from openmetadata_bulksink.shard.plan import Part, Plan
 from openmetadata_bulksink.shard.results import PartResult, Result
 from openmetadata_bulksink.shard.workflow import Progress
 
@@ -49,7 +50,7 @@ class Running:
             return None
         self._part = self._waiting.pop(0)
         config = filters.of_part(self._job.config, self._job.plan, self.number, self._part)
-        work = partial(workflow.execute_for_report, config, self._part.databases)
+        work = partial(_execute, config, self._job.plan, self._part.databases)
         self.child = children.start(f"shard {self.number}", work, mask_of(config), log=self._log)
         return self.child
 
@@ -76,6 +77,14 @@ class Running:
         if now is None:
             return self._before
         return Progress(self._before.tables + now.tables, self._before.failures + now.failures)
+
+
+def _execute(config: filters.Workflow, plan: Plan, databases: tuple[str, ...], watch: children.Watch) -> PartResult:
+    """In the child."""
+    allowed, why = watermark.trusted(watermark.marked(config, plan.run), plan.line)
+    if why:
+        say(f"openmetadata-bulksink: {', '.join(databases)} is read in whole: {why}")
+    return workflow.execute(allowed, databases, watch).result
 
 
 def run_shards(

@@ -120,7 +120,7 @@ class SetAside:
         return answer
 
     def _note(self, suffix: str, entity: Any, *, only_if_seen: bool) -> None:
-        name, number, version = (_plain(getattr(entity, key)) for key in ("fullyQualifiedName", "id", "version"))
+        name, number, version = (plain(getattr(entity, key)) for key in ("fullyQualifiedName", "id", "version"))
         self.stale.append(Stale(suffix.strip("/"), str(name), str(number), float(version or 0), only_if_seen))
 
     def _run(self) -> Iterator[Any]:
@@ -134,10 +134,10 @@ class SetAside:
                 self._note(self._metadata.get_suffix(type(record.entity)), record.entity, only_if_seen=False)
             elif kind != "PatchRequest":
                 if kind == "CreateDatabaseSchemaRequest":
-                    self._between.walked(str(_plain(record.database)), str(_plain(record.name)))
+                    self._between.walked(str(plain(record.database)), str(plain(record.name)))
                 yield record
             elif _without_repeats(record):
-                if self._between.would_have_come_with(str(_plain(record.original_entity.fullyQualifiedName))):
+                if self._between.would_have_come_with(str(plain(record.original_entity.fullyQualifiedName))):
                     record.new_entity.sourceHash = MARK
                 yield record
 
@@ -175,7 +175,8 @@ def _without_repeats(patch: Any) -> bool:
     return bool(patch.new_entity != patch.original_entity)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What one of upstream's root models holds."""
     return getattr(value, "root", value)
 
 
@@ -239,7 +240,7 @@ def execute(
         failures=tuple((str(one.name), mask(str(one.error))[:500]) for one in failures[:MOST_FAILURES]),
         keys=tuple(aside.keys),
         stale=tuple(aside.stale),
-        unread=tuple(unread.found.items()),
+        unread=unread.gaps(),
     )
     schemas = frozenset(map(str, getattr(source, "schema_entity_source_state", ())))
     return Finished(result, schemas, again.sightings if again else Sightings(frozenset(), frozenset()))
@@ -285,12 +286,12 @@ def execute_for_report(
     return execute(config, databases, watch).result
 
 
-def client_of(config: Mapping[str, Any]) -> Any:
-    """Upstream's REST client for the workflow's server."""
+def server_of(config: Mapping[str, Any]) -> Any:
+    """Upstream's client of the workflow's server; its `client` is the one for REST."""
     from metadata.generated.schema.entity.services.connections.metadata.openMetadataConnection import (
         OpenMetadataConnection,
     )
     from metadata.ingestion.ometa.ometa_api import OpenMetadata
 
     server = config["workflowConfig"]["openMetadataServerConfig"]
-    return OpenMetadata(OpenMetadataConnection(**server)).client
+    return OpenMetadata(OpenMetadataConnection(**server))

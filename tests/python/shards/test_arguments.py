@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,56 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
     assert cli.main(["shard", *words, "-c", "x.yaml"]) == 2
     assert capsys.readouterr().err.startswith(f"openmetadata-bulksink: {said}")
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+#: A program that closes a standard stream, as `>&-` does, before it becomes the command.
+CLOSED = "import os, sys; os.close(int(sys.argv[1])); os.execv(sys.executable, [sys.executable, '-c', *sys.argv[2:]])"
+COMMAND = "import sys; from openmetadata_bulksink import cli; sys.exit(cli.main(sys.argv[1:]))"
+CHILD = """
+import sys, threading
+from openmetadata_bulksink import standard_streams
+standard_streams.complete()
+from openmetadata_bulksink.interrupts import Terminated
+from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.shard import arguments, children
+from argparse import Namespace
+def work(watch):
+    print("what the child prints", flush=True)
+    if len(sys.argv) > 1:
+        threading.Event().wait()
+    return "an answer"
+lifeline = arguments._lifeline(Namespace(end_with_stdin=len(sys.argv) > 1))
+try:
+    print(children.run("x", work, Mask(), lifeline=lifeline), file=sys.stderr)
+except Terminated:
+    print("ended with standard input", file=sys.stderr)
+"""
+
+
+def without(stream: int, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CLOSED, str(stream), program, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_document_for_a_standard_output_that_is_closed_is_refused() -> None:
+    ended = without(1, COMMAND, *PLAN, "2")
+    assert ended.returncode == 2
+    assert ended.stderr == "openmetadata-bulksink: standard output is closed, and a document would go there\n"
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_what_a_child_says_arrives_whichever_standard_stream_is_closed(stream: int) -> None:
+    ended = without(stream, CHILD)
+    assert ended.returncode == 0
+    assert ended.stderr == ("" if stream == 2 else "what the child prints\nan answer\n")
+    assert ended.stdout == ""
+
+
+def test_a_standard_input_that_is_closed_has_ended() -> None:
+    ended = without(0, CHILD, "--end-with-stdin")
+    assert ended.returncode == 0
+    assert ended.stderr.endswith("ended with standard input\n")
+    assert "Error" not in ended.stderr
 
 
 def workflow(options: Any) -> dict[str, Any]:

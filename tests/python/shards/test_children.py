@@ -12,7 +12,7 @@ import pytest
 
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard import children, commands
-from openmetadata_bulksink.shard.plan import BadDocument
+from openmetadata_bulksink.shard.documents import BadDocument
 from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
 SECRET = "pa55-w0rd/geheim"

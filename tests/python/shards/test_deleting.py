@@ -31,7 +31,7 @@ def client(server: ReferenceServer) -> Any:
         "securityConfig": {"jwtToken": server.token},
         "enableVersionValidation": False,
     }
-    return workflow.client_of({"workflowConfig": {"openMetadataServerConfig": connection}})
+    return workflow.server_of({"workflowConfig": {"openMetadataServerConfig": connection}}).client
 
 
 def table(server: ReferenceServer, name: str) -> Stale:

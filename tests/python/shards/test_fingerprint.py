@@ -136,6 +136,74 @@ def test_another_place_in_the_source_is_another_fingerprint(
     assert fingerprint(tmp_path, workflow(changed(connection, old, new))) != before
 
 
+#: What a driver's options may say of where it leads: `here` may be another place, and `s3cret` is nobody's business.
+FREE = (
+    {"dsn": "host=here port=5432 password=s3cret pw=s3cret"},
+    {"dsn": "here.world", "pin": "s3cret"},
+    {"dsn": "host = here password = 's3cret host=s3cret'"},
+    {"odbc_connect": "DRIVER={ODBC Driver 18};Server=here;UID=sa;PWD=s3cret;P W={;SERVER=s3cret;}"},
+    {"odbc_connect": "DRIVER%3D%7BX%7D%3BSERVER%3Dhere%3BUID%3Dsa%3BPWD%3Ds3cret"},
+    {"odbc_connect": "Data Source=here;Initial Catalog=db;Secure=s3cret;PWD=a host=s3cret"},
+    {"odbc_connect": "Data Source=db;Initial Catalog=here;Pin=s3cret=host=s3cret"},
+    {"dsn": "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=here)(PORT=1521))(SECURITY=(MY_WALLET=s3cret)))"},
+    {"endpoint": "https://user:s3cret@here:443/path"},
+    {"anything": "postgresql://user:s3cret@here:5432/db?pin=s3cret"},
+    {"anything": "postgresql://user:s3cret@db:5432/db?pin=s3cret&host=here"},
+    {"url": "jdbc:sqlserver://here:1433;databaseName=db;password=s3cret"},
+    {"url": "jdbc:sqlserver://db:1433;databaseName=here;password=s3cret@s3cret"},
+    {"anything": "host=here;token=s3cret", "auth": "host=s3cret"},
+    {"host": "user:s3cret@here"},
+    {"Server Hostname": "here", "access": "s3cret"},
+)
+#: Upstream takes these as arguments alone.
+DEEP = (
+    {"hosts": ["here", "there"], "pass": ["s3cret"]},
+    {"connect_args": {"host": "here", "pin": "s3cret", "more": [{"server": "here"}, "s3cret"]}},
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "free"),
+    [
+        *(("connectionArguments", free) for free in (*FREE, *DEEP)),
+        *(("connectionOptions", free) for free in FREE),
+    ],
+    ids=str,
+)
+def test_what_a_driver_is_given_counts_as_far_as_it_says_where_it_leads(
+    tmp_path: Path, field: str, free: dict[str, Any]
+) -> None:
+    def given(one: dict[str, Any]) -> str:
+        return fingerprint(tmp_path, workflow({**MYSQL, field: one}))
+
+    assert "s3cret" in json.dumps(free)
+    assert given(changed(free, "here", "elsewhere")) != given(free)
+    assert given(changed(free, "s3cret", "renewed")) == given(free)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["user:s3?cret@db:5432", "user:s3;cret=s3@db:5432", "mysql://user:s3?cret@db", "mysql://db?pin=s3@s3cret"],
+)
+def test_where_nobody_knows_which_part_of_an_address_is_secret_none_is_hashed(tmp_path: Path, address: str) -> None:
+    made, renewed = ({**MYSQL, "hostPort": one} for one in (address, address.replace("s3", "renewed")))
+    assert fingerprint(tmp_path, workflow(made)) == fingerprint(tmp_path, workflow(renewed))
+
+
+def test_a_host_in_the_query_of_an_address_counts(tmp_path: Path) -> None:
+    made, other = ({**MYSQL, "hostPort": f"db:3306?host={host}&x=1"} for host in ("one", "other"))
+    assert fingerprint(tmp_path, workflow(made)) != fingerprint(tmp_path, workflow(other))
+
+
+def test_the_pipeline_counts_where_its_successes_are_a_watermark(tmp_path: Path) -> None:
+    def named(pipeline: str, *, incremental: bool) -> str:
+        made = workflow(POSTGRES, incremental={"enabled": incremental})
+        return fingerprint(tmp_path, {**made, "ingestionPipelineFQN": pipeline})
+
+    assert named("svc.a", incremental=True) != named("svc.b", incremental=True)
+    assert named("svc.a", incremental=False) == named("svc.b", incremental=False)
+
+
 @pytest.mark.parametrize("connection", CONNECTIONS, ids=lambda one: one["type"])
 def test_a_secret_is_in_no_fingerprint(tmp_path: Path, connection: dict[str, Any]) -> None:
     content = workflow(connection)

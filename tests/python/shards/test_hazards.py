@@ -17,6 +17,7 @@ import pytest
 from fleet import Fleet
 from warehouse import Warehouse
 
+from openmetadata_bulksink.shard import documents
 from tests.ingest import Postgres, ReferenceServer, compare, describe
 from tests.ingest.commands import Commands
 from tests.ingest.sources import sqlite_file, sqlite_source
@@ -77,13 +78,17 @@ def test_a_plan_writes_nothing_and_close_refuses_whatever_is_in_doubt(
     for change, said in (
         ({"run": "0123456789abcdef"}, "another plan"),
         ({"started": 1.0}, "older than the plan"),
+        ({"started": 9e12}, "of the future"),
+        ({"started": float("nan")}, "is not a result"),
         ({"ended": "running"}, "was killed"),
         ({"ended": "badly", "why": "disk full"}, "disk full"),
         ({"fingerprint": "x"}, "another workflow file"),
         ({"parts": []}, "all of its databases"),
     ):
-        other.write_text(json.dumps({**result, "shard": 0, **change}))
+        other.write_text(documents.sealed({**result, "shard": 0, **change}))
         refused(said, other, good)
+    other.write_text(json.dumps({**result, "shard": 0}))
+    refused("is not as `shard run` wrote it", other, good)
     for text in ("", "{", "[1]", good.read_text()[:-40], "\x00\xff"):
         other.write_text(text)
         refused("other.json", other, good)
@@ -171,6 +176,34 @@ def test_more_than_the_limit_is_refused_in_one_line_and_lifted_by_name(
     assert live(server) == before
     fleet.close(most="100").require_success()
     assert live(server) < before
+
+
+def test_procedures_are_in_the_limit_too(
+    commands: Commands, databases: Postgres, server_of_shards: ReferenceServer, tmp_path: Path
+) -> None:
+    server = server_of_shards
+    warehouse = Warehouse(databases, 5)
+    database = min(warehouse.tables)
+    first, second = list(warehouse.tables[database])[:2]
+
+    def each(statement: str) -> None:
+        made = (statement.format(f'"{schema}".many_{n}') for schema in (first, second) for n in range(30))
+        databases.execute("".join(made), database=database)
+
+    each("CREATE PROCEDURE {}() LANGUAGE sql AS 'SELECT 1';")
+    config = warehouse.workflow(server, DELETE_ALL)
+    Fleet(commands, tmp_path / "first", config).whole(2)
+    before = live(server, "storedProcedures")
+    each("DROP PROCEDURE {};")
+    fleet = fleet_of(commands, tmp_path / "second", config)
+    fleet.open().require_success()
+    fleet.run([0, 1])
+    refused = fleet.close(most="20")
+    assert refused.exit_code == 1
+    assert f"60 of {len(before)} live stored procedures would be deleted" in refused.errors
+    assert live(server, "storedProcedures") == before
+    fleet.close(most="100").require_success()
+    assert len(live(server, "storedProcedures")) == len(before) - 60
 
 
 def test_a_shard_that_could_not_ask_what_is_stale_is_told_of(

@@ -156,3 +156,44 @@ def test_a_schema_that_comes_later_is_read_in_whole_by_a_pipeline_of_its_own(
     assert "rs.dev.late.t" in server.state()["tables"]
     assert all(states[-1] == "success" for states in nightly.states().values())
     assert len(nightly.states()) == 3
+
+
+def test_a_plan_that_never_ran_is_kept_without_losing_what_changed(
+    commands: Commands, warehouse: Warehouse, server: ReferenceServer, tmp_path: Path
+) -> None:
+    nightly = Nightly(commands, warehouse, server, tmp_path)
+    never = nightly.planned("never")
+    # The larger schema is the first: now they are in each other's shards.
+    larger = 1 - never.places()[warehouse.database, schema_name(0)]
+    for number in range(6):
+        name = f"{schema_name(larger)}.more_{number}"
+        warehouse.execute(f"CREATE TABLE {name} (id int); GRANT SELECT ON {name} TO PUBLIC;")
+    first = nightly.begun()
+    changed, other = shard_of(first, 1 - larger), shard_of(first, larger)
+    assert (changed, other) == (shard_of(never, larger), shard_of(never, 1 - larger))
+    nightly.happens(f"ALTER TABLE {schema_name(1 - larger)}.{table_name(3)} ADD COLUMN came_now int")
+    # The shard of the other schema has a success that is newer than the change.
+    nightly.planned("second", keep=first).run([other])
+    third = nightly.planned("third", keep=never)
+    said = third.start(other).wait().require_success().errors
+    assert "dev is read in whole: the last success of rs.nightly_shard_" in said
+    assert "is none of this plan, nor of one that it keeps" in said
+    third.run([changed])
+    third.close().require_success()
+    assert "came_now" in columns(server, 1 - larger, 3)
+    before = len(nightly.changes_asked_for())
+    nightly.planned("fourth", keep=third).run([0, 1])
+    assert len(nightly.changes_asked_for()) == before + 2, "changes alone again"
+
+
+def test_a_plan_is_not_used_with_the_watermarks_of_another_pipeline(
+    commands: Commands, warehouse: Warehouse, server: ReferenceServer, tmp_path: Path
+) -> None:
+    nightly = Nightly(commands, warehouse, server, tmp_path)
+    fleet = nightly.planned("first")
+    renamed = json.loads(fleet.file.read_text().replace("rs.nightly", "rs.weekly"))
+    assert renamed["ingestionPipelineFQN"] == "rs.weekly"
+    fleet.file.write_text(json.dumps(renamed))
+    refused = fleet.start(0).wait()
+    assert refused.exit_code == 2
+    assert "has changed since" in refused.errors

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmetadata_bulksink.shard import closing, deletion, results
+from openmetadata_bulksink.shard import closing, deletion, documents, results
 from openmetadata_bulksink.shard.deletion import Sightings
+from openmetadata_bulksink.shard.documents import BadDocument
 from openmetadata_bulksink.shard.packing import Unit
-from openmetadata_bulksink.shard.plan import BadDocument, Plan
-from openmetadata_bulksink.shard.results import PartResult, Result, Stale, Unacceptable
+from openmetadata_bulksink.shard.plan import Plan
+from openmetadata_bulksink.shard.results import Gap, PartResult, Result, Stale, Unacceptable
 
 PLAN = Plan(
     "run",
@@ -23,6 +29,9 @@ PLAN = Plan(
     ("first", "second"),
     ((Unit("first", "a", 1), Unit("second", "b", 1)), (Unit("second", "c", 1),)),
 )
+
+
+KEY = {"column": {"referred_table": "u"}, "table_name": "t", "schema_name": "a", "db_name": "first"}
 
 
 def part(database: str, *, seen: int = 1, stale: tuple[Stale, ...] = (), failed: str = "") -> PartResult:
@@ -56,6 +65,7 @@ def test_the_newest_attempt_counts() -> None:
         (replace(result(0), run="other"), "another plan"),
         (replace(result(0), fingerprint="other"), "another workflow file"),
         (replace(result(0), started=10.0), "older than the plan"),
+        (replace(result(0), started=3_301.0), "of the future"),
         (replace(result(0), shard=7), "the plan has 2"),
         (replace(result(0), shard=-1), "the plan has 2"),
         (replace(result(0), ended="running"), "running, or was killed"),
@@ -85,7 +95,7 @@ def test_a_missing_result_is_named() -> None:
 
 def test_a_result_survives_its_document() -> None:
     full = result(0, part("first", stale=(stale("svc.first.a.t"),), failed="x"), part("second"))
-    first = replace(full.parts[0], keys=({"table_name": "t"},), unread=(("svc.first.b", "denied"),))
+    first = replace(full.parts[0], keys=(KEY,), unread=(Gap("svc.first.b", "denied"),))
     full = replace(full, parts=(first, full.parts[1]))
     assert results.read(full.to_json(), "r.json") == full
     assert full.to_json().count("\n") == 1
@@ -106,6 +116,65 @@ def test_a_result_survives_its_document() -> None:
 def test_what_is_no_result_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadDocument, match=r"r\.json"):
         results.read(text, "r.json")
+
+
+FULL = replace(
+    result(0),
+    parts=(
+        replace(
+            part("first", stale=(stale("svc.first.a.t"),), failed="x"),
+            keys=(KEY,),
+            unread=(Gap("svc.first.b", "denied"),),
+        ),
+    ),
+)
+
+
+def test_a_result_that_was_changed_by_hand_is_refused_with_what_to_do() -> None:
+    text = FULL.to_json()
+    assert results.read(json.dumps(json.loads(text), indent=2), "r.json") == FULL, "however it is written"
+    for old, new in (("svc.first.a.t", "svc.first.a.u"), ('"well"', '"badly"'), ("2000.0", "2001.0")):
+        changed = text.replace(old, new, 1)
+        assert changed != text
+        with pytest.raises(BadDocument, match=r"^r\.json is not as `shard run` wrote it; run the shard again$"):
+            results.read(changed, "r.json")
+
+
+#: A value of each kind that JSON has, and numbers that it has not.
+VALUES: tuple[Any, ...] = (None, True, "x", "", -1, 0.5, 7, [], [["a"]], [5], {}, {"a": 1}, float("nan"), float("inf"))
+
+
+def places(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in a document, at any depth."""
+    for name, below in content.items() if isinstance(content, dict) else enumerate(content):
+        yield (*at, name)
+        if isinstance(below, (dict, list)) and name != "column":
+            yield from places(below, (*at, name))
+
+
+def test_a_result_of_any_other_shape_is_refused_by_name_or_means_the_same_to_everybody() -> None:
+    """No value of a wrong kind comes as far as to where it would be used."""
+    content = json.loads(FULL.to_json())
+    tried = refused = 0
+    said: set[str] = set()
+    for at in places(content):
+        for value in VALUES:
+            changed = json.loads(json.dumps(content))
+            holder = reduce(lambda below, name: below[name], at[:-1], changed)
+            holder[at[-1]] = value
+            tried += 1
+            try:
+                read = results.read(documents.sealed(changed), "r.json")
+            except BadDocument as error:
+                refused += 1
+                said.add(str(error).partition(" ")[0])
+                continue
+            assert math.isfinite(read.started)
+            assert results.read(read.to_json(), "again.json") == read
+            deletion.allowed(PLAN, [read])
+            closing._unasked([read])
+    assert said == {"r.json"}
+    assert refused > tried / 2 > 150
 
 
 def test_nothing_goes_before_a_run_would_have_seen_anything() -> None:
@@ -156,7 +225,7 @@ def test_what_could_not_be_read_is_not_stale(failed: str) -> None:
 
 @pytest.mark.parametrize("unread", ["svc.first", "svc.first.a"])
 def test_what_lies_in_something_that_could_not_be_listed_is_not_stale(unread: str) -> None:
-    blind = replace(part("first", stale=(stale("svc.first.a.t"),)), unread=((unread, "permission denied"),))
+    blind = replace(part("first", stale=(stale("svc.first.a.t"),)), unread=(Gap(unread, "permission denied"),))
     gone = stale("svc.second.b.t")
     allowed, spared = deletion.allowed(PLAN, [result(0, blind, part("second", stale=(gone,))), result(1)])
     assert allowed == [gone]
@@ -174,18 +243,18 @@ TABLES = ("tables", "svc.first.a")
         (stale("svc.first.a.t"), [TABLES], [("tables", "svc.first.a.t")], [], "has it again"),
         (stale("svc.first.a.t"), [TABLES], [("storedProcedures", "svc.first.a.t")], [], None),
         (stale("svc.first.a.t"), [("storedProcedures", "svc.first.a")], [], [], "no more to say of its schema"),
-        (stale("svc.first.a.t"), [TABLES], [], [("svc.first.a", "denied")], r"could not be read \(denied\)"),
+        (stale("svc.first.a.t"), [TABLES], [], [Gap("svc.first.a", "denied")], r"could not be read \(denied\)"),
         (stale("svc.first.a", collection="databaseSchemas"), [], [], [], None),
-        (stale("svc.first.a", collection="databaseSchemas"), [], [], [("svc.first", "denied")], "could not be read"),
-        (stale("svc.first", collection="databases"), [], [], [("svc", "denied")], "could not be read"),
-        (stale("svc.first", collection="databases"), [], [], [("svc.second", "denied")], None),
+        (stale("svc.first.a", collection="databaseSchemas"), [], [], [Gap("svc.first", "denied")], "could not be read"),
+        (stale("svc.first", collection="databases"), [], [], [Gap("svc", "denied")], "could not be read"),
+        (stale("svc.first", collection="databases"), [], [], [Gap("svc.second", "denied")], None),
     ],
 )
 def test_only_what_the_source_is_seen_to_have_no_more_goes(
     found: Stale,
     asked: list[tuple[str, str]],
     there: list[tuple[str, str]],
-    unread: list[tuple[str, str]],
+    unread: list[Gap],
     said: str | None,
 ) -> None:
     gone, spared = deletion.confirmed([found], Sightings(frozenset(asked), frozenset(there)), unread)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from openmetadata_bulksink.log import log as ours
 from openmetadata_bulksink.masking import Mask
+from openmetadata_bulksink.shard import deletion
+from openmetadata_bulksink.shard.again import Again
 from openmetadata_bulksink.shard.names import stored_fqn
+from openmetadata_bulksink.shard.results import Gap, Stale
 from openmetadata_bulksink.shard.unread import Unread
 
 SECRET = "pa55-w0rd/geheim"
@@ -164,3 +169,91 @@ def test_names_are_those_of_the_server() -> None:
     assert stored_fqn("my.svc", "h.r", 'a"b', "c::d>e") == (
         '"my.svc"."h.r".a__reserved__quote__b.c__reserved__colon__d__reserved__arrow__e'
     )
+
+
+class Lenient(Source):
+    """Keeps to itself what it cannot list of a schema, as upstream's code for some databases does."""
+
+    def __init__(self, broken: str, logger: logging.Logger = log, thread: bool = False) -> None:
+        super().__init__(nothing, one_table)
+        self._broken, self._logger, self._thread = broken, logger, thread
+
+    def query_table_names_and_types(self, schema_name: str) -> list[str]:
+        if self._broken == "tables":
+            self._warn(f"Error listing tables for {schema_name}")
+        return ["t"]
+
+    def get_stored_procedures(self) -> Iterator[Any]:
+        yield SimpleNamespace(name="p")
+        if self._broken == "storedProcedures":
+            self._warn("Error fetching stored procedures: denied for %s", SECRET)
+            return
+        yield SimpleNamespace(name="q")
+
+    def _warn(self, *message: str) -> None:
+        if self._thread:
+            other = threading.Thread(target=self._logger.error, args=message)
+            other.start()
+            other.join()
+        else:
+            self._logger.error(*message)
+
+
+class NoSwitches:
+    """Options of a source that has none."""
+
+    model_fields: ClassVar[dict[str, Any]] = {}
+
+
+def place(source: Source) -> None:
+    source.context.get().database, source.context.get().database_schema = "db", "s"
+
+
+@pytest.mark.parametrize(
+    ("broken", "gap"),
+    [
+        ("tables", Gap("svc.db.s", "Error listing tables for s", "tables")),
+        ("storedProcedures", Gap("svc.db.s", "Error fetching stored procedures: denied for ***", "storedProcedures")),
+        ("", None),
+    ],
+)
+def test_a_list_that_keeps_its_error_to_itself_is_in_doubt_alone(broken: str, gap: Gap | None) -> None:
+    source = Lenient(broken)
+    place(source)
+    watch = Unread(source, "svc", Mask([SECRET]))
+    log.error("before the list")
+    assert list(source.get_tables_name_and_type()) == ["t"]
+    procedures = source.get_stored_procedures()
+    assert next(procedures).name == "p"
+    log.error("of what is done with a procedure")
+    assert len(list(procedures)) == (0 if broken == "storedProcedures" else 1)
+    assert watch.gaps() == ((gap,) if gap else ())
+
+
+@pytest.mark.parametrize(
+    "source", [Lenient("tables", ours), Lenient("tables", log, thread=True)], ids=["ours", "other"]
+)
+def test_what_we_log_or_another_thread_does_is_not_of_the_list(source: Lenient) -> None:
+    place(source)
+    watch = Unread(source, "svc", Mask())
+    assert list(source.get_tables_name_and_type()) == ["t"]
+    assert watch.gaps() == ()
+
+
+def test_a_schema_that_could_not_be_listed_is_named_once() -> None:
+    watch = Unread(source := Source(nothing, refusing("b")), "svc", Mask([SECRET]))
+    source.walk()
+    assert [gap.fqn for gap in watch.gaps()] == ["svc.first.b", 'svc."h.r".b', "svc.last.b"]
+
+
+def test_what_close_lists_again_is_heard_too() -> None:
+    source = Lenient("storedProcedures")
+    place(source)
+    source.source_config = NoSwitches()
+    gone = Stale("storedProcedures", "svc.db.s.q", "id", 0.1, True)
+    watch = Unread(source, "svc", Mask([SECRET]))
+    again = Again(source, "svc", [gone], {})
+    assert list(source.get_stored_procedures()) == []
+    left, spared = deletion.confirmed([gone], again.sightings, watch.gaps())
+    assert not left
+    assert "denied for ***" in spared[0].why

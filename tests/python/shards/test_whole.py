@@ -77,6 +77,75 @@ def test_what_was_interrupted_goes_on_by_the_commands_that_are_said(
     assert len(live(server)) == tables
 
 
+def test_a_close_that_is_interrupted_says_what_it_did_and_the_command_that_does_the_rest(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(databases, 8)
+    fleet = Fleet(commands, tmp_path, warehouse.workflow(server, DELETE_ALL))
+    fleet.whole(2)
+    before, dropped = live(server), 0
+    for database, schemas in warehouse.tables.items():
+        for schema, tables in schemas.items():
+            databases.execute(f'DROP TABLE "{schema}".{tables[0]} CASCADE;', database=database)
+            dropped += 1
+    fleet.plan(2).require_success()
+    fleet.open().require_success()
+    fleet.run([0, 1])
+    files = [str(fleet.result_file(shard)) for shard in (0, 1)]
+    stalled = {"kind": "stall", "seconds": 3600, "then": "reset"}
+    server.set_faults([{"match": {"class": "delete"}, "when": {"from": 2}, "do": stalled}])
+    command = commands.start(
+        ["shard", "close", "-c", str(fleet.file), "--plan", str(fleet.plan_file), "--result", *files]
+    )
+    server.until_waiting()
+    command.kill(signal.SIGTERM)
+    ended = command.wait()
+    server.set_faults([])
+    server.release()
+    assert ended.exit_code == 2
+    assert f"interrupted: 1 of {dropped} were deleted, and one more perhaps; close again: " in ended.errors
+    assert len(live(server)) == len(before) - 1
+    (again,) = commands_in(ended.errors, "close")
+    commands.run(again).require_success()
+    assert len(live(server)) == len(before) - dropped
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("open", "opening was interrupted: what it wrote stays, nothing was deleted; open again"),
+        ("run", "shard 0 was interrupted: what it wrote stays, nothing was deleted; run it again"),
+        ("close", "closing did not end well (interrupted); nothing was deleted; close again: "),
+    ],
+)
+def test_a_step_that_is_interrupted_says_that_it_can_be_done_again(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path, step: str, said: str
+) -> None:
+    warehouse = Warehouse(databases, 5)
+    fleet = Fleet(commands, tmp_path, warehouse.workflow(server, DELETE_ALL))
+    fleet.plan(2).require_success()
+    words = ["shard", step, "-c", str(fleet.file), "--plan", str(fleet.plan_file)]
+    if step == "close":
+        fleet.open().require_success()
+        fleet.run([0, 1])
+        words += ["--result", *(str(fleet.result_file(shard)) for shard in (0, 1))]
+    elif step == "run":
+        words += ["--shard", "0"]
+    held = {"method": "PUT", "collection": "databases"}
+    server.set_faults([{"match": held, "do": {"kind": "stall", "seconds": 3600}}])
+    command = commands.start(words)
+    server.until_waiting()
+    command.kill(signal.SIGTERM)
+    while "interrupted" not in command.errors() and command.running():
+        time.sleep(0.05)
+    server.set_faults([])
+    server.release()
+    ended = command.wait()
+    assert ended.exit_code == 2
+    assert said in ended.errors
+    assert "Traceback" not in ended.errors.split(said)[1]
+
+
 def lite(server: ReferenceServer, folder: Path, **connection: Any) -> dict[str, Any]:
     source = sqlite_source(sqlite_file(folder / "lite.db", tables=3, columns=3))
     source["serviceConnection"]["config"].update(connection)

@@ -1,0 +1,33 @@
+"""Standard input, output and error of a process that was started without one of them.
+
+Python has nothing in its place then, and the next file or pipe that is opened gets its number: what a child prints
+would go into it. So what is missing is the null device, as most programs that start others make it themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_missing: set[str] = set()
+
+
+def complete() -> None:
+    """Before anything is opened."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        _missing.add(name)
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            if null != number:
+                os.close(null)
+        setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def is_missing(name: str) -> bool:
+    """Whether this process was started without it: `stdout`."""
+    return name in _missing
