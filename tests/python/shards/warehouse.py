@@ -159,6 +159,6 @@ def drawn_options(seed: int) -> dict[str, Any]:
         )
     }
     if draw.random() < 0.5:
-        pattern = ".*table_03$" if draw.random() < 0.5 else "^.*came_.*"
+        pattern = ".*table_03$" if draw.random() < 0.5 else "^.*came_[0-4].*"
         options["tableFilterPattern"] = {"excludes": [pattern]}
     return options
