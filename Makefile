@@ -11,7 +11,7 @@ TWO_AT_ONCE := -n 2 --dist loadfile
 OTHER_VERSIONS := 1.12.14.2 1.13.6.3 2.0.6.0
 
 .PHONY: help demo build wheels releases test test-rust test-python test-versions lint fmt lock licences clean simulate fuzz \
-	chaos reliability memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
+	chaos reliability reports memory differential shards-seeds canary-seeds canary-matrix test-airflow test-ray \
 	bench bench-accelerators bench-barrier bench-engine bench-foreign-keys bench-instructions bench-link bench-main-thread bench-native bench-overlap \
 	bench-real bench-redshift bench-redshift-threads bench-report bench-round-trips bench-scale bench-shards bench-start-up bench-tags bench-canary
 
@@ -147,6 +147,9 @@ canary-matrix: ## the canary with all five upstream versions on every profile of
 
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
+
+reports: ## the reports of nine real runs, one with an outage of a minute: does each account for all of its time? (4 minutes)
+	@OUTAGE=60 $(TOOLS) pytest --upstream 2.0.7.0 -- -s tests/python/test_report.py
 
 differential: ## 5,000 streams through both sinks (STREAMS=n for another number; SEED=n shows one of them, shortened)
 	@STREAMS=$(or $(STREAMS),5000) SEED=$(SEED) $(TOOLS) pytest -- tests/python/order/test_differential.py

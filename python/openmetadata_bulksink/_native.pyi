@@ -268,8 +268,8 @@ class BulkSink:
 
         seconds: now. width: of one bucket of the lists `taken` (records), `in_flight` (seconds of requests), `served`,
         `not_served` (requests), and of each list in `waits`; at most 256 buckets, which grow with the run.
-        waits, waited: seconds that the thread that made the sink waited, over time and in all, for `room` in the
-            budget, an `answer` (synchronous), a `fence`, the `drain`; `elsewhere`: that all other threads waited.
+        waits, waited: seconds that the thread that made the sink waited until now, over time and in all, for `room` in
+            the budget, an `answer` (synchronous), a `fence`, the `drain`; `elsewhere`: that all other threads waited.
         lanes: one dictionary for each collection and its life cycles: `collection`, `life_cycles`, `requests`, `rows`,
             `not_served`, and of the served requests `seconds` together, `p50`, `p95`, `longest`.
         again: (name of a cause, times, records) for what was sent again. splits: (name of a cause, requests).

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,17 +44,42 @@ class Idle:
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
-        self.seconds = 0.0
+        self._seconds = 0.0
+        #: Wall and CPU time from when on the thread stands still, while it does.
+        self._since: tuple[float, float] | None = None
 
-    def begin(self) -> tuple[float, float]:
-        """What `end` wants."""
-        return time.perf_counter(), time.thread_time()
+    @property
+    def seconds(self) -> float:
+        """Up to now: who asks may be the handler of a signal that came in the middle."""
+        return self._seconds + self._passed()
 
-    def end(self, begun: tuple[float, float]) -> None:
+    def begin(self) -> None:
+        """The thread waits for something from now on."""
+        if threading.get_ident() == self._thread:
+            self._since = time.perf_counter(), time.thread_time()
+
+    def end(self) -> None:
         """The thread goes on."""
         if threading.get_ident() == self._thread:
-            wall, computed = begun
-            self.seconds += max(0.0, time.perf_counter() - wall - (time.thread_time() - computed))
+            self._seconds += self._passed()
+            self._since = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in here is something else, though in the middle of it: a signal's handler that drains."""
+        stands_still = self._since is not None
+        self.end()
+        try:
+            yield
+        finally:
+            if stands_still:
+                self.begin()
+
+    def _passed(self) -> float:
+        if self._since is None or threading.get_ident() != self._thread:
+            return 0.0
+        wall, computed = self._since
+        return max(0.0, time.perf_counter() - wall - (time.thread_time() - computed))
 
 
 class SourceTime:
@@ -63,7 +90,8 @@ class SourceTime:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._statements, self._waited = 0, 0.0
-        self._idle = Idle()
+        #: In statements of the source.
+        self.idle = Idle()
         self._processor = _processor()
         self._spent: Spent | None = None
         self._events = _events()
@@ -82,32 +110,40 @@ class SourceTime:
 
     def _so_far(self) -> Spent:
         same = threading.get_ident() == self._thread
-        computed = time.thread_time() - self._computed if same else None
-        wall = time.perf_counter() - self._started
         now = _processor() if same else None
         processor = None if now is None or self._processor is None else now - self._processor
-        return Spent(wall, computed, self._statements, self._waited, self._idle.seconds, processor)
+        stood_still = self.idle.seconds
+        computed = time.thread_time() - self._computed if same else None
+        wall = time.perf_counter() - self._started  # the last, so that no part is longer
+        return Spent(wall, computed, self._statements, self._waited, stood_still, processor)
 
     def _listen(self, verb: str) -> None:
         if self._events is not None:
             event, engine = self._events
             getattr(event, verb)(engine, "before_cursor_execute", self._before)
             getattr(event, verb)(engine, "after_cursor_execute", self._after)
+            getattr(event, verb)(engine, "handle_error", self._failed)
 
     def _before(self, *arguments: Any) -> None:
         """SQLAlchemy's arguments: connection, cursor, statement, parameters, context, executemany."""
         context = arguments[4]
         if context is not None:
-            setattr(context, _MARK, self._idle.begin())
+            setattr(context, _MARK, time.perf_counter())
+            self.idle.begin()
 
     def _after(self, *arguments: Any) -> None:
         begun = getattr(arguments[4], _MARK, None)
         if begun is not None:
-            self._idle.end(begun)
-            took = time.perf_counter() - begun[0]
+            self.idle.end()
             with self._lock:
                 self._statements += 1
-                self._waited += took
+                self._waited += time.perf_counter() - begun
+
+    def _failed(self, _: Any) -> None:
+        """A statement that ends without an answer (a time-out, Ctrl-C) is none that was answered; what the thread stood
+        still in it, it did.
+        """
+        self.idle.end()
 
 
 def _events() -> tuple[Any, Any] | None:

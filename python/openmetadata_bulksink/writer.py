@@ -11,7 +11,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from openmetadata_bulksink import source_time, tags
@@ -63,6 +64,8 @@ class Writer:
         self.closed = False
         self._finishing = False
         self._source_time = source_time.SourceTime()
+        #: What times other waits of this thread.
+        self.idles = [self._source_time.idle]
         self._accounting = False
         self.report: Report | None = None
         _living.add(self)
@@ -247,14 +250,23 @@ class Writer:
         self._finishing = True
         started = time.monotonic()
         try:
-            drained = not self.pending()
-            while not drained:
-                drained = self._drained_within(_SLICE)
-                with self._lock:  # for whoever looks meanwhile: an outcome is in the engine or among the entries
-                    self._make_entries(self.engine.take_outcomes())
+            with self._apart():
+                drained = not self.pending()
+                while not drained:
+                    drained = self._drained_within(_SLICE)
+                    with self._lock:  # for whoever looks meanwhile: an outcome is in the engine or among the entries
+                        self._make_entries(self.engine.take_outcomes())
         finally:
             self._finishing = False
             self.final_drain_seconds += time.monotonic() - started
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """The end may come in a signal's handler, in the middle of a statement or request, and is no time of that."""
+        with ExitStack() as paused:
+            for idle in self.idles:
+                paused.enter_context(idle.paused())
+            yield
 
     def _drained_within(self, seconds: float) -> bool:
         from openmetadata_bulksink import _native
@@ -278,8 +290,9 @@ class Writer:
         if self.closed:
             return 0
         lost = self.lost
-        self.engine.close(timeout=seconds)
-        self._end()
+        with self._apart():
+            self.engine.close(timeout=seconds)
+            self._end()
         return self.lost - lost
 
     def give_up(self) -> None:

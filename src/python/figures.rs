@@ -29,6 +29,9 @@ pub(super) struct Waits {
     owner: ThreadId,
     line: Timeline<5>,
     total: [Duration; 5],
+    /// Waits of the owner that go on, and from when on each is not counted yet. A signal's handler may wait in the middle of one: that
+    /// is the next one's time, not both's.
+    going_on: Vec<(For, Time)>,
 }
 
 impl Waits {
@@ -38,13 +41,44 @@ impl Waits {
             owner: std::thread::current().id(),
             line: Timeline::default(),
             total: [Duration::ZERO; 5],
+            going_on: Vec::new(),
         }
     }
 
-    /// This thread has waited.
-    pub fn add(&mut self, what: For, from: Time, to: Time) {
-        let here = std::thread::current().id() == self.owner;
-        let number = if here { what as usize } else { NAMES.len() - 1 };
+    /// This thread waits from now on.
+    pub fn begin(&mut self, what: For, now: Time) {
+        if self.is_owner() {
+            self.up_to(now);
+            self.going_on.push((what, now));
+        }
+    }
+
+    /// The wait that this thread began last is over.
+    pub fn end(&mut self, from: Time, to: Time) {
+        if !self.is_owner() {
+            self.count(NAMES.len() - 1, from, to);
+            return;
+        }
+        self.up_to(to);
+        self.going_on.pop();
+        if let Some((_, since)) = self.going_on.last_mut() {
+            *since = to;
+        }
+    }
+
+    /// Counts what goes on, too: whoever asks may be the handler of a signal that came in the middle of a wait, or another thread.
+    pub fn up_to(&mut self, now: Time) {
+        if let Some((what, since)) = self.going_on.last_mut() {
+            let (what, from) = (*what, std::mem::replace(since, now.max(*since)));
+            self.count(what as usize, from, now);
+        }
+    }
+
+    fn is_owner(&self) -> bool {
+        std::thread::current().id() == self.owner
+    }
+
+    fn count(&mut self, number: usize, from: Time, to: Time) {
         let time = to.saturating_sub(from);
         let mut amounts = [0.0; 5];
         for (at, (amount, total)) in amounts.iter_mut().zip(&mut self.total).enumerate() {

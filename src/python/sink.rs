@@ -42,14 +42,6 @@ struct Live {
     collections: HashMap<String, Arc<str>>,
 }
 
-/// How a submit continues.
-enum Taken {
-    /// Nothing more to wait for.
-    Done,
-    /// Writing is synchronous, and this much has been sealed.
-    WaitFor(Scope),
-}
-
 #[pymethods]
 impl BulkSink {
     #[new]
@@ -248,7 +240,9 @@ impl BulkSink {
     fn figures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let driver = self.driver(py)?;
         let picture = py.detach(|| driver.ask(Engine::picture));
-        described(py, picture, &self.lock(py)?.waits)
+        let mut live = self.lock(py)?;
+        live.waits.up_to(picture.now);
+        described(py, picture, &live.waits)
     }
 
     #[pyo3(signature = (timeout=10.0))]
@@ -303,7 +297,7 @@ impl BulkSink {
                     driver.admitted(wait.id()).unwrap_or_default()
                 }
             };
-            if let Taken::WaitFor(scope) = after_submit(&driver, synchronous, rows, sequence) {
+            if let Some(scope) = after_submit(&driver, synchronous, rows, sequence) {
                 if let Some(mut wait) = driver.wait_for_async(&scope) {
                     wait.ended().await;
                 }
@@ -495,8 +489,9 @@ impl BulkSink {
             Ok(sequence) => sequence,
             Err(line) => {
                 let since = driver.time();
+                self.lock(py)?.waits.begin(For::Room, since);
                 let waited = wait_in_line(py, &line, &|py| self.tell(py, &driver));
-                self.lock(py)?.waits.add(For::Room, since, driver.time());
+                self.lock(py)?.waits.end(since, driver.time());
                 match waited {
                     Ok(blocked) => {
                         self.lock(py)?.blocked += Duration::from_secs_f64(blocked);
@@ -513,7 +508,7 @@ impl BulkSink {
         };
         self.tell(py, &driver)?;
         let rows = self.settings.engine.batch_rows;
-        if let Taken::WaitFor(scope) = after_submit(&driver, self.settings.synchronous, rows, sequence) {
+        if let Some(scope) = after_submit(&driver, self.settings.synchronous, rows, sequence) {
             self.block(py, &scope, Timeout::never(), For::Answer)?;
         }
         Ok(sequence)
@@ -522,8 +517,9 @@ impl BulkSink {
     fn block(&self, py: Python<'_>, scope: &Scope, timeout: Timeout, what: For) -> PyResult<f64> {
         let driver = self.driver(py)?;
         let since = driver.time();
+        self.lock(py)?.waits.begin(what, since);
         let waited = wait_for(py, &driver, scope, timeout, &|py| self.tell(py, &driver));
-        self.lock(py)?.waits.add(what, since, driver.time());
+        self.lock(py)?.waits.end(since, driver.time());
         let waited = waited?;
         self.tell(py, &driver)?;
         Ok(waited)
@@ -577,13 +573,10 @@ impl Drop for BulkSink {
     }
 }
 
-/// In synchronous writing a submit returns when what it sealed is final.
-fn after_submit(driver: &Driver, synchronous: bool, rows: usize, sequence: Sequence) -> Taken {
-    if synchronous && (rows <= 1 || driver.ask(|engine, _| engine.unsent()) >= rows) {
-        Taken::WaitFor(Scope::All { up_to: sequence })
-    } else {
-        Taken::Done
-    }
+/// What a submit waits for: in synchronous writing, until what it sealed is final.
+fn after_submit(driver: &Driver, synchronous: bool, rows: usize, sequence: Sequence) -> Option<Scope> {
+    let waits = synchronous && (rows <= 1 || driver.ask(|engine, _| engine.unsent()) >= rows);
+    waits.then_some(Scope::All { up_to: sequence })
 }
 
 /// Whether everything ended before the time-out.

@@ -58,7 +58,7 @@ def bar(parts: Sequence[tuple[str, str, float]]) -> str:
                 f'style="fill:var(--{colour})"><title>{escape(title)}</title></rect>'
             )
         left += width
-    return _svg(30.0, "Where the time of the source's thread went", drawn)
+    return _svg(30.0, "Where the time of the source's thread went", drawn, kind="bar")
 
 
 def range_bar(p50: float, p95: float, longest: float) -> str:
@@ -72,11 +72,12 @@ def range_bar(p50: float, p95: float, longest: float) -> str:
     )
 
 
-def _svg(height: float, label: str, parts: Sequence[str]) -> str:
+def _svg(height: float, label: str, parts: Sequence[str], kind: str = "chart") -> str:
     inside = "".join(parts)
+    stretched = ' preserveAspectRatio="none"' if kind == "bar" else ""
     return (
-        f'<svg viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(label)}" '
-        f'xmlns="http://www.w3.org/2000/svg">{inside}</svg>'
+        f'<svg class="{kind}" viewBox="0 0 {_WIDTH:.0f} {height:.0f}"{stretched} role="img" '
+        f'aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">{inside}</svg>'
     )
 
 

@@ -57,6 +57,7 @@ class Gathering:
         self._schema_name: str | None = None
         self._since, self._blocked = time.perf_counter(), 0.0
         writer.fence.watch(self._timed)
+        writer.idles.append(self._idle)
 
     # --- during the run ---
 
@@ -102,11 +103,11 @@ class Gathering:
 
     def _timed(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def sent(*arguments: Any, **named: Any) -> Any:
-            begun = self._idle.begin()
+            self._idle.begin()
             try:
                 return send(*arguments, **named)
             finally:
-                self._idle.end(begun)
+                self._idle.end()
 
         return sent
 
@@ -116,7 +117,8 @@ class Gathering:
         """Everything up to now. ending: how the run ended, in words."""
         writer = self._writer
         self._leave()
-        seen, stats, spent = writer.engine.figures(), writer.engine.stats(), writer.spent()
+        seen, stats, client = writer.engine.figures(), writer.engine.stats(), self._idle.seconds
+        spent = writer.spent()
         waited = seen["waited"]
         width = seen["width"]
         return Figures(
@@ -140,7 +142,7 @@ class Gathering:
                 wall=spent.wall,
                 database=spent.stood_still,
                 computed=spent.computed,
-                client=self._idle.seconds,
+                client=client,
                 room=waited["room"],
                 answer=waited["answer"],
                 fence=waited["fence"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -22,7 +23,12 @@ _PARTS = (
     ("other", "other", "the rest: waits for a processor, another thread or a result, sleep"),
 )
 
-_LEGEND = (("room", "room in the budget"), ("answer", "the answer"), ("fence", "reads"), ("drain", "the end"))
+_LEGEND = (
+    ("room", "a server that is slower than the source (budget full)"),
+    ("answer", "each answer"),
+    ("fence", "reads of what was being written"),
+    ("drain", "the last records, at the end"),
+)
 
 
 def page(figures: Figures) -> str:
@@ -54,7 +60,12 @@ def _section(title: str, content: str) -> str:
 
 
 def _list(sentences: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_marked(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def _marked(sentence: str) -> str:
+    """HTML of a sentence, with commands and settings as such."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], names: Sequence[int] = (0,)) -> str:
@@ -77,7 +88,7 @@ def _head(figures: Figures) -> str:
         ("life cycles, tags", words.number(counts.life_cycles + counts.tags), ""),
         ("lost", words.number(counts.lost), "bad" if counts.lost else ""),
         ("requests", words.number(counts.requests), ""),
-        ("of them again", words.number(counts.retries), ""),
+        ("of them repeated", words.number(counts.retries), ""),
     )
     drawn = "".join(f'<li><b class="{kind}">{value}</b>{name}</li>' for name, value, kind in tiles)
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in verdict(figures))
@@ -157,7 +168,17 @@ def _lanes(figures: Figures) -> str:
         )
         for lane in figures.lanes
     ]
-    head = ("collection", "records", "requests", "records a request", "p50", "p95", "longest", "not served", "p50, p95")
+    head = (
+        "collection",
+        "records",
+        "requests",
+        "records a request",
+        "p50",
+        "p95",
+        "longest",
+        "not served",
+        "p50 dark, p95 light",
+    )
     return _table(head, rows, names=(0, 8)) + (
         '<p class="faint">Times are of requests that were served, from leaving to answer. p50: half of them took no '
         "longer; p95: 95 % of them.</p>"
@@ -212,7 +233,7 @@ def _schemas(figures: Figures) -> str:
         )
         for schema in figures.schemas
     ]
-    return _table(("schema, or other parent", "records", "time", "of it held up", "a record"), rows)
+    return _table(("schema, or other parent", "records", "time", "of it held up", "time a record"), rows)
 
 
 def _about(figures: Figures) -> str:

@@ -62,6 +62,48 @@ def test_a_statement_that_fails_is_the_sources(connection: Any) -> None:
     assert watch.end().statements == 1
 
 
+def test_what_a_statement_took_that_failed_is_the_databases(connection: Any) -> None:
+    import sqlalchemy
+
+    def fail() -> None:
+        time.sleep(0.02)
+        raise ValueError
+
+    connection.connection.create_function("fail", 0, fail)
+    watch = SourceTime()
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        execute(connection, "SELECT fail()")
+    time.sleep(0.02)
+    spent = watch.end()
+    assert 0.015 <= spent.stood_still <= spent.wall - 0.02
+    assert spent.waited == 0.0
+
+
+def test_a_statement_that_goes_on_counts_until_now(connection: Any) -> None:
+    seen: list[float] = []
+
+    def look() -> None:
+        time.sleep(0.02)
+        seen.append(watch.so_far().stood_still)
+
+    connection.connection.create_function("look", 0, look)
+    watch = SourceTime()
+    execute(connection, "SELECT look()")
+    assert 0.015 <= seen[0] <= watch.end().stood_still
+
+
+def test_what_a_handler_does_in_the_middle_of_a_wait_is_no_time_of_that() -> None:
+    begun, idle = time.perf_counter(), source_time.Idle()
+    idle.begin()
+    with idle.paused():
+        time.sleep(0.02)
+    time.sleep(0.02)
+    idle.end()
+    with idle.paused():
+        time.sleep(0.02)
+    assert 0.015 <= idle.seconds <= time.perf_counter() - begun - 0.04
+
+
 def test_two_sinks_count_for_themselves(connection: Any) -> None:
     first = SourceTime()
     execute(connection, "SELECT 1")

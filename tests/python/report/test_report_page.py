@@ -158,6 +158,7 @@ class Double:
         }
         self.engine = SimpleNamespace(figures=lambda: self.seen, stats=self.stats)
         self.fence = SimpleNamespace(watch=lambda _: None, waited={f"GET /route{n}/name": 1.0 for n in range(50)})
+        self.idles: list[Any] = []
         self.entities, self.life_cycles, self.tagged, self.lost = 950_000, 0, 0, 50_000
         self.in_part = self.warned = 0
 
