@@ -62,10 +62,10 @@ def bar(parts: Sequence[tuple[str, str, float]]) -> str:
 
 
 def range_bar(p50: float, p95: float, longest: float) -> str:
-    """A request's time in a table: half of the requests took the full bar, 95 % also the light one."""
+    """A request's time in a table: half of the requests took the dark bar at most, 95 % also the light one."""
     scale = 160.0 / longest if longest > 0 else 0.0
     return (
-        '<svg viewBox="0 0 160 10" style="width:10rem;min-width:6rem" role="img" aria-label="p50 and p95">'
+        '<svg viewBox="0 0 160 10" class="range" role="img" aria-label="p50 and p95">'
         f'<rect x="0" y="0" width="{min(160.0, scale * p95):.1f}" height="10" rx="2" '
         'style="fill:var(--client);opacity:.35"/>'
         f'<rect x="0" y="0" width="{min(160.0, scale * p50):.1f}" height="10" rx="2" style="fill:var(--client)"/></svg>'

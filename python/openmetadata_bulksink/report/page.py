@@ -68,11 +68,11 @@ def _marked(sentence: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], names: Sequence[int] = (0,)) -> str:
-    """Cells are HTML; columns of `names` stand on the left."""
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], drawn: int | None = None) -> str:
+    """Cells are HTML: a name, numbers, and perhaps a column with a drawing."""
 
     def cell(tag: str, number: int, text: str) -> str:
-        kind = "name" if number in names else "n"
+        kind = "drawn" if number == drawn else "n" if number else "name"
         return f'<{tag} class="{kind}">{text}</{tag}>'
 
     lines = ["".join(cell("th", number, text) for number, text in enumerate(head))]
@@ -88,7 +88,7 @@ def _head(figures: Figures) -> str:
         ("life cycles, tags", words.number(counts.life_cycles + counts.tags), ""),
         ("lost", words.number(counts.lost), "bad" if counts.lost else ""),
         ("requests", words.number(counts.requests), ""),
-        ("of them repeated", words.number(counts.retries), ""),
+        ("sent again", words.number(counts.retries), ""),
     )
     drawn = "".join(f'<li><b class="{kind}">{value}</b>{name}</li>' for name, value, kind in tiles)
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in verdict(figures))
@@ -168,20 +168,10 @@ def _lanes(figures: Figures) -> str:
         )
         for lane in figures.lanes
     ]
-    head = (
-        "collection",
-        "records",
-        "requests",
-        "records a request",
-        "p50",
-        "p95",
-        "longest",
-        "not served",
-        "p50 dark, p95 light",
-    )
-    return _table(head, rows, names=(0, 8)) + (
+    head = ("collection", "records", "requests", "records a request", "p50", "p95", "longest", "not served", "p50, p95")
+    return _table(head, rows, drawn=len(head) - 1) + (
         '<p class="faint">Times are of requests that were served, from leaving to answer. p50: half of them took no '
-        "longer; p95: 95 % of them.</p>"
+        "longer (dark); p95: 95 % of them (light).</p>"
     )
 
 

@@ -21,6 +21,11 @@ LOOK = """
 const seen = {wide: [], out: [], empty: [], pale: [], dark: matchMedia('(prefers-color-scheme: dark)').matches};
 const root = document.documentElement;
 if (root.scrollWidth > root.clientWidth + 1) seen.wide.push(root.scrollWidth + ' of ' + root.clientWidth);
+// Where there is room for all of it nothing must be scrolled to.
+for (const box of document.querySelectorAll('.wide')) {
+  const cut = box.scrollWidth > box.clientWidth + 1 && root.clientWidth > 1000;
+  if (cut) seen.wide.push(box.textContent.slice(0, 40) + ': ' + box.scrollWidth + ' of ' + box.clientWidth);
+}
 const channels = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
 const luminance = colour => {
   const linear = c => c <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
