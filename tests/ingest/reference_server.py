@@ -139,9 +139,9 @@ class ReferenceServer(StoppedAtTheEnd):
         going_on: int = self.ask("GET", "/waits")["going_on"]
         return going_on
 
-    def until(self, what: str, holds: Callable[[], object]) -> None:
+    def until(self, what: str, holds: Callable[[], object], patience: float = PATIENCE) -> None:
         """Looks until it holds. Raises AssertionError where it never does."""
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + patience
         while not holds():
             assert time.monotonic() < give_up, f"it never came to it: {what}"
             time.sleep(0.02)

@@ -101,6 +101,11 @@ def test_a_page_says_what_was_lost_by_name() -> None:
     assert "no answer within the read time-out" in text
 
 
+def test_commands_are_set_as_such() -> None:
+    assert "<code>openmetadata-bulksink replay</code>" in page(BAD)
+    assert "`" not in read(page(BAD))
+
+
 @pytest.mark.parametrize(
     "ending",
     ["in order", "by SIGTERM", "by KeyboardInterrupt", "by RuntimeError", "without closing the sink, by RuntimeError"],
