@@ -68,12 +68,12 @@ impl Health {
         self.first_fault.map(|first| first + deadline)
     }
 
-    /// Whether enough has failed to give it up. `only_one`: there is no other request that could have been tried.
-    pub fn is_ripe(&self, deadline: Duration, only_one: bool, now: Time) -> bool {
+    /// Whether enough has failed to give it up: one request says nothing of others, even where there was no other.
+    pub fn is_ripe(&self, deadline: Duration, now: Time) -> bool {
         self.first_fault.is_some_and(|first| {
             now >= first + deadline
                 && self.attempts >= ENOUGH
-                && (self.several || only_one)
+                && self.several
                 // What was under way together is one incident.
                 && self.last_begun >= first
         })
@@ -117,8 +117,8 @@ mod tests {
     fn one_lost_answer_gives_nobody_up() {
         let mut health = Health::default();
         health.failed(Some((1, 1)), s(0), true, s(300));
-        assert!(!health.is_ripe(DEADLINE, false, s(300)));
-        assert!(!health.is_ripe(DEADLINE, false, s(9_000)));
+        assert!(!health.is_ripe(DEADLINE, s(300)));
+        assert!(!health.is_ripe(DEADLINE, s(9_000)));
     }
 
     #[test]
@@ -128,13 +128,12 @@ mod tests {
         for second in 0..10 {
             health.failed(Some((1, 1)), s(200 + second), false, s(201 + second));
         }
-        assert!(!health.is_ripe(DEADLINE, false, s(400)), "all of one request");
-        assert!(health.is_ripe(DEADLINE, true, s(400)), "there is no other");
+        assert!(!health.is_ripe(DEADLINE, s(400)), "all of one request");
         health.failed(Some((2, 1)), s(300), false, s(301));
-        assert!(!health.is_ripe(DEADLINE, false, s(399)));
-        assert!(health.is_ripe(DEADLINE, false, s(400)));
+        assert!(!health.is_ripe(DEADLINE, s(399)));
+        assert!(health.is_ripe(DEADLINE, s(400)));
         assert!(!health.served(s(400)));
-        assert!(!health.is_ripe(DEADLINE, false, s(900)));
+        assert!(!health.is_ripe(DEADLINE, s(900)));
     }
 
     #[test]
@@ -143,9 +142,9 @@ mod tests {
         for record in 1..=4 {
             health.failed(Some((record, 1)), s(0), true, s(300));
         }
-        assert!(!health.is_ripe(DEADLINE, false, s(600)));
+        assert!(!health.is_ripe(DEADLINE, s(600)));
         health.failed(Some((5, 1)), s(301), true, s(601));
-        assert!(health.is_ripe(DEADLINE, false, s(601)));
+        assert!(health.is_ripe(DEADLINE, s(601)));
     }
 
     #[test]

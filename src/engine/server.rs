@@ -414,7 +414,7 @@ impl Server {
 
     /// After a probe that failed: whether the server is given up, and why.
     pub fn consider_giving_up(&mut self, now: Time) -> Option<Arc<str>> {
-        if self.whole.given_up().is_some() || !self.whole.is_ripe(self.patience, false, now) {
+        if self.whole.given_up().is_some() || !self.whole.is_ripe(self.patience, now) {
             return None;
         }
         let since = self.whole.first_fault().unwrap_or(now);
@@ -428,21 +428,13 @@ impl Server {
         Some(why)
     }
 
-    /// After a fault in a lane: whether it alone is given up, and why. `only_one`: nothing else of it could have been tried;
-    /// `alone`: it is known that no other lane is in trouble.
-    pub fn consider_giving_up_lane(
-        &mut self,
-        lane: Lane,
-        what: &str,
-        only_one: bool,
-        alone: bool,
-        now: Time,
-    ) -> Option<Arc<str>> {
+    /// After a fault in a lane: whether it alone is given up, and why. `alone`: it is known that no other lane is in trouble.
+    pub fn consider_giving_up_lane(&mut self, lane: Lane, what: &str, alone: bool, now: Time) -> Option<Arc<str>> {
         if self.whole.given_up().is_some() {
             return None;
         }
         let of_lane = self.lanes.get(&lane)?;
-        if of_lane.health.given_up().is_some() || !of_lane.health.is_ripe(self.patience, only_one, now) {
+        if of_lane.health.given_up().is_some() || !of_lane.health.is_ripe(self.patience, now) {
             return None;
         }
         let since = of_lane.health.first_fault().unwrap_or(now);
@@ -580,9 +572,7 @@ mod tests {
             );
             server.served(procedures, s(second), s(second + 300));
         }
-        let why = server
-            .consider_giving_up_lane(tables, "tables", false, false, s(600))
-            .unwrap();
+        let why = server.consider_giving_up_lane(tables, "tables", false, s(600)).unwrap();
         assert!(why.starts_with("tables are given up after 300 s"), "{why}");
         assert_eq!(server.admission(procedures, s(600)), Admission::Open);
         assert!(matches!(server.admission(tables, s(604)), Admission::GivenUp(_)));

@@ -578,22 +578,9 @@ impl Engine {
             Kind::Create => path.to_string(),
             Kind::LifeCycle => format!("life cycles of {path}"),
         };
-        let only_one = self.is_only_one(lane);
-        if let Some(why) = self.server.consider_giving_up_lane(lane, &what, only_one, alone, now) {
+        if let Some(why) = self.server.consider_giving_up_lane(lane, &what, alone, now) {
             self.notices.push_back(why.to_string());
             self.give_up_pending(Some(lane), &why);
         }
-    }
-
-    /// Whether a lane has no more than one request's worth of records.
-    fn is_only_one(&self, lane: Lane) -> bool {
-        let ready = match lane.1 {
-            Kind::Create => self.order.ready_in(lane.0).map_or(0, |ready| ready.len()),
-            Kind::LifeCycle => self.order.ready_patches().len(),
-        };
-        let in_lane = |work: &&Work| lane_of(work, &self.order) == Some(lane);
-        let busy = self.queues.busy_lanes().filter(|(busy, _)| *busy == lane);
-        let in_flight: usize = busy.map(|(_, requests)| requests).sum();
-        ready == 0 && in_flight + self.queues.unsent().filter(in_lane).take(2).count() <= 1
     }
 }

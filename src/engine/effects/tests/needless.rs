@@ -404,3 +404,37 @@ fn faults_before_a_silence_with_something_parked_give_nobody_up_later() {
     let lost = world.drain().into_iter().filter(is_lost).map(|one| one.fqn.to_string());
     assert_eq!(lost.collect::<Vec<_>>(), ["s.first", "s.parked"]);
 }
+
+#[test]
+fn a_record_that_fails_until_its_deadline_gives_nothing_up_that_comes_later() {
+    let mut first = true;
+    let mut world = World::new(patient(4), |sent, _| match &sent.call {
+        Call::PatchLifeCycle { entity, .. } => {
+            if format!("{entity:?}").contains("poison") {
+                Reply::Silent
+            } else if std::mem::take(&mut first) {
+                Reply::Status(503, "")
+            } else {
+                Reply::Written
+            }
+        }
+        _ => Reply::Written,
+    });
+    life_cycle(&mut world.engine, "s.poison", 1, s(0));
+    let mut number = 0;
+    while world.now < s(610) {
+        let now = world.now;
+        let table = create("tables", &format!("s.t{number}"), None);
+        world.engine.submit(table, now);
+        number += 1;
+        world.advance();
+        world.now = world.now.max(s(number));
+    }
+    for number in 0..600 {
+        let now = world.now;
+        life_cycle(&mut world.engine, &format!("u.t{number}"), 1, now);
+    }
+    let ended = world.drain();
+    let lost: Vec<&str> = ended.iter().filter(|one| is_lost(one)).map(|one| &*one.fqn).collect();
+    assert_eq!(lost, ["s.poison"]);
+}
