@@ -58,7 +58,9 @@ struct LaneHealth {
     health: Health,
     /// When the last request was sent that was served.
     served_sent: Option<Time>,
-    /// When a record was last written that the server had failed on before, while it took others.
+    /// It has failed on a row while it took others.
+    broke_on_row: bool,
+    /// When a record was last written on which it had failed so before.
     healed: Option<Time>,
     /// While it is given up: one record is on its way to see whether it is back.
     trying: bool,
@@ -209,14 +211,21 @@ impl Server {
         self.lanes.get(&lane)?.served_sent
     }
 
-    /// A record of a lane was written that the server had failed on before, while it took others.
-    pub fn healed(&mut self, lane: Lane, now: Time) {
-        self.lanes.entry(lane).or_default().healed = Some(now);
+    /// The server has failed on a row, while it took others of the lane. When one was last written on which it had failed so before.
+    pub fn broke_on_row(&mut self, lane: Lane) -> Option<Time> {
+        let lane = self.lanes.entry(lane).or_default();
+        lane.broke_on_row = true;
+        lane.healed
     }
 
-    /// When that was last.
-    pub fn last_healed(&self, lane: Lane) -> Option<Time> {
-        self.lanes.get(&lane)?.healed
+    /// Whether it ever has.
+    pub fn has_broken_on_rows(&self, lane: Lane) -> bool {
+        self.lanes.get(&lane).is_some_and(|lane| lane.broke_on_row)
+    }
+
+    /// One of these was written.
+    pub fn healed(&mut self, lane: Lane, now: Time) {
+        self.lanes.entry(lane).or_default().healed = Some(now);
     }
 
     /// When a lane was last served.

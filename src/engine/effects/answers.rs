@@ -171,6 +171,15 @@ impl Engine {
 
     fn rows_answered(&mut self, batch: Batch, rows: Vec<(Sequence, Row)>, lane: Lane, sent: Time, now: Time) {
         self.accepted(lane, true, sent, now);
+        if self.server.has_broken_on_rows(lane) {
+            let broke_before = |member| self.order.get(member).is_some_and(|entry| entry.errors.is_some());
+            if rows
+                .iter()
+                .any(|(member, row)| *row == Row::Written && broke_before(*member))
+            {
+                self.server.healed(lane, now);
+            }
+        }
         let mut again = SentAgain::default();
         for (member, row) in rows {
             self.row_answered(member, row, lane, &mut again, sent);
@@ -180,12 +189,7 @@ impl Engine {
 
     fn row_answered(&mut self, member: Sequence, row: Row, lane: Lane, again: &mut SentAgain, sent: Time) {
         match row {
-            Row::Written => {
-                if self.order.get(member).is_some_and(|entry| entry.errors.is_some()) {
-                    self.server.healed(lane, self.now);
-                }
-                self.finish(member, Ending::Written);
-            }
+            Row::Written => self.finish(member, Ending::Written),
             Row::Refused(text) => self.refused(member, text),
             Row::Missing(missing, text) => self.row_lacks(member, missing, &text, sent),
             Row::Duplicate(text) => self.row_exists(member, text, again),
@@ -200,12 +204,13 @@ impl Engine {
 
     /// The server failed on a record, but not on others.
     fn row_broke(&mut self, member: Sequence, status: u16, text: String, lane: Lane, again: &mut SentAgain) {
-        let (served, healed) = (self.server.served_so_far(), self.server.last_healed(lane));
+        let (served, healed) = (self.server.served_so_far(), self.server.broke_on_row(lane));
         let Some(entry) = self.order.get_mut(member) else {
             return;
         };
-        let errors = Streak::one_more(entry.errors, TroubleKind::Status(status), served, self.now);
-        entry.errors = Some(errors);
+        let errors = entry.errors.as_deref().copied();
+        let errors = Streak::one_more(errors, TroubleKind::Status(status), served, self.now);
+        entry.errors = Some(Box::new(errors));
         if errors.is_of_the_row(healed, self.now) {
             self.finish(member, Ending::Failed(text.into()));
         } else {

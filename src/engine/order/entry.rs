@@ -103,7 +103,7 @@ pub(in crate::engine) struct Entry {
     /// An answer came that did not mention it.
     pub unanswered: bool,
     /// Row answers of 5xx, in answers that took others.
-    pub errors: Option<Streak>,
+    pub errors: Option<Box<Streak>>,
     /// How often it went back into line after trouble, to travel in a full batch again.
     pub joined: u8,
     /// Faults alike that it met alone.
