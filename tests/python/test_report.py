@@ -19,6 +19,7 @@ import pytest
 
 from openmetadata_bulksink.report.figures import Spent
 from tests.ingest import FarDatabase, Postgres, ReferenceServer, Session, workflow
+from tests.ingest.ctrl_c import interrupt
 from tests.ingest.runs import Run, RunFailed
 from tests.ingest.sources import PostgresShape, fill_postgres, postgres_source, sqlite_file, sqlite_source
 from tests.python.faults import ending
@@ -272,9 +273,12 @@ def signalled(
     session: Session, server: ReferenceServer, run: dict[str, Any], variables: dict[str, str], number: signal.Signals
 ) -> None:
     """Starts a run and sends it a signal while a bulk request waits for its answer."""
-    session.start(run, variables=variables)
+    output = session.start(run, variables=variables)
     server.until_waiting()
-    os.kill(session.pid, number)
+    if number == signal.SIGINT:
+        interrupt(session, output)
+    else:
+        os.kill(session.pid, number)
 
 
 def test_ctrl_c_and_sigterm_leave_a_report(

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.ingest import ReferenceServer, Session, workflow
-from tests.ingest.child import LOOP_LEFT
+from tests.ingest.ctrl_c import interrupt, until_it_waits
 from tests.ingest.reference_server import AN_HOUR
 from tests.ingest.sources import sqlite_file, sqlite_source
 from tests.python.faults.streams import own_server, prepare
@@ -153,34 +153,6 @@ def test_a_runner_that_forks_for_each_task(ended: dict[str, Future[Ended]]) -> N
     assert told["records"] == 30
     assert len(program.stored) == 30 + 4 * 15
     assert program.rows_sent == 30 + 4 * 15, "something was sent twice"
-
-
-def until_it_waits(pid: int, *, unless: Callable[[], bool] = bool) -> None:
-    """Returns when a process has computed next to nothing for a while, has ended, or something else has come true."""
-    used, idle = 0, 0
-    while idle < 8 and not unless():
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        before, used = used, int(fields[11]) + int(fields[12])
-        idle = idle + 1 if used - before <= 1 or fields[0] == "Z" else 0
-        time.sleep(0.1)
-
-
-def interrupt(session: Session, output: Path) -> None:
-    """Presses Ctrl-C, and again where the process dropped it and went on.
-
-    CPython ignores what a handler raises while a finaliser or a callback of a weak reference runs, and the first full
-    collection after upstream's imports, a third of a second, has some.
-    """
-
-    def has_left() -> bool:
-        return f"{LOOP_LEFT}KeyboardInterrupt" in output.read_text()
-
-    for _ in range(5):
-        os.kill(session.pid, signal.SIGINT)
-        until_it_waits(session.pid, unless=has_left)
-        if has_left():
-            return
-    raise AssertionError("the source loop goes on after five times Ctrl-C")
 
 
 @pytest.mark.upstream
