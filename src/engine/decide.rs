@@ -15,6 +15,8 @@ const OF_A_BATCH_OF_ANY_KIND: u32 = 6;
 /// Faults alike of a record that travels alone before it is lost for them, and the time over which they came.
 const OF_ONE: u32 = 5;
 const OF_ONE_OVER: Duration = Duration::from_secs(5);
+/// The same, where no other was served: a server may answer look-ups while it can write nothing, and that passes.
+const OF_ONE_WITHOUT_OTHERS_OVER: Duration = Duration::from_secs(15);
 /// The same, where the last was a connection that had been used before: most such ends are the connection's own.
 const OF_ONE_AT_THE_END_OF_A_CONNECTION: u32 = 10;
 /// The same, of a row in answers that took others.
@@ -131,7 +133,12 @@ impl Decision {
                 } else {
                     OF_ONE
                 };
-                if streak.count < enough - 1 || facts.now < streak.first + OF_ONE_OVER {
+                let over = if others_served {
+                    OF_ONE_OVER
+                } else {
+                    OF_ONE_WITHOUT_OTHERS_OVER
+                };
+                if streak.count < enough - 1 || facts.now < streak.first + over {
                     Self::Again
                 } else if streak.count >= enough && (others_served || (facts.nothing_else && streak.seen_alive)) {
                     Self::Lost
@@ -227,7 +234,7 @@ mod tests {
             served: 7,
             others_served: false,
             nothing_else: false,
-            now: Time::from_secs(10),
+            now: Time::from_secs(15),
         }
     }
 
@@ -322,6 +329,44 @@ mod tests {
         assert_eq!(Decision::about(&soon), Decision::Again);
     }
 
+    #[test]
+    fn a_server_that_writes_nothing_for_a_while_loses_no_record_that_is_alone() {
+        let mut alone = facts(Status(500), 50, 1);
+        alone.nothing_else = true;
+        alone.streak.seen_alive = true;
+        alone.now = Time::from_secs(14);
+        assert_eq!(Decision::about(&alone), Decision::Again);
+        alone.now = Time::from_secs(15);
+        assert_eq!(Decision::about(&alone), Decision::Lost);
+    }
+
+    #[test]
+    fn six_faults_of_any_kind_put_a_batch_in_doubt_but_for_the_servers_own() {
+        let met = |kinds: &[TroubleKind]| {
+            let streak = kinds.iter().fold(None, |streak, kind| {
+                Some(Streak::one_more(streak, *kind, 7, Time::ZERO))
+            });
+            streak.unwrap().is_of_a_batch()
+        };
+        assert!(!met(&[Status(500), Silent, Status(502), Unreadable, Status(500)]));
+        assert!(met(&[Status(500), Silent, Status(502), Unreadable, Status(500), Silent]));
+        assert!(!met(&[Status(500), Overload, Status(502), Connect, Status(500), Unavailable]));
+    }
+
+    #[test]
+    fn three_answers_over_five_seconds_blame_a_row_unless_such_trouble_passed_since() {
+        let s = Time::from_secs;
+        let streak = |count| Streak {
+            first: s(10),
+            ..facts(Status(500), count, 1).streak
+        };
+        assert!(!streak(2).is_of_the_row(None, s(60)));
+        assert!(!streak(3).is_of_the_row(None, s(14)));
+        assert!(streak(3).is_of_the_row(None, s(15)));
+        assert!(streak(3).is_of_the_row(Some(s(9)), s(15)));
+        assert!(!streak(3).is_of_the_row(Some(s(10)), s(15)));
+    }
+
     /// Whatever comes, a batch shrinks, or its count rises until something is decided: no input keeps a record for ever but the
     /// deadline ends it.
     #[test]
@@ -332,7 +377,7 @@ mod tests {
                     for served in [7, 8] {
                         for suspect_since in [None, Some(6), Some(7), Some(8)] {
                             for nothing_else in [false, true] {
-                                for seconds in [0, 4, 5, 600] {
+                                for seconds in [0, 4, 5, 15, 600] {
                                     let facts = Facts {
                                         suspect_since,
                                         served,

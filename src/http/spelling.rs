@@ -15,9 +15,10 @@ pub(super) fn spells_letters(body: &[u8]) -> bool {
     let letters = || (b'0'..=b'9').chain(b'A'..=b'Z').chain(b'a'..=b'z');
     memchr::memchr3_iter(b'%', b'\\', b'&', body).any(|at| {
         let rest = body.get(at..).unwrap_or_default();
+        // Of several backslashes the last one counts.
         let marked = rest
             .get(1)
-            .is_some_and(|mark| mark.is_ascii_digit() || b"u\\#".contains(mark));
+            .is_some_and(|mark| mark.is_ascii_digit() || b"u#".contains(mark));
         marked && letters().any(|letter| char_spelt(rest, letter.into()).is_some_and(|length| length > 2))
     })
 }
@@ -84,38 +85,43 @@ fn char_spelt(body: &[u8], char: char) -> Option<usize> {
 fn percent_spelt(body: &[u8], byte: u8) -> Option<usize> {
     let mut length = 1;
     body.strip_prefix(b"%")?;
-    while byte != b'%' && body.get(length..)?.starts_with(b"25") {
+    while byte != b'%' && length < LONGEST && body.get(length..)?.starts_with(b"25") {
         length += 2;
     }
     let digits = std::str::from_utf8(body.get(length..length + 2)?).ok()?;
     (u8::from_str_radix(digits, 16) == Ok(byte)).then_some(length + 2)
 }
 
-/// `\x`, `\uXXXX`, behind any number of backslashes.
+/// `\x`, `\uXXXX`, behind any number of backslashes that makes sense: a body of nothing else is looked at once.
 fn escape_spelt(body: &[u8], char: char) -> Option<usize> {
-    let slashes = body.iter().take_while(|byte| **byte == b'\\').count();
-    let rest = body.get(slashes..)?;
+    let before = slashes(body);
+    let rest = body.get(before..)?;
     let mut buffer = [0; 4];
     let bytes = char.encode_utf8(&mut buffer).as_bytes();
     if char == '\\' {
-        return Some(slashes);
+        return Some(before);
     }
     let code = |at: usize| {
         let digits = std::str::from_utf8(rest.get(at..)?.strip_prefix(b"u")?.get(..4)?).ok()?;
         u16::from_str_radix(digits, 16).ok()
     };
     let Some(first) = code(0) else {
-        return rest.starts_with(bytes).then_some(slashes + bytes.len());
+        return rest.starts_with(bytes).then_some(before + bytes.len());
     };
     let mut units = [0; 2];
     match (&*char.encode_utf16(&mut units), first) {
-        ([unit], first) if *unit == first => Some(slashes + 5),
+        ([unit], first) if *unit == first => Some(before + 5),
         ([high, low], first) if *high == first => {
-            let between = rest.get(5..)?.iter().take_while(|byte| **byte == b'\\').count();
-            (between > 0 && code(5 + between)? == *low).then_some(slashes + 10 + between)
+            let between = slashes(rest.get(5..)?);
+            (between > 0 && code(5 + between)? == *low).then_some(before + 10 + between)
         }
         _ => None,
     }
+}
+
+/// How many backslashes `body` begins with, as far as one spelling can reach.
+fn slashes(body: &[u8]) -> usize {
+    body.iter().take(LONGEST).take_while(|byte| **byte == b'\\').count()
 }
 
 /// `&name;`, `&#N;`, `&#xN;`.
@@ -207,13 +213,34 @@ mod tests {
         );
     }
 
+    /// Where each backslash or `%25` looked at all that follow, these took minutes.
+    #[test]
+    fn a_body_of_nothing_but_marks_is_looked_at_once() {
+        for mark in ["\\", "%25", "&#", "%", "+"] {
+            let body = mark.repeat(100_000);
+            assert!(!spells_letters(body.as_bytes()), "{mark}");
+            assert_eq!(find(body.as_bytes(), "token", true), None, "{mark}");
+            assert_eq!(find(body.as_bytes(), "!$&/", false), None, "{mark}");
+        }
+    }
+
     #[test]
     fn what_need_not_be_spelt_out_is_noticed() {
         for body in ["a\\u0062c", "%61b", "100%2561", "&#98;", "&#x62;", "\\\\u0062"] {
             assert!(spells_letters(body.as_bytes()), "{body}");
         }
         for body in [
-            "abc", "100 %", "%2F", "\\u00f6", "a\\nb", "&amp;", "&#34;", "%", "&", "\\",
+            "abc",
+            "100 %",
+            "%2F",
+            "\\u00f6",
+            "a\\nb",
+            "C:\\\\users",
+            "&amp;",
+            "&#34;",
+            "%",
+            "&",
+            "\\",
         ] {
             assert!(!spells_letters(body.as_bytes()), "{body}");
         }
