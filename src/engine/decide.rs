@@ -15,8 +15,10 @@ const OF_A_BATCH_OF_ANY_KIND: u32 = 6;
 /// Faults alike of a record that travels alone before it is lost for them, and the time over which they came.
 const OF_ONE: u32 = 5;
 const OF_ONE_OVER: Duration = Duration::from_secs(5);
-/// The same, where no other was served: a server may answer look-ups while it can write nothing, and that passes.
-const OF_ONE_WITHOUT_OTHERS_OVER: Duration = Duration::from_secs(15);
+/// The same, where no other was served: a server may answer look-ups while it can write nothing, and that passes. Longer where it
+/// did not say itself that it breaks: what stands before it may be what is down.
+const BROKEN_BY_ONE_OVER: Duration = Duration::from_secs(15);
+const CUT_OFF_BY_ONE_OVER: Duration = Duration::from_secs(40);
 /// The same, where the last was a connection that had been used before: most such ends are the connection's own.
 const OF_ONE_AT_THE_END_OF_A_CONNECTION: u32 = 10;
 /// The same, of a row in answers that took others.
@@ -114,7 +116,7 @@ pub(super) enum Decision {
 impl Decision {
     /// The decision about a fault of records that are within their deadline.
     pub fn about(facts: &Facts) -> Self {
-        use TroubleKind::{Closed, Connect, Overload, Rebuffed, Silent, Unavailable, Unbuildable};
+        use TroubleKind::{Closed, Connect, Overload, Rebuffed, Silent, Status, Unavailable, Unbuildable};
         let Facts {
             streak,
             served,
@@ -133,10 +135,10 @@ impl Decision {
                 } else {
                     OF_ONE
                 };
-                let over = if others_served {
-                    OF_ONE_OVER
-                } else {
-                    OF_ONE_WITHOUT_OTHERS_OVER
+                let over = match kind {
+                    _ if others_served => OF_ONE_OVER,
+                    Status(500) => BROKEN_BY_ONE_OVER,
+                    _ => CUT_OFF_BY_ONE_OVER,
                 };
                 if streak.count < enough - 1 || facts.now < streak.first + over {
                     Self::Again
@@ -234,7 +236,7 @@ mod tests {
             served: 7,
             others_served: false,
             nothing_else: false,
-            now: Time::from_secs(15),
+            now: Time::from_secs(40),
         }
     }
 
@@ -331,13 +333,15 @@ mod tests {
 
     #[test]
     fn a_server_that_writes_nothing_for_a_while_loses_no_record_that_is_alone() {
-        let mut alone = facts(Status(500), 50, 1);
-        alone.nothing_else = true;
-        alone.streak.seen_alive = true;
-        alone.now = Time::from_secs(14);
-        assert_eq!(Decision::about(&alone), Decision::Again);
-        alone.now = Time::from_secs(15);
-        assert_eq!(Decision::about(&alone), Decision::Lost);
+        for (kind, seconds) in [(Status(500), 15), (Status(502), 40), (Broken, 40), (Silent, 40)] {
+            let mut alone = facts(kind, 50, 1);
+            alone.nothing_else = true;
+            alone.streak.seen_alive = true;
+            alone.now = Time::from_secs(seconds - 1);
+            assert_eq!(Decision::about(&alone), Decision::Again, "{kind:?}");
+            alone.now = Time::from_secs(seconds);
+            assert_eq!(Decision::about(&alone), Decision::Lost, "{kind:?}");
+        }
     }
 
     #[test]
@@ -377,7 +381,7 @@ mod tests {
                     for served in [7, 8] {
                         for suspect_since in [None, Some(6), Some(7), Some(8)] {
                             for nothing_else in [false, true] {
-                                for seconds in [0, 4, 5, 15, 600] {
+                                for seconds in [0, 4, 5, 15, 40, 600] {
                                     let facts = Facts {
                                         suspect_since,
                                         served,

@@ -187,7 +187,7 @@ def test_a_server_that_is_away_for_a_while(sink: Session, server: ReferenceServe
     path = tmp_path / "away.json"
     sink.start(job(server, lite, "away"), variables={"OM_BULKSINK_REPORT": str(path)})
     server.until("a request was broken off", lambda: server.summary()["faults"])
-    server.set_faults([{**broken, "when": {"to_s": away}}])
+    server.set_faults([{**broken, "match": {}, "when": {"to_s": away}}])
     sink.finish().require_success()
     report = json.loads(path.read_text())
     accounted(report)

@@ -316,6 +316,23 @@ fn a_record_alone_that_nobody_can_vouch_for_is_proven_by_look_ups() {
     assert_eq!(endings(&mut engine), "f1");
 }
 
+/// A database that takes no writes for a while, a gateway that lets none through: look-ups are answered meanwhile.
+#[test]
+fn an_outage_of_writes_alone_loses_no_record_that_is_alone() {
+    for (reply, seconds) in [(Reply::Status(500, "read only"), 15), (Reply::Status(502, ""), 40)] {
+        let mut world = World::new(patient(4), |sent, now| match &sent.call {
+            Call::PutBulk { .. } if now < s(seconds) => reply.clone(),
+            Call::Get { .. } => Reply::Status(404, r#"{"message":"databaseSchema instance for d.s not found"}"#),
+            _ => Reply::Written,
+        });
+        world.engine.submit(create("databaseSchemas", "d.s", None), s(0));
+        world.engine.submit(create("tables", "d.s.t", Some("d.s")), s(0));
+        let ended = world.drain();
+        assert_eq!(ended.iter().filter(|one| is_lost(one)).count(), 0, "{seconds}");
+        assert!(world.now < s(seconds + 10), "{:?}", world.now);
+    }
+}
+
 #[test]
 fn records_whose_time_ends_while_others_of_their_collection_are_served_have_one_attempt_more() {
     // An outage, and then a server that takes one row after the other: that takes longer than the deadline.
