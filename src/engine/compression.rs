@@ -7,7 +7,7 @@
 //! served, it was the compression, and there is none from then on.
 
 use super::batch::Batch;
-use super::defects::broken;
+use super::defects::{broken, Planted};
 use super::reading::{Meaning, TroubleKind};
 
 /// Errors of tries that may have other causes, before there are no more tries.
@@ -66,12 +66,7 @@ impl Compression {
     }
 
     /// What an answer to a batch says about it. `defect`: for testing the tests.
-    pub fn answered(
-        &mut self,
-        batch: &mut Batch,
-        meaning: &Meaning,
-        #[cfg(feature = "defects")] defect: Option<super::defects::Defect>,
-    ) -> About {
+    pub fn answered(&mut self, batch: &mut Batch, meaning: &Meaning, defect: Planted) -> About {
         if let Some(text) = batch.refused_compressed.take() {
             if matches!(meaning, Meaning::Rows(_)) {
                 *self = Self::Off;

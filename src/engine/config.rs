@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "defects")]
-use super::defects;
+use super::defects::Planted;
 
 /// What the engine is told at the start.
 #[derive(Debug, Clone)]
@@ -31,8 +30,7 @@ pub struct Config {
     /// Seed of the jitter.
     pub seed: u64,
     /// What is broken on purpose.
-    #[cfg(feature = "defects")]
-    pub defect: Option<defects::Defect>,
+    pub defect: Planted,
 }
 
 /// Whether a life cycle rides in the create request of its entity while that is unsent, and what becomes of its `sourceHash`.
@@ -61,7 +59,6 @@ impl Default for Config {
             gzip_from: None,
             renewable_token: false,
             seed: 0,
-            #[cfg(feature = "defects")]
             defect: None,
         }
     }

@@ -353,8 +353,22 @@ mod tests {
             streak.unwrap().is_of_a_batch()
         };
         assert!(!met(&[Status(500), Silent, Status(502), Unreadable, Status(500)]));
-        assert!(met(&[Status(500), Silent, Status(502), Unreadable, Status(500), Silent]));
-        assert!(!met(&[Status(500), Overload, Status(502), Connect, Status(500), Unavailable]));
+        assert!(met(&[
+            Status(500),
+            Silent,
+            Status(502),
+            Unreadable,
+            Status(500),
+            Silent
+        ]));
+        assert!(!met(&[
+            Status(500),
+            Overload,
+            Status(502),
+            Connect,
+            Status(500),
+            Unavailable
+        ]));
     }
 
     #[test]

@@ -90,6 +90,13 @@ impl Defect {
     ];
 }
 
+/// What is broken of an engine, if anything is.
+#[cfg(feature = "defects")]
+pub type Planted = Option<Defect>;
+/// Nothing ever is.
+#[cfg(not(feature = "defects"))]
+pub type Planted = Option<std::convert::Infallible>;
+
 #[cfg(feature = "defects")]
 macro_rules! broken {
     ($defect:expr, $name:ident) => {
@@ -99,9 +106,10 @@ macro_rules! broken {
 
 #[cfg(not(feature = "defects"))]
 macro_rules! broken {
-    ($defect:expr, $name:ident) => {
+    ($defect:expr, $name:ident) => {{
+        let _: $crate::engine::defects::Planted = $defect;
         false
-    };
+    }};
 }
 
 pub(super) use broken;

@@ -1,54 +1,5 @@
 //! The policy of the sink, as one pure state machine: what may be sent when, what an answer means, what to do next.
-//!
-//! There is no networking here, no thread, no Python, and no reading of the clock: time is an argument. Whoever drives an
-//! [`Engine`] calls methods of four kinds:
-//!
-//! - **commands** from the application: [`Engine::submit`], [`Engine::submit_life_cycle`], [`Engine::wait_for`],
-//!   [`Engine::cancel`], [`Engine::forget_written`], [`Engine::cut_chains`], [`Engine::close`], [`Engine::abandon`];
-//! - **handlers**, when something happened: [`Engine::handle_answer`], [`Engine::handle_timeout`];
-//! - **polls**, for what to do now: [`Engine::poll_request`] until it gives None, then [`Engine::poll_outcome`],
-//!   [`Engine::poll_wait`] and [`Engine::poll_notice`] until they do, then [`Engine::poll_timeout`] for when to call
-//!   `handle_timeout`. After any command or handler the polls may have something new;
-//! - **getters**, which change nothing: [`Engine::stats`], [`Engine::pending_body`] and the like.
-//!
-//! Time must not run backwards. Each submitted record gets exactly one [`Outcome`]. An answer is read by [`Request::read`], which
-//! needs nothing of the engine and may take long.
-//!
-//! | file | what it decides |
-//! |---|---|
-//! | `config.rs` | what the engine is told, and what it counts |
-//! | `record.rs` | what a record and its name are, and how it ends |
-//! | `request.rs` | the values exchanged with whoever does the I/O |
-//! | `reading.rs` | what an answer means for a request, and for each row (E5, E7, E8) |
-//! | `order.rs` | which record waits for which (E1, E3), where each is, parking |
-//! | `queues.rs` | work between its making and its answer |
-//! | `batch.rs` | when a batch is sealed and how it is split (E2) |
-//! | `scheduler.rs` | what is sent next (E2, E4, E10) |
-//! | `decide.rs` | what to do about a fault (E7), and the deadline (E9) |
-//! | `server.rs` | what is believed of the server; whether it, or a lane of it, is given up (E9) |
-//! | `health.rs` | whether something answers at all (E9) |
-//! | `stall.rs` | since when nothing is served because of faults, and what people are told of it |
-//! | `limiter.rs` | how many requests may be in flight (E5) |
-//! | `retry.rs` | how long to wait before another attempt (E7) |
-//! | `authorization.rs` | requests that are turned away whatever they hold (E7) |
-//! | `routes.rs` | which endpoints a collection has (E7) |
-//! | `compression.rs` | which requests go compressed, and whether that works (E7) |
-//! | `inquest.rs` | whether a collection refuses everything (E7) |
-//! | `trials.rs` | one row alone, to tell whose fault it is (E7) |
-//! | `lookups.rs` | reading back what may have been written (E9) |
-//! | `lifecycle.rs` | life cycle patches (E10) |
-//! | `keys.rs`, `owed.rs` | tables without some of their foreign keys (E3) |
-//! | `repeats.rs` | which bodies need not be sent again (E3) |
-//! | `written_lately.rs` | what was written while requests are under way (E8) |
-//! | `waits.rs`, `budget.rs` | who waits for what, and who has room (E6) |
-//! | `closing.rs` | how long `close` waits (E12) |
-//! | `shallow.rs` | JSON, as far as it is needed |
-//! | `accounting.rs` | one outcome for each record, and the counts (E11) |
-//! | `figures.rs`, `timeline.rs` | what the run looked like, for its report |
-//! | `effects.rs` | carries out what the others decide |
-//! | `getters.rs` | what can be asked of all of them |
-//! | `defects.rs` | deliberate defects, for testing the tests |
-//! | `testing.rs` | what the unit tests of these files share |
+#![doc = include_str!("README.md")]
 
 mod accounting;
 mod authorization;
@@ -161,9 +112,6 @@ impl Engine {
     pub fn new(config: Config) -> Self {
         Self {
             sealing: Sealing::new(config.batch_rows, config.batch_bytes, config.linger),
-            #[cfg(not(feature = "defects"))]
-            order: Order::default(),
-            #[cfg(feature = "defects")]
             order: Order::with(config.defect),
             server: Server::new(config.workers, config.gzip_from.is_some(), config.delivery_timeout),
             random: fastrand::Rng::with_seed(config.seed),
@@ -177,9 +125,6 @@ impl Engine {
             owed: Owed::default(),
             cuts_chains: false,
             written_lately: WrittenLately::default(),
-            #[cfg(not(feature = "defects"))]
-            repeats: Repeats::default(),
-            #[cfg(feature = "defects")]
             repeats: Repeats::with(config.defect),
             books: Books::default(),
             figures: Figures::default(),
@@ -258,23 +203,7 @@ impl Engine {
 
     /// Opens a wait; None where its scope is settled already. What the scope needs is sent at once.
     pub fn wait_for(&mut self, scope: &Scope, now: Time) -> Option<WaitId> {
-        let id = match scope {
-            Scope::FinalDrain => (self.books.counts.pending > 0).then(|| self.waits.for_final_drain()),
-            Scope::Room { bytes, place } => {
-                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(Need::of(*bytes, *place)))
-            }
-            _ => {
-                let wanted = self.order.in_scope(scope);
-                (!wanted.is_empty()).then(|| {
-                    let early = broken!(self.config.defect, WaitsEndEarly);
-                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
-                    for sequence in wanted {
-                        self.order.await_one(sequence, id);
-                    }
-                    id
-                })
-            }
-        };
+        let id = self.open_wait(scope);
         self.settle(now);
         id
     }
@@ -324,13 +253,8 @@ impl Engine {
         self.now = now;
         self.sweep(now);
         self.expire(now);
-        if let Some(notice) = self
-            .server
-            .stall
-            .tell(self.books.counts.pending, self.config.delivery_timeout, now)
-        {
-            self.notices.push_back(notice);
-        }
+        let (pending, patience) = (self.books.counts.pending, self.config.delivery_timeout);
+        self.notices.extend(self.server.stall.tell(pending, patience, now));
         if self.closing.ends_at(&self.config).is_some_and(|end| now >= end) && !self.closing.is_over() {
             self.abandon("not delivered before the end of close");
         }
@@ -393,7 +317,6 @@ impl Engine {
             wants_room: self.waits.wants_room(),
             last_lane: self.last_lane,
             now,
-            #[cfg(feature = "defects")]
             defect: self.config.defect,
         }
     }

@@ -25,7 +25,7 @@ use ready::ready_set;
 pub(super) use ready::Ready;
 pub(super) use second_form::SecondForm;
 
-use super::defects::broken;
+use super::defects::{broken, Planted};
 use super::queues::Lane;
 use super::record::{Fqn, Kind, Missing, Record, Sequence};
 use super::waits::{Scope, WaitId};
@@ -54,8 +54,7 @@ pub(super) struct Order {
     places: usize,
     unparked: Unparked,
     bytes: usize,
-    #[cfg(feature = "defects")]
-    defect: Option<super::defects::Defect>,
+    defect: Planted,
 }
 
 /// Pending records that are not parked, by collection: create requests, life cycles.
@@ -75,8 +74,7 @@ impl Unparked {
 const FOLDED: &str = "users";
 
 impl Order {
-    #[cfg(feature = "defects")]
-    pub fn with(defect: Option<super::defects::Defect>) -> Self {
+    pub fn with(defect: Planted) -> Self {
         Self {
             defect,
             ..Self::default()

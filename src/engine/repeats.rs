@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, BuildHasherDefault};
 use md5::{Digest, Md5};
 use rustc_hash::{FxHashMap, FxHasher};
 
-use super::defects::broken;
+use super::defects::{broken, Planted};
 use super::order::CollectionId;
 use super::record::{Fqn, Sequence};
 
@@ -26,13 +26,11 @@ pub(super) struct Repeats {
     older: FxHashMap<u64, Body>,
     /// Records up to this one prove nothing: somebody else may have written after them.
     doubtful: Sequence,
-    #[cfg(feature = "defects")]
-    defect: Option<super::defects::Defect>,
+    defect: Planted,
 }
 
 impl Repeats {
-    #[cfg(feature = "defects")]
-    pub fn with(defect: Option<super::defects::Defect>) -> Self {
+    pub fn with(defect: Planted) -> Self {
         Self {
             defect,
             ..Self::default()

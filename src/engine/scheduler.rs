@@ -1,7 +1,7 @@
 //! What is sent next (E2, E4, the priorities of E10), and when to look again. It looks at everything and changes nothing.
 
 use super::batch::Sealing;
-use super::defects::broken;
+use super::defects::{broken, Planted};
 use super::lookups::LookUps;
 use super::order::{CollectionId, Entry, Order, Ready};
 use super::queues::{lane_of, Lane, Queues, Work};
@@ -46,8 +46,7 @@ pub(super) struct Situation<'a> {
     /// The lane of the last request.
     pub last_lane: Option<Lane>,
     pub now: Time,
-    #[cfg(feature = "defects")]
-    pub defect: Option<super::defects::Defect>,
+    pub defect: Planted,
 }
 
 impl Situation<'_> {

@@ -123,7 +123,6 @@ fn config(rng: &mut Rng) -> Config {
         },
         renewable_token: rng.bool(),
         seed: rng.u64(..),
-        #[cfg(feature = "defects")]
         defect: None,
     }
 }

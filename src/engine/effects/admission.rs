@@ -1,10 +1,13 @@
-//! What becomes of a record as it comes: it ends at once, shares the outcome of another one, or waits for its turn (E3).
+//! What becomes of a record as it comes: it ends at once, shares the outcome of another one, or waits for its turn (E3); and of a
+//! caller's wait, which may have nothing to wait for.
 
+use crate::engine::budget::Need;
 use crate::engine::defects::broken;
 use crate::engine::lifecycle::with_life_cycle;
 use crate::engine::order::{Order, Sharer};
 use crate::engine::record::{Ending, Fqn, Kind, Payload, Record, Sequence};
 use crate::engine::server::Admission;
+use crate::engine::waits::{Scope, WaitId};
 use crate::engine::{Embed, Engine, Time};
 
 /// What became of a record as it was submitted.
@@ -22,6 +25,27 @@ const AFTER_CLOSE: &str = "submitted after close";
 const SINGLY: [&str; 2] = ["classifications", "tags"];
 
 impl Engine {
+    /// Opens a wait; None where its scope is settled already.
+    pub(in crate::engine) fn open_wait(&mut self, scope: &Scope) -> Option<WaitId> {
+        match scope {
+            Scope::FinalDrain => (self.books.counts.pending > 0).then(|| self.waits.for_final_drain()),
+            Scope::Room { bytes, place } => {
+                (!self.has_room(*bytes, *place)).then(|| self.waits.for_room(Need::of(*bytes, *place)))
+            }
+            _ => {
+                let wanted = self.order.in_scope(scope);
+                (!wanted.is_empty()).then(|| {
+                    let early = broken!(self.config.defect, WaitsEndEarly);
+                    let id = self.waits.for_records(if early { 1 } else { wanted.len() });
+                    for sequence in wanted {
+                        self.order.await_one(sequence, id);
+                    }
+                    id
+                })
+            }
+        }
+    }
+
     /// The number of a record that came after `close`, and of the one that must come first, which have failed.
     pub(in crate::engine) fn fail_after_close(&mut self, mut record: Record) -> Sequence {
         for late in record.first.take().map(|first| *first).into_iter().chain([record]) {

@@ -61,12 +61,10 @@ impl Engine {
 
     fn batch_answered(&mut self, mut batch: Batch, lane: Lane, meaning: Meaning, sent: Time, now: Time) {
         let compressed = batch.compressed;
-        let about = self.server.compression.answered(
-            &mut batch,
-            &meaning,
-            #[cfg(feature = "defects")]
-            self.config.defect,
-        );
+        let about = self
+            .server
+            .compression
+            .answered(&mut batch, &meaning, self.config.defect);
         match about {
             About::Nothing => {}
             About::Ended(reason) => self.notices.push_back(format!(
