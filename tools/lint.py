@@ -28,6 +28,8 @@ def run() -> int:
     strict = ["--locked", "--quiet", "--", "--deny", "warnings"]
     check("clippy", [cargo, "clippy", "--workspace", "--all-targets", *strict])
     check("clippy, Python face", [cargo, "clippy", "--all-targets", "--features", "python,panics", *strict], _NO_PYTHON)
+    pages = ["--no-deps", "--document-private-items", "--features", "python,panics", "--locked", "--quiet"]
+    check("rustdoc", [cargo, "doc", *pages], {**_NO_PYTHON, "RUSTDOCFLAGS": "--deny warnings"})
     check("ruff", [programs / "ruff", "check", "."])
     check("ruff format", [programs / "ruff", "format", "--check", "."])
     check("mypy", [programs / "mypy", *[name for name in _TYPED if Path(name).exists()]])

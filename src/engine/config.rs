@@ -25,7 +25,7 @@ pub struct Config {
     pub embed: Embed,
     /// Bulk requests of at least so many bytes go compressed, if the server takes them so.
     pub gzip_from: Option<usize>,
-    /// Whether [`Call::RenewToken`] can give another token.
+    /// Whether [`Call::RenewToken`](super::Call::RenewToken) can give another token.
     pub renewable_token: bool,
     /// Seed of the jitter.
     pub seed: u64,

@@ -91,7 +91,7 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// The X of "<type> instance for X not found"; the type may be missing.
+    /// The X of `<type> instance for X not found`; the type may be missing.
     pub fn missing(&self) -> Option<Missing> {
         const WORDS: &str = "instance for ";
         let at = self.find(WORDS, 0)?;
