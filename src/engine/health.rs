@@ -12,6 +12,9 @@ use super::Time;
 /// So many failed attempts are enough to give it up. One that got no answer at all counts for [`SILENCE`].
 const ENOUGH: u32 = 5;
 const SILENCE: u32 = 3;
+/// What failed before a rest of so long says nothing of what comes after it: it may have passed.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(15);
+
 /// What tells one request from another: its first record, and how many it carries.
 pub(super) type Carried = (Sequence, usize);
 
@@ -29,13 +32,26 @@ pub(super) struct Health {
     slow: bool,
     last_success: Option<Time>,
     given_up: Option<Arc<str>>,
+    /// What failed before nothing was pending.
+    before_rest: Option<BeforeRest>,
+}
+
+/// Who submits one record after the other lets it rest after each, whatever became of it.
+#[derive(Debug)]
+struct BeforeRest {
+    first_fault: Time,
+    first: Option<Carried>,
+    rested: Time,
 }
 
 impl Health {
     /// An attempt failed that began at `begun`; `first`: what it carried, if anything; `silent`: it got no answer.
     pub fn failed(&mut self, first: Option<Carried>, begun: Time, silent: bool, now: Time) {
         if self.first_fault.is_none() {
-            self.first_fault = Some(now);
+            let before = self.before_rest.take();
+            let before = before.filter(|before| begun < before.rested + FORGOTTEN_AFTER);
+            let (since, first) = before.map_or((now, first), |before| (before.first_fault, before.first));
+            self.first_fault = Some(since);
             self.first = first;
         }
         self.several |= first != self.first;
@@ -54,11 +70,17 @@ impl Health {
         was_given_up
     }
 
-    /// Nothing is pending: what comes next is not to be blamed for what was.
-    pub fn rest(&mut self) {
+    /// Nothing is pending: what comes later is not to be blamed for what was, and what comes at once has attempts of its own first.
+    pub fn rest(&mut self, now: Time) {
+        let before_rest = self.first_fault.map(|first_fault| BeforeRest {
+            first_fault,
+            first: self.first,
+            rested: now,
+        });
         *self = Self {
             last_success: self.last_success,
             given_up: self.given_up.take(),
+            before_rest: before_rest.or_else(|| self.before_rest.take()),
             ..Self::default()
         };
     }
@@ -148,11 +170,32 @@ mod tests {
     }
 
     #[test]
+    fn records_that_fail_one_after_the_other_give_up_what_none_is_served_by() {
+        let fail = |health: &mut Health, record, from| {
+            for second in from..from + 5 {
+                health.failed(Some((record, 1)), s(second), false, s(second));
+            }
+        };
+        let mut health = Health::default();
+        fail(&mut health, 1, 0);
+        health.rest(s(300));
+        health.rest(s(301));
+        assert_eq!(health.first_fault(), None);
+        health.failed(Some((2, 1)), s(302), false, s(302));
+        assert!(!health.is_ripe(DEADLINE, s(302)), "it has attempts of its own");
+        fail(&mut health, 2, 303);
+        assert!(health.is_ripe(DEADLINE, s(307)));
+        health.rest(s(307));
+        fail(&mut health, 3, 322);
+        assert!(!health.is_ripe(DEADLINE, s(400)), "it may have been well meanwhile");
+    }
+
+    #[test]
     fn a_rest_forgets_faults_but_not_that_it_is_given_up() {
         let mut health = Health::default();
         health.failed(Some((1, 1)), s(0), false, s(1));
         health.give_up("gone".into());
-        health.rest();
+        health.rest(s(1));
         assert_eq!(health.first_fault(), None);
         assert_eq!(health.given_up().map(|why| &**why), Some("gone"));
         assert!(health.served(s(2)));

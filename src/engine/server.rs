@@ -244,20 +244,20 @@ impl Server {
     }
 
     /// Lanes of which nothing is pending that could be sent are not to be blamed later for what was.
-    pub fn rest_where(&mut self, is_idle: impl Fn(Lane) -> bool) {
+    pub fn rest_where(&mut self, is_idle: impl Fn(Lane) -> bool, now: Time) {
         self.in_trouble = false;
         for (lane, of_lane) in &mut self.lanes {
             if is_idle(*lane) {
-                of_lane.health.rest();
+                of_lane.health.rest(now);
             }
             self.in_trouble |= of_lane.health.first_fault().is_some();
         }
     }
 
     /// Nothing is pending that could be sent.
-    pub fn rest(&mut self) {
-        self.whole.rest();
-        self.rest_where(|_| true);
+    pub fn rest(&mut self, now: Time) {
+        self.whole.rest(now);
+        self.rest_where(|_| true, now);
         if self.whole.given_up().is_none() {
             self.stall.rest();
             self.probe = Probe::None;

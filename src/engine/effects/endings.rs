@@ -186,10 +186,10 @@ impl Engine {
             self.waits.give_room(free);
         }
 
-        self.rest_where_idle();
+        self.rest_where_idle(now);
         self.books.check(self.order.len() + self.owed.len(), self.order.last());
         if self.books.counts.pending == 0 && !self.waits.tickets.is_owed() {
-            self.server.rest();
+            self.server.rest(now);
             self.waits.all_done();
             if self.closing.is_called() {
                 self.closing.end();
@@ -199,15 +199,15 @@ impl Engine {
     }
 
     /// Faults are counted for as long as something is pending that could be sent: idle time says nothing of the server.
-    fn rest_where_idle(&mut self) {
+    fn rest_where_idle(&mut self, now: Time) {
         if !self.server.is_in_trouble() {
             return;
         }
         if self.is_quiet() {
-            self.server.rest();
+            self.server.rest(now);
         } else {
             let order = &self.order;
-            self.server.rest_where(|lane| order.is_idle(lane));
+            self.server.rest_where(|lane| order.is_idle(lane), now);
         }
     }
 

@@ -99,6 +99,12 @@ impl Engine {
         if let Some(rest) = batch.members.first().and_then(|row| self.trials.end(*row)) {
             // The row met it alone as well: that says nothing about the batch.
             self.met_alone(&batch.members, trouble.kind, now);
+            if rest.last_attempt && rest.tried_alone.len() == 1 && self.was_any_passed_over(&rest.members) {
+                // It may be the one that costs the others theirs: another one tells.
+                self.in_time(batch.members, true, now);
+                self.try_one_alone(rest);
+                return;
+            }
             let mut members = rest.members;
             members.append(&mut batch.members);
             members.sort_unstable();
@@ -346,6 +352,11 @@ impl Engine {
         let Some(fault) = &entry.last_fault else { return false };
         self.server.last_success(lane) > Some(fault.at)
             || (fault.in_company && self.server.last_served_sent_in(lane) > entry.first_attempt)
+    }
+
+    fn was_any_passed_over(&self, members: &[Sequence]) -> bool {
+        let mut entries = members.iter().filter_map(|one| self.order.get(*one));
+        entries.any(|entry| self.was_passed_over(entry))
     }
 
     /// Records whose time is over, but that have an attempt left: looked up where that can help, then sent once more.

@@ -455,3 +455,18 @@ fn a_record_that_fails_until_its_deadline_gives_nothing_up_that_comes_later() {
     let lost: Vec<&str> = ended.iter().filter(|one| is_lost(one)).map(|one| &*one.fqn).collect();
     assert_eq!(lost, ["s.poison"]);
 }
+
+/// Who writes one record after the other, each time to the end, does not wait a deadline for each of a server that is gone.
+#[test]
+fn a_server_that_is_gone_is_given_up_by_records_that_come_one_by_one() {
+    let mut world = World::new(patient(4), |_, _| Reply::Status(503, ""));
+    for number in 0..100 {
+        let now = world.now;
+        world
+            .engine
+            .submit(create("tables", &format!("s.t{number}"), None), now);
+        while world.engine.stats(world.now).pending > 0 && world.advance() {}
+    }
+    assert_eq!(world.engine.stats(world.now).failed, 100);
+    assert!(world.now < s(400), "{:?}", world.now);
+}
