@@ -5,7 +5,7 @@ Whatever is raised on the way, nothing is left behind: no engine, no fence, no a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ def _set_up(
     return Native(writer, tuning, undo, (ValueError, TypeError, _native.BulkSinkError))
 
 
-def _ask_at_the_end(drain: Callable[[Any], None], undo: list[Any]) -> str | None:
+def _ask_at_the_end(drain: Callable[[Sequence[Any]], None], undo: list[Any]) -> str | None:
     """Have workflows ask for the final drain. Returns why they will not, if there are workflows here."""
     try:
         undo.append(accelerate.hold("final drain", lambda: final_drain.install(drain)))

@@ -9,7 +9,7 @@ only `close()` drains.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -22,8 +22,8 @@ MODULE = "metadata.workflow.base"
 _KNOWN = frozenset({"fe945e4b44bce941", "0a326901d053da4d"})
 
 
-def install(drain: Callable[[Any], None]) -> Undo:
-    """Have `drain` called with each step of a workflow before the workflow decides. Raises StepsAside: without a word
+def install(drain: Callable[[Sequence[Any]], None]) -> Undo:
+    """Have `drain` called with the steps of a workflow before the workflow decides. Raises StepsAside: without a word
     where this process has no workflow.
     """
     workflow = loaded(MODULE).BaseWorkflow
@@ -32,8 +32,7 @@ def install(drain: Callable[[Any], None]) -> Undo:
 
     @wraps(original)
     def calculate_success(self: Any) -> Any:
-        for step in self.workflow_steps():
-            drain(step)
+        drain(self.workflow_steps())
         return original(self)
 
     return put(workflow, "calculate_success", calculate_success)

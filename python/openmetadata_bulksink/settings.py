@@ -198,8 +198,8 @@ def _path(name: str, text: str) -> str:
 
 def _report(name: str, text: str) -> str:
     """Whether it can be written is no reason to stop a workflow: that is a warning, later."""
-    if Path(text).suffix not in (".html", ".json"):
-        raise SettingError(f"{name} must name a file that ends in .html or .json, not {quotable(text)}.")
+    if Path(text).suffix.lower() not in (".html", ".json"):
+        raise SettingError(f"{name} must name a file that ends in .html or .json, not in {Path(text).suffix!r}.")
     return text
 
 

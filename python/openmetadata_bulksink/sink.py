@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from openmetadata_bulksink import accelerate, decision, eligibility, fence, final_drain, records, settings, tags
@@ -281,7 +282,7 @@ class NativeSink(UpstreamSink):
 
     def _decide(self) -> None:
         try:
-            native = decision.go_native(self, self._tuning, self._upstream.StackTraceError, _drain_step)
+            native = decision.go_native(self, self._tuning, self._upstream.StackTraceError, _drain)
             native.undo.insert(0, self._let_tables_pass)
             self._state = native
         except decision.NotNative as reason:
@@ -304,12 +305,14 @@ class NativeSink(UpstreamSink):
         if left is not None:
             self.status.failed(left)
 
-    def _drain(self) -> None:
-        """The final drain of a workflow that is about to decide its state, on whatever thread."""
+    def _drain(self, steps: Sequence[Any] = ()) -> None:
+        """The final drain of a workflow of these steps that is about to decide its state, on whatever thread."""
         state = self._state
         if not isinstance(state, Native) or state.writer.closed:
             return
         state.asked = True
+        if state.writer.report is not None:
+            state.writer.report.meet(step for step in steps if step is not self)
         self._take_the_rest(state)
         known: tuple[type[Exception], ...] = (*state.refusals, RuntimeError)
         try:
@@ -326,6 +329,8 @@ class NativeSink(UpstreamSink):
         if isinstance(state, Native):
             self._close_native(state)
         before = self._writer
+        if before is None and self._tuning.report is not None:
+            log.warning("The report %s was not written: no record came to the sink", self._tuning.report)
         self._let_tables_pass()
         self._state = UPSTREAMS  # what upstream's own `close` flushes is not to open an engine again
         try:
@@ -353,9 +358,10 @@ class NativeSink(UpstreamSink):
         return upstream.Either(left=upstream.StackTraceError(name=name, error=error, stackTrace=None))
 
 
-def _drain_step(step: Any) -> None:
-    if isinstance(step, NativeSink):
-        step._drain()
+def _drain(steps: Sequence[Any]) -> None:
+    for step in steps:
+        if isinstance(step, NativeSink):
+            step._drain(steps)
 
 
 def _wait_to_the_end(writer: Writer, wait: Callable[[], None]) -> None:

@@ -189,9 +189,13 @@ impl Order {
 
     /// Removes everything at once, without looking at what waits for what. Oldest first.
     pub fn take_all(&mut self) -> Vec<Entry> {
-        let last = self.last;
-        let mut entries: Vec<Entry> = std::mem::take(self).entries.into_values().collect();
-        self.last = last;
+        let taken = std::mem::take(self);
+        self.last = taken.last;
+        // Figures name collections still.
+        for path in &taken.collections {
+            self.collection(path);
+        }
+        let mut entries: Vec<Entry> = taken.entries.into_values().collect();
         entries.sort_unstable_by_key(|entry| entry.sequence);
         entries
     }

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +221,21 @@ def test_a_poison_row(sink: Session, server: ReferenceServer, lite: Path, tmp_pa
     accounted(report)
 
 
+def test_what_the_source_could_not_read_is_no_success(sink: Session, server: ReferenceServer, tmp_path: Path) -> None:
+    """Nothing of it ever came to the sink, and the page is of the run."""
+    path = sqlite_file(tmp_path / "half.db", tables=3, columns=2)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE VIEW astray AS SELECT x FROM gone")
+    report, run = reported(sink, server, path, tmp_path, "half")
+    assert run.exit_code == 1
+    said = " ".join(report["verdict"])
+    assert "The source reported 1 failure of its own (below, by name): what it could not read is missing." in said
+    assert "Of what was handed over nothing was lost: 5 records were written." in report["verdict"]
+    (group,) = report["unread"]
+    assert "astray" in group["names"][0] + group["reason"]
+    assert not any("Nothing to change" in sentence for sentence in report["advice"])
+
+
 def test_the_second_run_of_a_process_has_a_report_of_its_own(
     sink: Session, server: ReferenceServer, lite: Path, tmp_path: Path
 ) -> None:
@@ -293,6 +310,7 @@ def test_ctrl_c_and_sigterm_leave_a_report(
     assert run.exit_code != 0
     assert report["ending"] == "by KeyboardInterrupt"
     assert report["counts"]["pending"] == 0
+    assert "The run ended early, by KeyboardInterrupt: what its source had not read by then" in report["verdict"][-2]
     accounted(report)
 
     terminated = tmp_path / "terminated.json"

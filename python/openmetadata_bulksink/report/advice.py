@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from openmetadata_bulksink.report import words
-from openmetadata_bulksink.report.figures import Figures, Lane
+from openmetadata_bulksink.report.figures import IN_ORDER, OTHER_REASONS, Failures, Figures, Lane
 
 #: A part of the run is worth a word from this share of it on, and when it is longer than a second.
 _SHARE, _SECONDS = 0.15, 1.0
@@ -23,7 +23,7 @@ _NO_SERVER = frozenset({"not-reached", "unavailable", "status-502", "status-504"
 
 def verdict(figures: Figures) -> tuple[str, ...]:
     """What a reader wants to know first: what took the time, what the server did, what was lost."""
-    return (*_slow(figures), *_outages(figures), _lost(figures))
+    return (*_slow(figures), *_outages(figures), *_not_read(figures), _lost(figures))
 
 
 def _slow(figures: Figures) -> Iterator[str]:
@@ -80,6 +80,18 @@ def _outages(figures: Figures) -> Iterator[str]:
             )
 
 
+def _not_read(figures: Figures) -> Iterator[str]:
+    """What never came to the sink."""
+    if figures.ending != IN_ORDER:
+        yield f"The run ended early, {figures.ending}: what its source had not read by then is missing."
+    if figures.unread:
+        count = sum(group.count for group in figures.unread)
+        yield (
+            f"The source reported {words.several(count, 'failure')} of its own (below, by name): what it could not "
+            "read is missing."
+        )
+
+
 def _lost(figures: Figures) -> str:
     counts = figures.counts
     written = f"{words.several(counts.written, 'record')} {_are(counts.written)} written"
@@ -87,10 +99,13 @@ def _lost(figures: Figures) -> str:
         in_part = words.number(counts.in_part)
         written += f", {in_part} of them without some of their foreign keys (the warnings name them)"
     if not counts.lost and not counts.pending:
-        return f"{'No record' if counts.in_part else 'Nothing'} was lost: {written}."
+        nothing = "No record" if counts.in_part else "Nothing"
+        if figures.unread or figures.ending != IN_ORDER:
+            return f"Of what was handed over {nothing.lower()} was lost: {written}."
+        return f"{nothing} was lost: {written}."
     parts = []
     if counts.lost:
-        reasons = words.several(len(figures.failures), "reason")
+        reasons = _reasons(figures.failures)
         parts.append(f"{words.several(counts.lost, 'record')} {_are(counts.lost)} lost, for {reasons} (below, by name)")
     if counts.pending:
         parts.append(
@@ -98,6 +113,11 @@ def _lost(figures: Figures) -> str:
             f"because the run ended: {figures.ending}"
         )
     return f"{'; '.join(parts)}; {written}."
+
+
+def _reasons(failures: tuple[Failures, ...]) -> str:
+    kept = [group for group in failures if group.reason != OTHER_REASONS]
+    return ("" if len(kept) == len(failures) else "more than ") + words.several(len(kept), "reason")
 
 
 def _are(count: float) -> str:
@@ -123,6 +143,11 @@ def _failures(figures: Figures) -> Iterator[str]:
             "Set OM_BULKSINK_DEAD_LETTERS=FILE, so that lost records are kept and `openmetadata-bulksink replay` can "
             "send them again without another ingestion."
         )
+
+
+def _unread(figures: Figures) -> Iterator[str]:
+    if figures.unread:
+        yield "Look into the log of `metadata ingest` for the source's failures: no sink can mend them."
 
 
 def _outage(figures: Figures) -> Iterator[str]:
@@ -276,6 +301,7 @@ def _aside(figures: Figures) -> Iterator[str]:
 
 _RULES: tuple[Callable[[Figures], Iterator[str]], ...] = (
     _failures,
+    _unread,
     _outage,
     _overload,
     _timeouts,

@@ -148,9 +148,15 @@ class Split:
     requests: int
 
 
+#: The reason of what came when there were as many groups of failures as are kept apart.
+OTHER_REASONS = "other reasons"
+
+
 @dataclass(frozen=True)
 class Failures:
-    """Records that were lost for reasons that are alike. reason: that of the first. names: the first of them."""
+    """Records that were lost, or could not be read, for reasons that are alike. reason: that of the first. names: the
+    first of them.
+    """
 
     reason: str
     count: int
@@ -167,10 +173,15 @@ class Schema:
     records: int
 
 
+#: How a run ends that nothing ended early.
+IN_ORDER = "in order"
+
+
 @dataclass(frozen=True)
 class Figures:
-    """Everything in a report. processor: how long the thread waited for a processor; None where that is not known.
-    fences: seconds by the route that waited, of all threads.
+    """Everything in a report. ending: `IN_ORDER`, or how else the run ended. processor: how long the thread waited for
+    a processor; None where that is not known. fences: seconds by the route that waited, of all threads. failures: of
+    the sink. unread: of the workflow's other steps.
     """
 
     about: About
@@ -187,4 +198,5 @@ class Figures:
     splits: tuple[Split, ...] = ()
     stalls: tuple[tuple[float, float], ...] = ()
     failures: tuple[Failures, ...] = ()
+    unread: tuple[Failures, ...] = ()
     schemas: tuple[Schema, ...] = ()

@@ -18,12 +18,12 @@ from openmetadata_bulksink import grace, in_one_step
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.masking import Mask, secrets_of_connection
 from openmetadata_bulksink.report.advice import advice, verdict
-from openmetadata_bulksink.report.figures import About, Figures
+from openmetadata_bulksink.report.figures import IN_ORDER, About, Figures
 from openmetadata_bulksink.report.gathering import Gathering
 from openmetadata_bulksink.report.page import page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from openmetadata_bulksink._native import Outcome
     from openmetadata_bulksink.accelerators import Undo
@@ -53,6 +53,10 @@ class Report:
         """A record was lost."""
         self._gathering.failed(outcome, name)
 
+    def meet(self, steps: Iterable[Any]) -> None:
+        """The other steps of the workflow, whose failures are not ours."""
+        self._gathering.meet(steps)
+
     def interrupted(self, by: str) -> None:
         """A signal ends the run, perhaps at once."""
         self._signal = by
@@ -68,7 +72,7 @@ class Report:
         if self._is_off or os.getpid() != self._pid:
             return
         try:
-            figures = self._gathering.figures(ending or self._signal or _being_raised() or "in order")
+            figures = self._gathering.figures(ending or self._signal or _being_raised() or IN_ORDER)
             in_one_step.replace(self._path, text_of(self._path, figures))
         except Exception as error:  # noqa: BLE001
             self._is_off = True
@@ -136,7 +140,7 @@ def distribution(name: str) -> str:
 
 def text_of(path: Path, figures: Figures) -> str:
     """The content of the file, in the form that its name asks for."""
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         sentences = {"verdict": verdict(figures), "advice": advice(figures)}
         return json.dumps({"form": FORM, **sentences, **asdict(figures)}, indent=1, ensure_ascii=False) + "\n"
     return page(figures)

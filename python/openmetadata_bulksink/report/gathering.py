@@ -7,12 +7,13 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from openmetadata_bulksink import source_time
 from openmetadata_bulksink.report.figures import (
+    OTHER_REASONS,
     About,
     Again,
     Counts,
@@ -50,8 +51,10 @@ class Gathering:
         self._writer, self._about, self._mask = writer, about, mask
         self._started = datetime.now(timezone.utc)
         self._idle = source_time.Idle()
-        self._lock = threading.Lock()
-        self._failures: dict[str, list[Any]] = {}
+        #: Entered again by a handler of SIGTERM that writes the report.
+        self._lock = threading.RLock()
+        self._failures = _Groups()
+        self._others: list[Any] = []
         self._schemas: dict[str, list[float]] = {}
         self._schema: list[float] | None = None
         self._schema_name: str | None = None
@@ -90,16 +93,13 @@ class Gathering:
 
     def failed(self, outcome: Outcome, name: str) -> None:
         """A record was lost."""
-        reason = outcome.reason or ""
-        alike = _alike(reason, outcome.fqn)
+        what = "life cycle of " if outcome.kind == "life_cycle" else ""
         with self._lock:
-            if alike not in self._failures and len(self._failures) >= _REASONS:
-                alike, reason = _OTHERS, "other reasons"
-            group = self._failures.setdefault(alike, [reason[:_LENGTH], 0, []])
-            group[1] += 1
-            if len(group[2]) < _NAMES:
-                what = "life cycle of " if outcome.kind == "life_cycle" else ""
-                group[2].append(f"{what}{outcome.collection} {name}"[:_NAME])
+            self._failures.add(outcome.reason or "", outcome.fqn, f"{what}{outcome.collection} {name}")
+
+    def meet(self, steps: Iterable[Any]) -> None:
+        """The other steps of the workflow, whose failures are not ours."""
+        self._others = list(steps)
 
     def _timed(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def sent(*arguments: Any, **named: Any) -> Any:
@@ -163,15 +163,23 @@ class Gathering:
             again=tuple(Again(*one) for one in seen["again"]),
             splits=tuple(Split(*one) for one in seen["splits"]),
             stalls=tuple((start, end) for start, end in seen["stalls"]),
-            failures=self._groups(),
+            failures=self._lost(),
+            unread=self._unread(),
             schemas=self._slowest(),
         )
 
-    def _groups(self) -> tuple[Failures, ...]:
+    def _lost(self) -> tuple[Failures, ...]:
         with self._lock:
-            kept = [(reason, count, list(names)) for reason, count, names in self._failures.values()]
-        groups = [Failures(self._mask(reason), count, tuple(map(self._mask, names))) for reason, count, names in kept]
-        return tuple(sorted(groups, key=lambda group: -group.count))
+            return self._failures.masked(self._mask)
+
+    def _unread(self) -> tuple[Failures, ...]:
+        """What upstream's steps say of themselves; a source that ended early has its reason among them."""
+        groups = _Groups()
+        for step in self._others:
+            for failure in getattr(getattr(step, "status", None), "failures", ()):
+                name = str(failure.name)
+                groups.add(str(failure.error), name, name)
+        return groups.masked(self._mask)
 
     def _slowest(self) -> tuple[Schema, ...]:
         found = [
@@ -179,6 +187,29 @@ class Gathering:
             for name, (seconds, blocked, records) in self._schemas.items()
         ]
         return tuple(sorted(found, key=lambda schema: -schema.seconds)[:_SHOWN])
+
+
+class _Groups:
+    """Failures by reasons that are alike, within bounds."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, list[Any]] = {}
+
+    def add(self, reason: str, fqn: str, name: str) -> None:
+        """fqn: what the reason may name. name: for people."""
+        alike = _alike(reason, fqn)
+        if alike not in self._groups and len(self._groups) >= _REASONS:
+            alike, reason = _OTHERS, OTHER_REASONS
+        group = self._groups.setdefault(alike, [reason[:_LENGTH], 0, []])
+        group[1] += 1
+        if len(group[2]) < _NAMES:
+            group[2].append(name[:_NAME])
+
+    def masked(self, mask: Callable[[str], str]) -> tuple[Failures, ...]:
+        """The largest first."""
+        kept = [(reason, count, list(names)) for reason, count, names in self._groups.values()]
+        groups = [Failures(mask(reason), count, tuple(map(mask, names))) for reason, count, names in kept]
+        return tuple(sorted(groups, key=lambda group: -group.count))
 
 
 def _rounded(values: Any) -> list[float]:

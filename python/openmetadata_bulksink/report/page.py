@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openmetadata_bulksink.report import charts, words
 from openmetadata_bulksink.report.advice import advice, verdict
-from openmetadata_bulksink.report.figures import Figures
+from openmetadata_bulksink.report.figures import Failures, Figures
 
 #: Parts of the time of the source's thread: name in `Spent`, colour, words.
 _PARTS = (
@@ -42,7 +42,8 @@ def page(figures: Figures) -> str:
             _section("Where the time of the source's thread went", _spent(figures)),
             _section("The server, by collection", _lanes(figures)),
             _section("Sent again", _again(figures)),
-            _section("Lost records", _failures(figures)),
+            _section("Lost records", _failures(figures.failures)),
+            *([_section("What the source could not read", _failures(figures.unread))] if figures.unread else []),
             _section("The slowest schemas", _schemas(figures)),
             _section("What ran", _about(figures)),
         )
@@ -88,7 +89,7 @@ def _head(figures: Figures) -> str:
         ("life cycles, tags", words.number(counts.life_cycles + counts.tags), ""),
         ("lost", words.number(counts.lost), "bad" if counts.lost else ""),
         ("requests", words.number(counts.requests), ""),
-        ("sent again", words.number(counts.retries), ""),
+        ("sent again", words.number(sum(one.times for one in figures.again)), ""),
     )
     drawn = "".join(f'<li><b class="{kind}">{value}</b>{name}</li>' for name, value, kind in tiles)
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in verdict(figures))
@@ -194,11 +195,11 @@ def _again(figures: Figures) -> str:
     return drawn
 
 
-def _failures(figures: Figures) -> str:
-    if not figures.failures:
+def _failures(groups: tuple[Failures, ...]) -> str:
+    if not groups:
         return "<p>None.</p>"
     drawn = []
-    for number, group in enumerate(figures.failures):
+    for number, group in enumerate(groups):
         left = group.count - len(group.names)
         names = "".join(f"<li>{escape(name)}</li>" for name in group.names)
         more = f"<li>and {words.number(left)} more</li>" if left > 0 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,16 @@ def test_a_sink_whose_buffer_alone_was_filled_leaves_it_to_upstream(
     sink.close()
     assert len(server.rows("tables")) == 1
     assert double.made == []
+
+
+def test_a_sink_that_was_closed_unused_says_that_it_leaves_no_report(
+    make_sink: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of the run before would pass for this one's."""
+    path = tmp_path / "run.html"
+    monkeypatch.setenv("OM_BULKSINK_REPORT", str(path))
+    make_sink().close()
+    assert f"The report {path} was not written: no record came to the sink" in caplog.text
 
 
 def test_after_a_flush_all_is_on_the_server_or_reported(make_sink: Make, server: RecordingServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openmetadata_bulksink.report.advice import advice, verdict
-from openmetadata_bulksink.report.figures import Again, Counts, Figures, Split, Statements
+from openmetadata_bulksink.report.figures import OTHER_REASONS, Again, Counts, Failures, Figures, Split, Statements
 from tests.python.report import made_up
 from tests.python.report.made_up import healthy, lane, lost, outage, spent
 
@@ -107,6 +107,25 @@ def test_what_was_pending_at_the_end_is_not_called_written() -> None:
     run = healthy(ending="by SIGTERM", counts=counts)
     assert "1 record was not yet written when this was made, because the run ended: by SIGTERM" in said(run)
     assert "Nothing was lost" not in said(run)
+
+
+def test_a_run_that_ended_early_lost_nothing_of_what_it_was_handed_and_no_more() -> None:
+    run = healthy(ending="by KeyboardInterrupt")
+    assert "The run ended early, by KeyboardInterrupt: what its source had not read by then is missing." in said(run)
+    assert "Of what was handed over nothing was lost" in said(run)
+
+
+def test_what_the_source_could_not_read_is_told_and_named() -> None:
+    run = healthy(unread=(Failures("permission denied", 25, ("svc.db.s.t",)),))
+    assert "The source reported 25 failures of its own (below, by name)" in said(run)
+    assert "Of what was handed over nothing was lost" in said(run)
+    assert "no sink can mend them" in told(run)
+
+
+def test_reasons_beyond_those_that_are_kept_are_not_counted_as_one() -> None:
+    groups = (*(Failures(f"reason {number}", 1, ()) for number in range(3)), Failures(OTHER_REASONS, 5, ()))
+    run = healthy(counts=Counts(entities=1, lost=8), failures=groups)
+    assert "8 records were lost, for more than 3 reasons" in said(run)
 
 
 @pytest.mark.parametrize(

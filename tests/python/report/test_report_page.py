@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,6 +209,38 @@ def test_reasons_that_differ_in_names_and_numbers_only_are_one_reason() -> None:
     (group,) = gathering.figures("in order").failures
     assert (group.count, len(group.names)) == (40, 20)
     assert group.reason == "400: table svc.db.shop.t0 has 0 columns, at 'offset 0'"
+
+
+def test_a_signal_that_comes_while_a_loss_is_noted_writes_its_report_all_the_same() -> None:
+    """A handler runs on the thread that it interrupts, wherever that is."""
+    gathering = gathered(0, 0)
+    seen: list[Figures] = []
+
+    class Reason(str):
+        """Is looked at in the middle of the noting."""
+
+        __slots__ = ()
+
+        def replace(self, *_: Any) -> str:  # type: ignore[override]
+            seen.append(gathering.figures("by SIGTERM"))
+            return "gone"
+
+    outcome = SimpleNamespace(fqn="svc.db.s.t", reason=Reason("gone"), kind="create", collection="tables")
+    thread = threading.Thread(target=gathering.failed, args=(outcome, outcome.fqn), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert seen[0].ending == "by SIGTERM"
+
+
+def test_a_page_names_what_the_source_could_not_read() -> None:
+    gathering = gathered(1, 0)
+    failure = SimpleNamespace(name="svc.db.s.<t>", error="permission denied for svc.db.s.<t>")
+    gathering.meet([SimpleNamespace(status=SimpleNamespace(failures=[failure] * 3)), SimpleNamespace()])
+    text = page(gathering.figures("in order"))
+    assert "What the source could not read" in text
+    assert "svc.db.s.&lt;t&gt;" in text
+    assert "What the source could not read" not in page(gathered(1, 0).figures("in order"))
 
 
 def test_a_secret_in_a_reason_or_a_name_is_masked() -> None:

@@ -319,3 +319,15 @@ fn close_is_bounded_and_abandon_is_at_once() {
     engine.abandon("the driver panicked");
     assert_eq!((endings(&mut engine).as_str(), engine.is_closed()), ("f1 f2", true));
 }
+
+#[test]
+fn the_picture_of_an_engine_that_was_abandoned_names_its_collections() {
+    let mut engine = eager(4, 1);
+    submit_tables(&mut engine, 2, s(0));
+    let sent = request(&mut engine, s(0));
+    all_written(&mut engine, &sent, s(0));
+    engine.abandon("the second Ctrl-C");
+    let picture = engine.picture(s(1));
+    let named: Vec<&str> = picture.lanes.iter().map(|(path, ..)| &**path).collect();
+    assert_eq!(named, ["tables"]);
+}
