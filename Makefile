@@ -148,7 +148,7 @@ canary-matrix: ## the canary with all five upstream versions on every profile of
 reliability: ## measure the fault table of docs/reliability.md again, with both sinks
 	@$(TOOLS) pytest --upstream 2.0.7.0 -- tests/python/faults/measure.py
 
-reports: ## the reports of nine real runs, one with an outage of a minute: does each account for all of its time? (4 minutes)
+reports: ## the reports of nine real runs, one with an outage of a minute: does each account for all of its time? (2 minutes)
 	@OUTAGE=60 $(TOOLS) pytest --upstream 2.0.7.0 -- -s tests/python/test_report.py
 
 differential: ## 5,000 streams through both sinks (STREAMS=n for another number; SEED=n shows one of them, shortened)
