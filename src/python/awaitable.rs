@@ -67,6 +67,8 @@ fn handle() -> std::io::Result<Handle> {
         _ => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
+                // Hands results to Python, under the GIL: more of them would only wait for each other.
+                .max_blocking_threads(1)
                 .thread_name("bulksink-await")
                 .enable_time()
                 .build()?;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gc
 import json
 import os
@@ -233,6 +234,26 @@ def test_awaited_submits_are_taken_in_the_order_of_the_calls(serve: Callable[[An
 
     assert asyncio.run(submit_all()) == list(range(1, 201))
     sink.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are listed by Linux")
+def test_many_awaitables_at_once_need_no_threads_of_their_own(serve: Callable[[Answering], Server]) -> None:
+    from openmetadata_bulksink import BulkSink
+
+    def names() -> list[str]:
+        found = []
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                found.append((task / "comm").read_text().strip())
+        return found
+
+    async def drain_all() -> int:
+        with BulkSink(serve(all_written).url) as sink:
+            await asyncio.gather(*(sink.submit_async("tables", f"a.t{number}", "{}") for number in range(200)))
+            await asyncio.gather(*(sink.drain_async() for _ in range(50)))
+            return names().count("bulksink-await")
+
+    assert asyncio.run(drain_all()) == 2
 
 
 def test_outside_of_an_event_loop_nothing_is_submitted(serve: Callable[[Answering], Server]) -> None:
