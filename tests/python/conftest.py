@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.ingest import MariaDB, Postgres, ReferenceServer, Session
+from tests.prepared import prepared
 
 # A shell's background job starts with Ctrl-C ignored, and so would every program that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,17 +30,6 @@ subprocess._USE_VFORK = False  # type: ignore[attr-defined]
 # How long an example takes says how busy the machine is.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
-
-_PREPARED = "BULKSINK_TEST_"
-
-
-def prepared(name: str) -> str:
-    """A thing that was prepared; fails the test that asks for it if it was not."""
-    value = os.environ.get(_PREPARED + name, "")
-    if not value:
-        pytest.fail(f"{_PREPARED}{name} is not set: run the tests with `python3 -m tools pytest -- ...`", pytrace=False)
-    return value
-
 
 @pytest.fixture(autouse=True)
 def _upstream_is_as_it_was() -> Iterator[None]:

@@ -152,3 +152,9 @@ def test_a_release_that_is_not_ready_says_why(tag: str, version: str, changed: t
     with pytest.raises(release.NotReady) as reason:
         release.notes(tag, version, text)
     assert said in str(reason.value)
+
+
+def test_the_tests_of_the_wheels_ask_nothing_of_those_that_need_upstream() -> None:
+    """They run in an environment of their own, which has little but pytest; `.ci/run` does not run them."""
+    for path in (ROOT / "tests" / "wheels").glob("*.py"):
+        assert "tests.python" not in path.read_text(), path.name

@@ -20,7 +20,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-from tests.python.conftest import prepared
+from tests.prepared import prepared
 from tools import machine
 
 OLDEST_GLIBC = (2, 17)

@@ -16,7 +16,7 @@ import yaml
 
 from tests.ingest import ReferenceServer, workflow
 from tests.ingest.sources import sqlite_source
-from tests.python.conftest import prepared
+from tests.prepared import prepared
 from tools import environments, portable
 
 GONE = "openmetadata_bulksink/only_in_the_older_one.py"
