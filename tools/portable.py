@@ -51,6 +51,10 @@ def wheel(sdist: Path, as_version: str | None = None) -> Path:
     source = _only(folder, "*/")
     if as_version is not None:
         _restate_version(source, as_version)
+    target = machine.REPOSITORY / "target" / "portable" / "cargo"
+    # Both versions leave their library in one place: what is packed was made now, or it may be the other one.
+    for ours in (target / TARGET / "release" / ".fingerprint").glob(f"{_NAME}-*"):
+        shutil.rmtree(ours)
     _maturin(
         f"building the {COMPATIBILITY} wheel from {sdist.name} (some minutes the first time)",
         [
@@ -58,7 +62,7 @@ def wheel(sdist: Path, as_version: str | None = None) -> Path:
             *("--interpreter", "python3", "--out", folder),
         ],
         source,
-        {"CARGO_TARGET_DIR": str(machine.REPOSITORY / "target" / "portable" / "cargo")},
+        {"CARGO_TARGET_DIR": str(target)},
     )
     return _only(folder, "*.whl")
 
