@@ -223,6 +223,8 @@ def _run(chosen: argparse.Namespace) -> int:
         raise
     for part in result.parts:
         tell_of_failures(part, f"openmetadata-bulksink: shard {chosen.shard}")
+    if result.failures:
+        say(f"shard {chosen.shard} has {result.failures} failures; `shard close` says whether all shards have too many")
     if result.ended != "well":
         say(f"openmetadata-bulksink: shard {chosen.shard} did not end well: {result.why}")
         return _WRONG

@@ -43,10 +43,10 @@ class Running:
         report(self._attempt)
 
     def next(self) -> children.Child | None:
-        """Starts the next database; None when all are done, or one went wrong."""
-        if not self._waiting or any(part.ended != "well" for part in self._done):
-            bad = next((part for part in self._done if part.ended != "well"), None)
-            self.end("badly" if bad else "well", f"{', '.join(bad.databases)}: {bad.why}" if bad else "")
+        """Starts the next database, also after one that went wrong; None when all are done."""
+        if not self._waiting:
+            bad = [f"{', '.join(part.databases)}: {part.why}" for part in self._done if part.ended != "well"]
+            self.end("badly" if bad else "well", "; ".join(bad))
             return None
         self._part = self._waiting.pop(0)
         config = filters.of_part(self._job.config, self._job.plan, self.number, self._part)
