@@ -2,7 +2,7 @@
 
 Without it a process that is ended by SIGTERM loses what it has not delivered, as upstream's does. Only in the main
 thread. Where the runner has a handler of its own, that one is called afterwards; else the process ends by the signal,
-as it would have.
+as it would have; the first process of a container, which would not have, ends with status 143.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openmetadata_bulksink.accelerators import Undo
+from openmetadata_bulksink.interrupts import end_by
 from openmetadata_bulksink.log import log
 
 
@@ -45,7 +46,7 @@ def before_the_end(action: Callable[[], None]) -> list[Undo]:
         if callable(before):
             before(number, frame)
         else:
-            os.kill(os.getpid(), number)
+            end_by(number)
 
     def take_out() -> None:
         if signal.getsignal(signal.SIGTERM) is handle:

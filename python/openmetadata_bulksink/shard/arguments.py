@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openmetadata_bulksink.interrupts import end_by_signal
+from openmetadata_bulksink.interrupts import end_by, signal_of
 
 if TYPE_CHECKING:
     from openmetadata_bulksink.shard.commands import Job
@@ -198,7 +198,7 @@ def _plan(chosen: argparse.Namespace) -> int:
         write_document(place, _planned(chosen, chosen.shards).plan.to_json())
     except KeyboardInterrupt as how:
         say("openmetadata-bulksink: interrupted")
-        end_by_signal(how)
+        end_by(signal_of(how))
     return _FINE
 
 
