@@ -31,6 +31,11 @@ class Closed(NamedTuple):
     above_limit: bool = False
     below: str | None = None
 
+    @property
+    def is_well(self) -> bool:
+        """Whether all of it was done, and one run would have ended well with as many failures."""
+        return not (self.refused or self.below or self.deleted.refused or _unasked_by(self.part))
+
 
 def close_all(
     job: Job,
@@ -62,11 +67,11 @@ def close_all(
     unasked = _unasked(chosen)
     for shard, why in unasked[:20]:
         say(f"shard {shard} could not ask what is stale, and none of that is deleted: {why}; run it, then close, again")
-    well = _tell(closed, again)
+    _tell(closed, again)
     if closed.below:
         shards = ", ".join(str(result.shard) for result in chosen if result.failures)
         say(f"{closed.below}; run {f'shard {shards}' if shards else 'it'} again, then close again: {again}")
-    return well and not closed.below and not unasked
+    return closed.is_well and not unasked
 
 
 def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
@@ -97,7 +102,11 @@ def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.W
     part = finished.result
     parts = [one for result in chosen for one in result.parts]
     closed = _delete(job, chosen, allowed, spared, finished, max_deleted)
-    return closed._replace(below=threshold.below(parts, part, finished.threshold))
+    closed = closed._replace(below=threshold.below(parts, part, finished.threshold))
+    if finished.status is not None:
+        well = closed.is_well and not _unasked(chosen)
+        finished.status.send(job.config, threshold.counts(parts, part), well=well)
+    return closed
 
 
 def _delete(
@@ -168,7 +177,7 @@ def _tell_of_interruption(child: children.Child, again: str) -> None:
         say(f"interrupted, and ended before it could say what it had done; closing again does the rest: {again}")
 
 
-def _tell(closed: Closed, again: str) -> bool:
+def _tell(closed: Closed, again: str) -> None:
     tell_of_failures(closed.part, "closing")
     for name in closed.new[:20]:
         say(f"{name} came after the plan: the schema was created, its tables wait for the next plan")
@@ -182,10 +191,9 @@ def _tell(closed: Closed, again: str) -> bool:
         say(f"{fqn} could not be deleted: {why}")
     if closed.refused:
         say(f"{closed.refused}: {again}{' --max-deleted 100' if closed.above_limit else ''}")
-        return False
+        return
     missing = len(closed.part.keys)
     say(
         f"closed: {len(closed.deleted.gone)} deleted, {len(closed.spared) + len(closed.deleted.changed)} left in doubt"
         + (f", {missing} foreign keys name a table that is not there" if missing else "")
     )
-    return not closed.deleted.refused and not _unasked_by(closed.part)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from openmetadata_bulksink.masking import mask_of
 from openmetadata_bulksink.shard import workflow
 from openmetadata_bulksink.shard.filters import SHARD, planning, watermark_of
+from openmetadata_bulksink.shard.names import stored_fqn
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.results import Gap
 from openmetadata_bulksink.shard.unread import Unread
@@ -92,7 +93,8 @@ def list_source(config: Mapping[str, Any]) -> Listing:
             said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
             raise Refused(f"the source could not be listed: {said[:450]}")
         if not any(unit.tables for unit in units):
-            _require_something(source, databases, units, unread)
+            listed = [unit for unit in units if stored_fqn(service, unit.database, unit.schema) not in unread.found]
+            _require_something(source, databases, listed, unread)
         earlier = _earlier_shards(made.metadata, config)
         return Listing(service, tuple(databases), tuple(units), earlier, unread.gaps())
     finally:
@@ -115,10 +117,10 @@ def _walk(source: Any, service: str) -> tuple[list[Unit], list[str]]:
 
 
 def _require_something(source: Any, databases: list[str], units: list[Unit], unread: Unread) -> None:
-    """Of a source without tables: raises Refused where something could not be read, a filter keeps out what there is,
-    or there is nothing.
+    """Of a source without tables: raises Refused where nothing could be read, a filter keeps out what there is, or
+    there is nothing. units: schemas that could be listed; they may be empty.
     """
-    if unread.found:
+    if unread.found and not units:
         fqn, why = next(iter(unread.found.items()))
         raise Refused(f"nothing could be listed; {fqn} could not be read: {why}")
     options = source.source_config

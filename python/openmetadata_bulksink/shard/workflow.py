@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
@@ -180,13 +180,52 @@ def plain(value: Any) -> Any:
     return getattr(value, "root", value)
 
 
+class LastStatus:
+    """What upstream tells the server of the end of a run, kept back until it is known how it ended: what comes after
+    the workflow may fail, and other processes have done a part of it.
+    """
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+        self._send = workflow.set_ingestion_pipeline_status
+        self._kept: tuple[Any, ...] | None = None
+        workflow.set_ingestion_pipeline_status = self._keep
+
+    def _keep(self, state: Any, ingestion_status: Any = None) -> None:
+        self._kept = (state, ingestion_status)
+
+    def send(self, config: Mapping[str, Any], steps: Sequence[Step], *, well: bool) -> None:
+        """By a new client, since the workflow has closed its own. Upstream sends nothing where it names no pipeline,
+        and goes on where the server takes none. steps: counts that take the place of the workflow's own.
+        """
+        if self._kept is None:
+            return
+        from metadata.generated.schema.entity.services.ingestionPipelines.ingestionPipeline import PipelineState
+
+        state, status = self._kept
+        state = PipelineState.failed
+        if well:
+            state = PipelineState.partialSuccess if any(step.failed for step in steps) else PipelineState.success
+        for told, step in zip(getattr(status, "root", None) or (), steps, strict=False):
+            told.records, told.errors = step.done, step.failed
+        try:
+            self._workflow.metadata = server_of(config)
+        except Exception as error:  # noqa: BLE001 - a server that is gone by now
+            log.warning("the state of the pipeline could not be sent: %s", type(error).__name__)
+            return
+        self._send(state, status)
+
+
 class Finished(NamedTuple):
-    """A workflow that came to its end, and what it saw. schemas: their FQNs. threshold: of success, in percent."""
+    """A workflow that came to its end, and what it saw. schemas: their FQNs. threshold: of success, in percent. status:
+    None unless it is that of `close`.
+    """
 
     result: PartResult
     schemas: frozenset[str]
     sightings: Sightings
     threshold: float
+    status: LastStatus | None
 
 
 class Closing(NamedTuple):
@@ -218,6 +257,7 @@ def execute(
     aside = SetAside(workflow, closing.keys if closing else None, whole_run=closing is not None)
     unread = Unread(source, service, mask)
     again = Again(source, service, closing.stale, closing.options) if closing else None
+    status = LastStatus(workflow) if closing else None
     watch(lambda: _progress(source, sink))
     why = ""
     try:
@@ -246,7 +286,7 @@ def execute(
     )
     schemas = frozenset(map(str, getattr(source, "schema_entity_source_state", ())))
     sightings = again.sightings if again else Sightings(frozenset(), frozenset())
-    return Finished(result, schemas, sightings, float(workflow.workflow_config.successThreshold))
+    return Finished(result, schemas, sightings, float(workflow.workflow_config.successThreshold), status)
 
 
 def _stop(workflow: Any, mask: Mask) -> str:

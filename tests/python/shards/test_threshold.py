@@ -14,7 +14,7 @@ from openmetadata_bulksink.shard import threshold
 from openmetadata_bulksink.shard.results import PartResult, Step
 from tests.ingest import Postgres, ReferenceServer
 from tests.ingest.commands import Commands
-from tests.ingest.sources import postgres_source
+from tests.ingest.sources import postgres_source, sqlite_file, sqlite_source
 from tests.ingest.workflow import workflow, write
 from tests.python.shards.test_hazards import live
 
@@ -155,3 +155,37 @@ def test_a_database_whose_process_is_killed_keeps_no_other_of_its_shard_back(
     assert "shard 0 did not end well: x_first: its process ended with signal 9" in ended.errors
     assert {fqn.split(".")[1] for fqn in live(server)} == {"y_second"}
     assert fleet.close().exit_code == 1
+
+
+def states(server: ReferenceServer) -> list[str]:
+    """How the runs of the one pipeline stand, the oldest first."""
+    attached = server.state().get("attachments", {})
+    (told,) = (each for place, each in attached.items() if place.endswith("/pipelineStatus"))
+    return [one["pipelineState"] if isinstance(one, dict) else str(one) for one in told]
+
+
+@pytest.mark.wheel
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_pipeline_is_shown_as_failed_where_close_did_not_do_its_work(
+    commands: Commands, other_server: ReferenceServer, tmp_path: Path
+) -> None:
+    server, lite = other_server, tmp_path / "lite.db"
+    source = sqlite_source(sqlite_file(lite, tables=60, columns=3))
+    config = workflow(source=source, server_url=server.url, token=server.token, pipeline="nightly")
+    fleet = Fleet(commands, tmp_path, config)
+    assert fleet.step("all", "-n", "1").exit_code == 0
+    assert states(server)[-1:] == ["success"]
+    sqlite_file(lite, tables=5, columns=3)
+    assert fleet.step("all", "-n", "1").exit_code == 1
+    assert states(server)[-1:] == ["failed"]
+    assert fleet.step("all", "-n", "1", "--max-deleted", "100").exit_code == 0
+    assert states(server)[-1:] == ["success"]
+    assert len(live(server)) == 5
+    refused = {"kind": "fail_rows", "status": 400, "message": "no such type"}
+    server.set_faults([{"match": {"class": "bulk", "collection": "tables"}, "do": refused}])
+    sqlite_file(lite, tables=5, columns=4)
+    ended = fleet.step("all", "-n", "1")
+    assert (ended.exit_code, "below the success threshold" in ended.errors) == (1, True)
+    assert states(server)[-1:] == ["failed"]
+    assert len(states(server)) == 4, "one run each"
