@@ -17,6 +17,9 @@ from openmetadata_bulksink.accelerators import Undo
 from openmetadata_bulksink.interrupts import end_by
 from openmetadata_bulksink.log import log
 
+#: Who else is told how many records were not delivered.
+listeners: list[Callable[[int], None]] = []
+
 
 def install(deliver: Callable[[float], int], seconds: float) -> list[Undo]:
     """Handle SIGTERM from now on, where that is possible; what takes it out again.
@@ -57,6 +60,8 @@ def before_the_end(action: Callable[[], None]) -> list[Undo]:
 
 
 def _say(left: int, seconds: float) -> None:
+    for listener in listeners:
+        listener(left)
     if left:
         log.warning("SIGTERM: %d records were not delivered within %g s (OM_BULKSINK_TERM_GRACE)", left, seconds)
     else:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink.masking import mask_of
+from openmetadata_bulksink.masking import Mask, mask_of
 from openmetadata_bulksink.shard import workflow
 from openmetadata_bulksink.shard.filters import SHARD, planning, watermark_of
 from openmetadata_bulksink.shard.names import stored_fqn
@@ -54,6 +54,8 @@ def require_shardable(config: Mapping[str, Any]) -> None:
         raise Refused(
             f"sourceConfig.config.type is {kind or 'not set'}, and only DatabaseMetadata can be run in shards"
         )
+    if not isinstance(config.get("sink"), dict) or not config["sink"].get("type"):
+        raise Refused("the file has no sink with a type, such as metadata-rest")
     if config.get("processor"):
         raise Refused("a workflow with a processor cannot be run in shards: only metadata ingestion can")
     for field, pattern in options.items():
@@ -87,7 +89,8 @@ def list_source(config: Mapping[str, Any]) -> Listing:
         try:
             units, databases = _walk(source, service)
         except Exception as error:
-            raise Refused(f"the source could not be listed: {workflow.first_line(error, mask_of(config))}") from error
+            why = _unnameable(error, mask_of(config)) or workflow.first_line(error, mask_of(config))
+            raise Refused(f"the source could not be listed: {why}") from error
         failures = list(source.status.failures)
         if failures:
             said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
@@ -99,6 +102,17 @@ def list_source(config: Mapping[str, Any]) -> Listing:
         return Listing(service, tuple(databases), tuple(units), earlier, unread.gaps())
     finally:
         workflow.close_unstarted(made)
+
+
+def _unnameable(error: Exception, mask: Mask) -> str | None:
+    """Upstream names a database and a schema before it filters, and its names cannot hold everything."""
+    _, found, name = mask(str(error)).partition("Invalid name ")
+    if type(error).__name__ != "FQNBuildingException" or not found:
+        return None
+    return (
+        f"upstream takes no name with a quotation mark or a line break, and there is {name!r}; one run ends there, "
+        "too, and a filter does not help, since upstream names what it filters: rename it, or hide it from this user"
+    )
 
 
 def _walk(source: Any, service: str) -> tuple[list[Unit], list[str]]:

@@ -120,7 +120,8 @@ def test_a_standard_input_that_is_closed_has_ended() -> None:
 
 
 def workflow(options: Any) -> dict[str, Any]:
-    return {"source": {"type": "mysql", "serviceName": "svc", "sourceConfig": options}}
+    source = {"type": "mysql", "serviceName": "svc", "sourceConfig": options}
+    return {"source": source, "sink": {"type": "metadata-rest", "config": {}}}
 
 
 @pytest.mark.parametrize("output", [None, Path("/dev/null")])
@@ -171,6 +172,13 @@ def test_what_is_read_is_not_overwritten(
 def test_options_that_are_no_mapping_are_refused(options: Any) -> None:
     with pytest.raises(listing.Refused, match=r"sourceConfig\.config must be a mapping"):
         listing.require_shardable(workflow(options))
+
+
+@pytest.mark.parametrize("sink", [None, {}, "metadata-rest", {"config": {}}])
+def test_a_workflow_without_a_sink_is_refused(sink: Any) -> None:
+    config = {**workflow({"config": {"type": "DatabaseMetadata"}}), "sink": sink}
+    with pytest.raises(listing.Refused, match="no sink with a type"):
+        listing.require_shardable(config)
 
 
 @pytest.mark.parametrize("field", ["databaseFilterPattern", "schemaFilterPattern", "storedProcedureFilterPattern"])

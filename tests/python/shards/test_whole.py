@@ -276,3 +276,55 @@ def test_names_beyond_the_terminals_encoding_travel_in_documents_and_end_no_comm
     finally:
         databases.drop_database("dä ta")
     assert any(fqn.endswith(".dä ta.ünï ☃.t") for fqn in live(server))
+
+
+@pytest.mark.parametrize("name", ['say "a"', "two\nlines"])
+def test_a_name_that_upstream_cannot_take_is_said_and_that_no_filter_helps(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path, name: str
+) -> None:
+    databases.create_database("odd_names")
+    quoted = name.replace('"', '""')
+    databases.execute(f'CREATE SCHEMA one; CREATE SCHEMA "{quoted}"', database="odd_names")
+    source = postgres_source(databases, "odd_names", options={"schemaFilterPattern": {"includes": ["^one$"]}})
+    fleet = Fleet(commands, tmp_path, workflow(source=source, server_url=server.url, token=server.token))
+    try:
+        refused = fleet.plan(2)
+    finally:
+        databases.drop_database("odd_names")
+    assert refused.exit_code == 2
+    (said,) = [line for line in refused.errors.splitlines() if line.startswith("openmetadata-bulksink:")]
+    assert f"there is {name!r}; one run ends there, too, and a filter does not help" in said
+
+
+def test_where_open_fails_the_commands_that_go_on_are_said(
+    commands: Commands, server: ReferenceServer, tmp_path: Path
+) -> None:
+    file = write(lite(server, tmp_path), tmp_path / "workflow.yaml")
+    refused = {"kind": "status", "status": 403, "body": {"code": 403, "message": "no right"}}
+    server.set_faults([{"match": {"method": "PUT"}, "do": refused}])
+    ended = commands.run(["shard", "all", "-c", str(file), "-n", "1"])
+    server.set_faults([])
+    assert ended.exit_code == 1
+    assert "opening did not end well: nothing below the service was written" in ended.errors
+    assert "0 of 1 shards ended well" in ended.errors
+    for step in ("open", "run", "close"):
+        (said,) = commands_in(ended.errors, step)
+        commands.run(said).require_success()
+    assert len(live(server)) == 3
+
+
+def test_who_interrupts_with_a_grace_period_is_told_of_it_and_of_what_was_not_delivered(
+    commands: Commands, server: ReferenceServer, tmp_path: Path
+) -> None:
+    words = ["shard", "all", "-c", str(write(lite(server, tmp_path), tmp_path / "workflow.yaml")), "-n", "1"]
+    held = {"class": "bulk", "collection": "tables"}
+    server.set_faults([{"match": held, "do": {"kind": "stall", "seconds": 3600}}])
+    command = commands.start(words, variables={"OM_BULKSINK_TERM_GRACE": "4"})
+    server.until_waiting()
+    command.kill(signal.SIGTERM)
+    ended = command.wait()
+    server.set_faults([])
+    server.release()
+    assert ended.exit_code == 2
+    assert "interrupted: what is pending is delivered, for 4 s at most" in ended.errors
+    assert "shard 0 did not end well: interrupted, and 3 records were not delivered in time" in ended.errors
