@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest.commands import Ended, inherited_variables
+from tests.ingest.commands import Ended
+from tests.ingest.runs import inherited_variables
 
 _UNSHARE = ("unshare", *(() if os.getuid() == 0 else ("--user", "--map-root-user")))
 _WORDS = (*_UNSHARE, "--pid", "--fork", "--mount-proc", "--kill-child")
