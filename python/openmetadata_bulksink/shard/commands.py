@@ -56,6 +56,7 @@ def load_workflow(path: Path) -> Given:
         raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
     listing.require_shardable(content)
     model = workflow_file.whole(path, content)
+    listing.require_sink(content)
     return Given(content, fingerprint(content, model.source.serviceConnection))
 
 

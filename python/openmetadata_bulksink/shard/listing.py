@@ -54,13 +54,17 @@ def require_shardable(config: Mapping[str, Any]) -> None:
         raise Refused(
             f"sourceConfig.config.type is {kind or 'not set'}, and only DatabaseMetadata can be run in shards"
         )
-    if not isinstance(config.get("sink"), dict) or not config["sink"].get("type"):
-        raise Refused("the file has no sink with a type, such as metadata-rest")
     if config.get("processor"):
         raise Refused("a workflow with a processor cannot be run in shards: only metadata ingestion can")
     for field, pattern in options.items():
         if str(field).endswith(_FILTER) and isinstance(pattern, dict):
             _require_expressions(f"source.sourceConfig.config.{field}", pattern)
+
+
+def require_sink(config: Mapping[str, Any]) -> None:
+    """Of a file that upstream's model takes, which may lack it, as its workflow may not. Raises Refused."""
+    if not isinstance(config.get("sink"), dict) or not config["sink"].get("type"):
+        raise Refused("the file has no sink with a type, such as metadata-rest")
 
 
 def _require_expressions(field: str, pattern: Mapping[str, Any]) -> None:

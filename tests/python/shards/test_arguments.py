@@ -176,9 +176,9 @@ def test_options_that_are_no_mapping_are_refused(options: Any) -> None:
 
 @pytest.mark.parametrize("sink", [None, {}, "metadata-rest", {"config": {}}])
 def test_a_workflow_without_a_sink_is_refused(sink: Any) -> None:
-    config = {**workflow({"config": {"type": "DatabaseMetadata"}}), "sink": sink}
     with pytest.raises(listing.Refused, match="no sink with a type"):
-        listing.require_shardable(config)
+        listing.require_sink({**workflow({}), "sink": sink})
+    listing.require_sink(workflow({}))
 
 
 @pytest.mark.parametrize("field", ["databaseFilterPattern", "schemaFilterPattern", "storedProcedureFilterPattern"])
