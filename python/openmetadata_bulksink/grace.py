@@ -2,7 +2,7 @@
 
 Without it a process that is ended by SIGTERM loses what it has not delivered, as upstream's does. Only in the main
 thread. Where the runner has a handler of its own, that one is called afterwards; else the process ends by the signal,
-as it would have.
+as it would have; the first process of a container, which would not have, ends with status 143.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from openmetadata_bulksink.accelerators import Undo
+from openmetadata_bulksink.interrupts import end_by
 from openmetadata_bulksink.log import log
+
+#: Who else is told how many records were not delivered.
+listeners: list[Callable[[int], None]] = []
 
 
 def install(deliver: Callable[[float], int], seconds: float) -> list[Undo]:
@@ -45,7 +49,7 @@ def before_the_end(action: Callable[[], None]) -> list[Undo]:
         if callable(before):
             before(number, frame)
         else:
-            os.kill(os.getpid(), number)
+            end_by(number)
 
     def take_out() -> None:
         if signal.getsignal(signal.SIGTERM) is handle:
@@ -56,6 +60,8 @@ def before_the_end(action: Callable[[], None]) -> list[Undo]:
 
 
 def _say(left: int, seconds: float) -> None:
+    for listener in listeners:
+        listener(left)
     if left:
         log.warning("SIGTERM: %d records were not delivered within %g s (OM_BULKSINK_TERM_GRACE)", left, seconds)
     else:

@@ -6,10 +6,25 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+#: As the kernel has it.
+_MOST_LINKS = 40
+
 
 def is_file_or_nothing(path: Path) -> bool:
-    """Whether there is, behind symbolic links, a file or nothing yet: no directory, device or pipe is replaced."""
-    return path.is_file() or not path.exists()
+    """Whether there is, behind symbolic links, a file or nothing yet: no directory, device or pipe is replaced, nor a
+    file that somebody has opened for this process (`/dev/stdout`, after `>> FILE`).
+    """
+    return (path.is_file() or not path.exists()) and not _is_open_already(path)
+
+
+def _is_open_already(path: Path) -> bool:
+    for _ in range(_MOST_LINKS):
+        if Path(os.path.realpath(path.parent)).match("/proc/*/fd"):
+            return True
+        if not path.is_symlink():
+            return False
+        path = path.parent / path.readlink()
+    return False
 
 
 def replace(path: Path, text: str) -> None:

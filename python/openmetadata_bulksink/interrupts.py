@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,8 +32,18 @@ def signals_as_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def end_by_signal(how: KeyboardInterrupt) -> None:
-    """End this process as the signal would have that was made an exception of."""
-    number = signal.SIGTERM if isinstance(how, Terminated) else signal.SIGINT
+def signal_of(how: KeyboardInterrupt) -> signal.Signals:
+    """What was made an exception of."""
+    return signal.SIGTERM if isinstance(how, Terminated) else signal.SIGINT
+
+
+def end_by(number: int) -> NoReturn:
+    """End this process by a signal. The kernel keeps it from the first process of a container, which then ends with the
+    status that a shell has for such an end. Only on the main thread.
+    """
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Standard input, output and error of a process that was started without one of them.
+"""Standard input, output and error of a process that was started without one, or with one that takes few letters.
 
 Python has nothing in its place then, and the next file or pipe that is opened gets its number: what a child prints
 would go into it. So what is missing is the null device, as most programs that start others make it themselves.
@@ -6,6 +6,7 @@ would go into it. So what is missing is the null device, as most programs that s
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -13,7 +14,15 @@ _missing: set[str] = set()
 
 
 def complete() -> None:
-    """Before anything is opened."""
+    """Before anything is opened. A name that the encoding of an output does not know is escaped, and ends nothing."""
+    _open_what_is_missing()
+    for stream in (sys.stdout, sys.stderr):
+        # What a test or a notebook has put there may be none of Python's own, and takes any text.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _open_what_is_missing() -> None:
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is not None:
             continue

@@ -13,6 +13,11 @@ from typing import Any
 _MOST_WITH_FAILURES = 99.99
 
 
+def at_most(percentage: float, *, failed: bool) -> float:
+    """What upstream has rounded, as a sink reports it."""
+    return min(percentage, _MOST_WITH_FAILURES) if failed else percentage
+
+
 def never_whole_with_failures(status: Any) -> None:
     """Let a status of upstream's count so from now on. It stays the object that others may hold."""
     cls: Any = type(status)
@@ -22,8 +27,7 @@ def never_whole_with_failures(status: Any) -> None:
 @cache
 def _counting(cls: Any) -> Any:
     def calculate_success(self: Any) -> float:
-        percentage: float = cls.calculate_success(self)
-        return min(percentage, _MOST_WITH_FAILURES) if self.failures else percentage
+        return at_most(cls.calculate_success(self), failed=bool(self.failures))
 
     members = {
         "__module__": cls.__module__,

@@ -16,6 +16,7 @@ Upstream is imported in child processes alone (`child.py`).
     child.py             the program inside upstream's environment
     commands.py          command lines of ours and upstream's, each in a fork of one process
     commands_child.py    the program that forks for them
+    process_one.py       a command as the first process of a container
     catalogue.py         the differences between two states of a server
 """
 

@@ -12,6 +12,7 @@ Without I/O, each with unit tests:
     fingerprint.py  what of a workflow file must not change between plan and close
     filters.py      the user's workflow, as planned, opened, run by a shard, closed
     results.py      what a shard reports, and which reports are acceptable
+    threshold.py    the success threshold, over all shards
     deletion.py     what may be deleted, and the limit
     folder.py       where documents are kept, and the commands that go on with them
     keys.py         foreign keys between shards, and what is marked where close completes them

@@ -7,11 +7,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openmetadata_bulksink.interrupts import end_by_signal
+from openmetadata_bulksink.interrupts import end_by, signal_of
 
 if TYPE_CHECKING:
     from openmetadata_bulksink.shard.commands import Job
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Exit statuses, as the other commands have them.
 _FINE, _WRONG, _UNUSABLE = 0, 1, 2
+
+#: What is read, to people.
+_WORKFLOW, _KEPT = "the workflow file", "the plan of --keep"
 
 #: Shards, and processes at once.
 _MOST = 10_000
@@ -179,6 +182,17 @@ def _document(path: Path | None) -> Path | None:
     return named
 
 
+def _require_apart(outputs: Iterable[Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Raises BadDocument where something that is read would be overwritten. inputs: by what they are to people."""
+    from openmetadata_bulksink.shard.documents import BadDocument
+
+    read = {os.path.realpath(path): what for what, path in inputs.items() if path is not None}
+    for output in outputs:
+        what = None if output is None else read.get(os.path.realpath(output))
+        if what is not None:
+            raise BadDocument(f"{output} is {what}, and would be overwritten; name another file")
+
+
 def _planned(chosen: argparse.Namespace, shards: int) -> Job:
     from openmetadata_bulksink.shard import commands
 
@@ -194,11 +208,12 @@ def _plan(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.commands import say, write_document
 
     place = _document(chosen.output)
+    _require_apart([place], {_WORKFLOW: chosen.config, _KEPT: chosen.keep})
     try:
         write_document(place, _planned(chosen, chosen.shards).plan.to_json())
     except KeyboardInterrupt as how:
         say("openmetadata-bulksink: interrupted")
-        end_by_signal(how)
+        end_by(signal_of(how))
     return _FINE
 
 
@@ -213,6 +228,7 @@ def _run(chosen: argparse.Namespace) -> int:
     from openmetadata_bulksink.shard.running import run_shards
 
     path = _document(chosen.result)
+    _require_apart([path], {_WORKFLOW: chosen.config, "the plan": chosen.plan})
     job = _job(chosen)
     try:
         (result,) = run_shards(
@@ -223,6 +239,8 @@ def _run(chosen: argparse.Namespace) -> int:
         raise
     for part in result.parts:
         tell_of_failures(part, f"openmetadata-bulksink: shard {chosen.shard}")
+    if result.failures:
+        say(f"shard {chosen.shard} has {result.failures} failures; `shard close` says whether all shards have too many")
     if result.ended != "well":
         say(f"openmetadata-bulksink: shard {chosen.shard} did not end well: {result.why}")
         return _WRONG
@@ -244,14 +262,33 @@ def _close(chosen: argparse.Namespace) -> int:
     return _FINE if well else _WRONG
 
 
-def _folder(chosen: argparse.Namespace, output: Path | None) -> Folder:
-    """output: where the plan is to go. A device, a pipe and standard output get it, and keep nothing."""
+def _folder(chosen: argparse.Namespace, output: Path | None) -> Folder | None:
+    """output: where the plan is to go. A device, a pipe and standard output get it, and keep nothing; then there is
+    None, unless there is a directory for results. Raises BadDocument where it would overwrite what is read.
+    """
     from openmetadata_bulksink import in_one_step
     from openmetadata_bulksink.shard.folder import Folder
 
     kept = output if output and in_one_step.is_file_or_nothing(output) else None
-    results = chosen.results or (kept.parent if kept else Path(tempfile.mkdtemp(prefix="bulksink-shards-")))
-    return Folder(chosen.config, kept or results / "plan.json", results, chosen.logs or results)
+    results = chosen.results or (kept.parent if kept else None)
+    if results is None:
+        return None
+    folder = Folder(chosen.config, kept or results / "plan.json", results, chosen.logs or results)
+    read = {_WORKFLOW: chosen.config, _KEPT: chosen.keep}
+    _require_apart([output, folder.plan], read)
+    _require_apart(map(folder.result, range(_shards(chosen))), {**read, "the plan": folder.plan})
+    return folder
+
+
+def _new_folder(chosen: argparse.Namespace) -> Folder:
+    from openmetadata_bulksink.shard.folder import Folder
+
+    results = Path(tempfile.mkdtemp(prefix="bulksink-shards-"))
+    return Folder(chosen.config, results / "plan.json", results, chosen.logs or results)
+
+
+def _shards(chosen: argparse.Namespace) -> int:
+    return int(chosen.shards or chosen.processes)
 
 
 def _all(chosen: argparse.Namespace) -> int:
@@ -261,8 +298,9 @@ def _all(chosen: argparse.Namespace) -> int:
     output = _document(chosen.output)
     for directory in filter(None, (chosen.results, chosen.logs)):
         require_folder(directory)
-    job = _planned(chosen, chosen.shards or chosen.processes)
     folder = _folder(chosen, output)
+    job = _planned(chosen, _shards(chosen))
+    folder = folder or _new_folder(chosen)
     write_document(folder.plan, job.plan.to_json())
     if chosen.output and folder.plan != output:
         write_document(output, job.plan.to_json())

@@ -17,10 +17,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from openmetadata_bulksink import settings, silence
+from openmetadata_bulksink import grace, settings, silence
 from openmetadata_bulksink.interrupts import Terminated, signals_as_interrupts
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
@@ -30,6 +31,9 @@ _TICK = 0.5
 
 #: A child that was asked to end gets this long before it is killed, in seconds; it delivers what is pending.
 _GRACE = 330.0
+
+#: With `OM_BULKSINK_TERM_GRACE` it gets that, and these seconds for the end itself.
+_MARGIN = 10.0
 
 #: As long as that one that has not begun: nothing is pending, and it may hang in a connection that nobody answers.
 _PATIENCE = 2.0
@@ -46,7 +50,7 @@ _readers: set[int] = set()
 @dataclass
 class Child:
     """One forked process. progress: None until it begins to write. answer: what its function returned. error: why there
-    is no answer.
+    is no answer. undelivered: records that were pending when its grace period was over.
     """
 
     name: str
@@ -55,13 +59,10 @@ class Child:
     progress: Progress | None = None
     answer: Any = None
     error: str = ""
+    undelivered: int = 0
     ended: bool = False
     status: int | None = None
     _bytes: bytearray = field(default_factory=bytearray)
-
-    def grace(self) -> float:
-        """How long it may take to end, in seconds."""
-        return _PATIENCE if self.progress is None else _GRACE
 
     def read(self) -> None:
         """Takes what has come; sets `ended` at the end of it."""
@@ -91,6 +92,8 @@ class Child:
                 self.progress = value
             elif kind == "answer":
                 self.answer = value
+            elif kind == "undelivered":
+                self.undelivered = value
             else:
                 self.error = value
 
@@ -118,7 +121,10 @@ def start(name: str, work: Callable[[Watch], Any], mask: Mask, *, log: Path | No
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _output_to(log)
+        try:
+            _output_to(log)
+        except OSError as error:
+            work = partial(_refuse, f"{log} cannot be written: {error.strerror}")
         status = _work(work, mask, writer)
     except BaseException:  # noqa: BLE001 - a forked process never returns into its parent's code
         with contextlib.suppress(BaseException):
@@ -128,6 +134,10 @@ def start(name: str, work: Callable[[Watch], Any], mask: Mask, *, log: Path | No
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _refuse(text: str, _: Watch) -> None:
+    raise NotAWorkflow(text)
 
 
 def _output_to(log: Path | None) -> None:
@@ -149,6 +159,15 @@ def _work(work: Callable[[Watch], Any], mask: Mask, writer: int) -> int:
         content = pickle.dumps((kind, value))
         with lock, os.fdopen(os.dup(writer), "wb") as file:
             file.write(len(content).to_bytes(8, "big") + content)
+
+    def undelivered(left: int) -> None:
+        # In a signal's handler: the thread that it interrupts may hold the lock, and never let it go.
+        if lock.acquire(timeout=_TICK):
+            lock.release()
+            with contextlib.suppress(BrokenPipeError):
+                send("undelivered", left)
+
+    grace.listeners.append(undelivered)
 
     def report(progress: Callable[[], Progress]) -> None:
         while not done.wait(_TICK):
@@ -217,6 +236,7 @@ class Family:
         self._lifeline = lifeline
         self._asked: float | None = None
         self._said = False
+        self._grace: float | None = None
 
     def add(self, child: Child) -> Child:
         """Watch one more."""
@@ -245,18 +265,21 @@ class Family:
             return
         self._asked = time.monotonic()
         # A sink with a grace period answers SIGTERM itself; without one that signal would end it at once.
-        graceful = isinstance(how, Terminated) and settings.tuning().term_grace is not None
-        _send(signal.SIGTERM if graceful else signal.SIGINT, self.running)
+        self._grace = settings.tuning().term_grace if isinstance(how, Terminated) else None
+        _send(signal.SIGINT if self._grace is None else signal.SIGTERM, self.running)
 
     def kill(self) -> None:
         """End all of them now."""
         _send(signal.SIGKILL, self.running)
 
     def _wait_no_longer(self, waited: float) -> None:
-        _send(signal.SIGKILL, [child for child in self.running if waited > child.grace()])
+        patience = _GRACE if self._grace is None else self._grace + _MARGIN
+        late = [child for child in self.running if waited > (_PATIENCE if child.progress is None else patience)]
+        _send(signal.SIGKILL, late)
         if waited > _PATIENCE and not self._said and any(child.progress for child in self.running):
             self._said = True
-            text = f"what is pending is delivered, for {_GRACE:.0f} s at most; once more ends it at once"
+            most = _GRACE if self._grace is None else self._grace
+            text = f"what is pending is delivered, for {most:.0f} s at most; once more ends it at once"
             print(f"openmetadata-bulksink: interrupted: {text}", file=sys.stderr, flush=True)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.masking import mask_of
-from openmetadata_bulksink.shard import catalogue, children, deletion, filters, results, workflow
+from openmetadata_bulksink.shard import catalogue, children, deletion, filters, results, threshold, workflow
 from openmetadata_bulksink.shard.commands import Job, say, tell_of_failures
 from openmetadata_bulksink.shard.names import stored, stored_fqn
 from openmetadata_bulksink.shard.plan import Plan
@@ -18,7 +18,9 @@ _STALE_QUESTIONS = ("Delete Entity", "Post Process mark_")
 
 
 class Closed(NamedTuple):
-    """What `close` did. refused: why it did not delete. above_limit: because it would have been too much."""
+    """What `close` did. refused: why it did not delete. above_limit: because it would have been too much. below: the
+    success threshold, and by what.
+    """
 
     part: PartResult
     deleted: catalogue.Deleted
@@ -27,6 +29,12 @@ class Closed(NamedTuple):
     gone: list[str]
     refused: str | None
     above_limit: bool = False
+    below: str | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all of it was done, and one run would have ended well with as many failures."""
+        return not (self.refused or self.below or self.deleted.refused or _unasked_by(self.part))
 
 
 def close_all(
@@ -38,9 +46,9 @@ def close_all(
     again: str,
     lifeline: int | None = None,
 ) -> bool:
-    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done. now: see
-    `results.acceptable`. again: the command that closes once more. lifeline: see `children.Family`. Raises
-    Unacceptable before anything is done.
+    """Complete keys, create what is new, delete what is stale. Returns whether all of it was done, and one run would
+    have ended well with as many failures. now: see `results.acceptable`. again: the command that closes once more.
+    lifeline: see `children.Family`. Raises Unacceptable before anything is done.
     """
     chosen = results.acceptable(job.plan, reported, now)
     workflow.import_upstream()
@@ -59,7 +67,11 @@ def close_all(
     unasked = _unasked(chosen)
     for shard, why in unasked[:20]:
         say(f"shard {shard} could not ask what is stale, and none of that is deleted: {why}; run it, then close, again")
-    return _tell(closed, again) and not unasked
+    _tell(closed, again)
+    if closed.below:
+        shards = ", ".join(str(result.shard) for result in chosen if result.failures)
+        say(f"{closed.below}; run {f'shard {shards}' if shards else 'it'} again, then close again: {again}")
+    return closed.is_well and not unasked
 
 
 def _unasked(chosen: Iterable[Result]) -> list[tuple[int, str]]:
@@ -88,6 +100,25 @@ def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.W
     besides = workflow.Closing(keys, allowed, filters.options_of(job.config))
     finished = workflow.execute(filters.closing(job.config), job.plan.databases, watch, besides)
     part = finished.result
+    parts = [one for result in chosen for one in result.parts]
+    closed = _delete(job, chosen, allowed, spared, finished, max_deleted)
+    closed = closed._replace(below=threshold.below(parts, part, finished.threshold))
+    if finished.status is not None:
+        well = closed.is_well and not _unasked(chosen)
+        finished.status.send(job.config, threshold.counts(parts, part), well=well)
+    return closed
+
+
+def _delete(
+    job: Job,
+    chosen: list[Result],
+    allowed: list[Stale],
+    spared: list[deletion.Spared],
+    finished: workflow.Finished,
+    max_deleted: float,
+) -> Closed:
+    """Also below the success threshold: one run deletes before it judges itself."""
+    part = finished.result
     new, gone = _compare(job.plan, finished.schemas, part)
     nothing = catalogue.Deleted([], [], [])
     if part.ended != "well" or any(name.startswith("Producer ") for name, _ in part.failures):
@@ -95,7 +126,7 @@ def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.W
         return Closed(
             part, nothing, spared, new, gone, f"closing did not end well ({why}); nothing was deleted; close again"
         )
-    stale, unconfirmed = deletion.confirmed([*allowed, *part.stale], finished.sightings, part.unread)
+    stale, unconfirmed = deletion.confirmed([*allowed, *part.stale], finished.sightings, part)
     spared += unconfirmed
     client, mask = workflow.server_of(job.config).client, mask_of(job.config)
     tops = deletion.tops(stale)
@@ -146,7 +177,7 @@ def _tell_of_interruption(child: children.Child, again: str) -> None:
         say(f"interrupted, and ended before it could say what it had done; closing again does the rest: {again}")
 
 
-def _tell(closed: Closed, again: str) -> bool:
+def _tell(closed: Closed, again: str) -> None:
     tell_of_failures(closed.part, "closing")
     for name in closed.new[:20]:
         say(f"{name} came after the plan: the schema was created, its tables wait for the next plan")
@@ -160,10 +191,9 @@ def _tell(closed: Closed, again: str) -> bool:
         say(f"{fqn} could not be deleted: {why}")
     if closed.refused:
         say(f"{closed.refused}: {again}{' --max-deleted 100' if closed.above_limit else ''}")
-        return False
+        return
     missing = len(closed.part.keys)
     say(
         f"closed: {len(closed.deleted.gone)} deleted, {len(closed.spared) + len(closed.deleted.changed)} left in doubt"
         + (f", {missing} foreign keys name a table that is not there" if missing else "")
     )
-    return not closed.deleted.refused and not _unasked_by(closed.part)

@@ -56,6 +56,7 @@ def load_workflow(path: Path) -> Given:
         raise Unreadable(f"openmetadata-ingestion is not installed here ({error}); install it first") from None
     listing.require_shardable(content)
     model = workflow_file.whole(path, content)
+    listing.require_sink(content)
     return Given(content, fingerprint(content, model.source.serviceConnection))
 
 
@@ -164,9 +165,11 @@ def open_all(job: Job, lifeline: int | None = None) -> bool:
     except children.ChildFailed as error:
         opened = PartResult(databases, "badly", why=str(error))
     tell_of_failures(opened, "opening")
-    if opened.ended != "well":
-        say(f"opening did not end well: {opened.why}")
-    return opened.ended == "well"
+    # The shards write all of it again. Only where nothing but the service got there, they would get no further.
+    why = opened.why or ("nothing below the service was written" if opened.failures and opened.written <= 1 else "")
+    if why:
+        say(f"opening did not end well: {why}")
+    return not why
 
 
 def tell_of_failures(part: PartResult, what: str, most: int = 20) -> None:
@@ -201,15 +204,18 @@ def require_folder(path: Path) -> None:
 
 
 def write_document(path: Path | None, text: str) -> None:
-    """A file, also one behind a link, is replaced in one step. A device or a pipe is written to, like standard output,
-    which is None.
+    """In UTF-8, whatever the terminal's encoding. A file, also one behind a link, is replaced in one step. A device, a
+    pipe and what is open already is written to, like standard output, which is None.
     """
     if path is None:
-        print(text, end="", flush=True)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
     elif in_one_step.is_file_or_nothing(path):
         in_one_step.replace(path, text)
     else:
-        path.write_text(text, encoding="utf-8")
+        with path.open("ab") as file:
+            file.write(text.encode())
 
 
 def write_result(path: Path | None, result: Result) -> None:
@@ -222,7 +228,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     """One result a line in each file; `-` is standard input. Raises BadDocument, OSError."""
     found = []
     for path in paths:
-        text = sys.stdin.read() if str(path) == "-" else text_of(path)
+        text = text_of(None if str(path) == "-" else path)
         # A name may hold what other than a line feed ends a line to `splitlines`.
         lines = [line for line in text.split("\n") if line.strip()]
         if not lines:

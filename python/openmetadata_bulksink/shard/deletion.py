@@ -48,14 +48,16 @@ def allowed(plan: Plan, results: Sequence[Result]) -> tuple[list[Stale], list[Sp
 
 
 def _in_doubt(plan: Plan, parts: Iterable[PartResult], part: PartResult, stale: Stale, failed: set[str]) -> str | None:
-    name = records.split_fqn(stale.fqn)[-1]
     if stale.only_if_seen and not _seen_by_then(plan, parts, stale):
         return "one run deletes nothing before it has seen an entity of its kind"
     if len(part.failures) >= MOST_FAILURES:
         return "too much of its shard could not be read or written"
-    if failed.intersection((stale.fqn, name, name.strip('"'))):
-        return "this run could not read it"
-    return _unread(stale, part.unread)
+    return _failed(stale, failed) or _unread(stale, part.unread)
+
+
+def _failed(stale: Stale, failed: set[str]) -> str | None:
+    name = records.split_fqn(stale.fqn)[-1]
+    return "this run could not read it" if failed.intersection((stale.fqn, name, name.strip('"'))) else None
 
 
 def _unread(stale: Stale, unread: Iterable[Gap]) -> str | None:
@@ -64,12 +66,13 @@ def _unread(stale: Stale, unread: Iterable[Gap]) -> str | None:
     return next((f"{gap.fqn} could not be read ({gap.why})" for gap in found), None)
 
 
-def confirmed(stale: Iterable[Stale], seen: Sightings, unread: Sequence[Gap]) -> tuple[list[Stale], list[Spared]]:
-    """What the source has no more when `close` asks it. unread: what it could not read now."""
+def confirmed(stale: Iterable[Stale], seen: Sightings, now: PartResult) -> tuple[list[Stale], list[Spared]]:
+    """What the source has no more when `close` asks it. now: what it could not read then is in doubt."""
+    failed = {name for name, _ in now.failures}
     gone: list[Stale] = []
     spared: list[Spared] = []
     for one in stale:
-        why = _unread(one, unread) or _unconfirmed(one, seen)
+        why = _failed(one, failed) or _unread(one, now.unread) or _unconfirmed(one, seen)
         if why is None:
             gone.append(one)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ def sealed(content: Mapping[str, Any], *, indent: int | None = None) -> str:
     return json.dumps({"checksum": _checksum(whole), **whole}, indent=indent, ensure_ascii=False) + "\n"
 
 
-def text_of(path: Path) -> str:
-    """A document's text. Raises BadDocument, OSError."""
+def text_of(path: Path | None) -> str:
+    """A document's text, in UTF-8, whatever the terminal's encoding; None: on standard input. Raises BadDocument,
+    OSError.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        return (sys.stdin.buffer.read() if path is None else path.read_bytes()).decode()
     except UnicodeDecodeError:
-        raise BadDocument(f"{path} is not a text in UTF-8") from None
+        raise BadDocument(f"{path or 'standard input'} is not a text in UTF-8") from None
 
 
 def document(text: str, what: str) -> Mapping[str, Any]:

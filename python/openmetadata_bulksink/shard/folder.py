@@ -30,6 +30,10 @@ class Folder(NamedTuple):
         """The file of a shard's output."""
         return self.logs / f"shard-{shard}.log"
 
+    def open_command(self) -> str:
+        """`shard open`."""
+        return _command("open", "-c", str(self.config), "--plan", str(self.plan))
+
     def run_command(self, shard: int | str) -> str:
         """`shard run` of one of them; a name stands for each of several."""
         result = str(self.result(shard))

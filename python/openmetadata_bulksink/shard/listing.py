@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from openmetadata_bulksink.masking import mask_of
+from openmetadata_bulksink.masking import Mask, mask_of
 from openmetadata_bulksink.shard import workflow
 from openmetadata_bulksink.shard.filters import SHARD, planning, watermark_of
+from openmetadata_bulksink.shard.names import stored_fqn
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.results import Gap
 from openmetadata_bulksink.shard.unread import Unread
@@ -60,6 +61,12 @@ def require_shardable(config: Mapping[str, Any]) -> None:
             _require_expressions(f"source.sourceConfig.config.{field}", pattern)
 
 
+def require_sink(config: Mapping[str, Any]) -> None:
+    """Of a file that upstream's model takes, which may lack it, as its workflow may not. Raises Refused."""
+    if not isinstance(config.get("sink"), dict) or not config["sink"].get("type"):
+        raise Refused("the file has no sink with a type, such as metadata-rest")
+
+
 def _require_expressions(field: str, pattern: Mapping[str, Any]) -> None:
     for kind, expressions in pattern.items():
         for at, expression in enumerate(expressions if isinstance(expressions, list) else ()):
@@ -86,17 +93,30 @@ def list_source(config: Mapping[str, Any]) -> Listing:
         try:
             units, databases = _walk(source, service)
         except Exception as error:
-            raise Refused(f"the source could not be listed: {workflow.first_line(error, mask_of(config))}") from error
+            why = _unnameable(error, mask_of(config)) or workflow.first_line(error, mask_of(config))
+            raise Refused(f"the source could not be listed: {why}") from error
         failures = list(source.status.failures)
         if failures:
             said = mask_of(config)(f"{failures[0].name}: {failures[0].error}")
             raise Refused(f"the source could not be listed: {said[:450]}")
         if not any(unit.tables for unit in units):
-            _require_something(source, databases, units, unread)
+            listed = [unit for unit in units if stored_fqn(service, unit.database, unit.schema) not in unread.found]
+            _require_something(source, databases, listed, unread)
         earlier = _earlier_shards(made.metadata, config)
         return Listing(service, tuple(databases), tuple(units), earlier, unread.gaps())
     finally:
         workflow.close_unstarted(made)
+
+
+def _unnameable(error: Exception, mask: Mask) -> str | None:
+    """Upstream names a database and a schema before it filters, and its names cannot hold everything."""
+    _, found, name = mask(str(error)).partition("Invalid name ")
+    if type(error).__name__ != "FQNBuildingException" or not found:
+        return None
+    return (
+        f"upstream takes no name with a quotation mark or a line break, and there is {name!r}; one run ends there, "
+        "too, and a filter does not help, since upstream names what it filters: rename it, or hide it from this user"
+    )
 
 
 def _walk(source: Any, service: str) -> tuple[list[Unit], list[str]]:
@@ -115,10 +135,10 @@ def _walk(source: Any, service: str) -> tuple[list[Unit], list[str]]:
 
 
 def _require_something(source: Any, databases: list[str], units: list[Unit], unread: Unread) -> None:
-    """Of a source without tables: raises Refused where something could not be read, a filter keeps out what there is,
-    or there is nothing.
+    """Of a source without tables: raises Refused where nothing could be read, a filter keeps out what there is, or
+    there is nothing. units: schemas that could be listed; they may be empty.
     """
-    if unread.found:
+    if unread.found and not units:
         fqn, why = next(iter(unread.found.items()))
         raise Refused(f"nothing could be listed; {fqn} could not be read: {why}")
     options = source.source_config

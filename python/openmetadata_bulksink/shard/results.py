@@ -46,11 +46,20 @@ class Gap(NamedTuple):
     collection: str = ""
 
 
+class Step(NamedTuple):
+    """What upstream counts of a source or a sink."""
+
+    name: str
+    done: int
+    failed: int
+
+
 @dataclass(frozen=True)
 class PartResult:
-    """One workflow of a shard. seen: how many entities were met, by collection and database. failures: (name, reason).
-    keys: foreign keys whose table was not there, as upstream defers them. unread: what could not be
-    listed.
+    """One workflow of a shard, which ends well with failures, too: whether they are too many, all shards together say.
+    seen: how many entities were met, by collection and database. steps: source and sink. failures: (name, reason), in
+    the order of the steps. keys: foreign keys whose table was not there, as upstream defers them. unread: what could
+    not be listed.
     """
 
     databases: tuple[str, ...]
@@ -59,6 +68,7 @@ class PartResult:
     why: str = ""
     seen: dict[str, dict[str, int]] = field(default_factory=dict)
     written: int = 0
+    steps: tuple[Step, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     keys: tuple[dict[str, Any], ...] = ()
     stale: tuple[Stale, ...] = ()
@@ -125,11 +135,17 @@ def _part(part: Any) -> PartResult:
         why=documents.text(content["why"]),
         seen={name: _counts(counts) for name, counts in documents.mapping(content["seen"]).items()},
         written=documents.count(content["written"]),
+        steps=tuple(map(_step, documents.listed(content["steps"]))),
         failures=_pairs(content["failures"]),
         keys=tuple(_key(key) for key in documents.listed(content["keys"])),
         stale=tuple(_stale(stale) for stale in documents.listed(content["stale"])),
         unread=tuple(Gap(*map(documents.text, gap)) for gap in documents.listed(content["unread"])),
     )
+
+
+def _step(step: Any) -> Step:
+    name, done, failed = documents.listed(step)
+    return Step(documents.text(name), documents.count(done), documents.count(failed))
 
 
 def _counts(counts: Any) -> dict[str, int]:

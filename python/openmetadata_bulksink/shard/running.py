@@ -38,15 +38,16 @@ class Running:
         self._waiting = job.plan.parts(number)
         self._part: Part | None = None
         self._done: list[PartResult] = []
+        self._undelivered = 0
         self._before = Progress(0, 0)
         self._attempt = Result(job.plan.run, job.plan.fingerprint, number, time.time(), "running")
         report(self._attempt)
 
     def next(self) -> children.Child | None:
-        """Starts the next database; None when all are done, or one went wrong."""
-        if not self._waiting or any(part.ended != "well" for part in self._done):
-            bad = next((part for part in self._done if part.ended != "well"), None)
-            self.end("badly" if bad else "well", f"{', '.join(bad.databases)}: {bad.why}" if bad else "")
+        """Starts the next database, also after one that went wrong; None when all are done."""
+        if not self._waiting:
+            bad = [f"{', '.join(part.databases)}: {part.why}" for part in self._done if part.ended != "well"]
+            self.end("badly" if bad else "well", "; ".join(bad))
             return None
         self._part = self._waiting.pop(0)
         config = filters.of_part(self._job.config, self._job.plan, self.number, self._part)
@@ -59,6 +60,7 @@ class Running:
         databases = self._part.databases if self._part else ()
         part = child.answer if isinstance(child.answer, PartResult) else PartResult(databases, "badly", why=child.error)
         self._done.append(part)
+        self._undelivered += child.undelivered
         self._before = Progress(self._before.tables + part.tables, self._before.failures + len(part.failures))
         self.child = None
 
@@ -70,6 +72,11 @@ class Running:
                 attempt.run, attempt.fingerprint, self.number, attempt.started, how, why, tuple(self._done)
             )
             self._report(self.result)
+
+    def interrupted(self) -> None:
+        """The report of one that has not ended by itself."""
+        lost = f", and {self._undelivered} records were not delivered in time" if self._undelivered else ""
+        self.end("badly", f"interrupted{lost}")
 
     def progress(self) -> Progress:
         """Tables met and failures so far."""
@@ -129,7 +136,7 @@ def run_shards(
                 interrupted = True
                 family.interrupt(how)
         for shard in shards:
-            shard.end("badly", "interrupted")
+            shard.interrupted()
     if interrupted:
         raise KeyboardInterrupt
     return [shard.result for shard in shards if shard.result is not None]

@@ -17,6 +17,7 @@ def run_whole(job: Job, processes: int, max_deleted: float, folder: Folder) -> b
     """Returns whether everything ended well. Nothing is deleted unless all shards did. Raises KeyboardInterrupt."""
     clock = _Clock()
     found: dict[int, Result] = {}
+    opened = False
 
     def report(result: Result) -> None:
         found[result.shard] = result
@@ -24,9 +25,11 @@ def run_whole(job: Job, processes: int, max_deleted: float, folder: Folder) -> b
 
     shards = range(len(job.plan.shards))
     try:
-        if not open_all(job):
-            return False
+        opened = open_all(job)
         clock.end_of("opened")
+        if not opened:
+            _tell(shards, found, clock, folder, opened=False)
+            return False
         display = Display(len(shards), sum(unit.tables for unit in job.plan.units()))
         try:
             run_shards(job, shards, report, processes=processes, logs=folder, tick=display.tick)
@@ -38,7 +41,7 @@ def run_whole(job: Job, processes: int, max_deleted: float, folder: Folder) -> b
         clock.end_of("closed")
     except KeyboardInterrupt:
         clock.end_of("interrupted")
-        _tell(shards, found, clock, folder, interrupted=True)
+        _tell(shards, found, clock, folder, opened=opened, interrupted=True)
         raise
     _tell(shards, found, clock, folder)
     return closed
@@ -67,7 +70,13 @@ def _bad(shards: Sequence[int], found: dict[int, Result]) -> list[int]:
 
 
 def _tell(
-    shards: Sequence[int], found: dict[int, Result], clock: _Clock, folder: Folder, *, interrupted: bool = False
+    shards: Sequence[int],
+    found: dict[int, Result],
+    clock: _Clock,
+    folder: Folder,
+    *,
+    opened: bool = True,
+    interrupted: bool = False,
 ) -> None:
     """The summary, and how to go on where there is something to do."""
     for shard, result in sorted(found.items()):
@@ -84,6 +93,8 @@ def _tell(
     if bad:
         several = len(bad) > 1
         numbers = f", I is {', '.join(map(str, bad))}" if several else ""
-        say(f"To go on: {folder.run_command('I' if several else bad[0])}{numbers}")
+        if not opened:
+            say(f"To go on: {folder.open_command()}")
+        say(f"{'To go on' if opened else 'Then run'}: {folder.run_command('I' if several else bad[0])}{numbers}")
     if bad or interrupted:
         say(f"Then close: {folder.close_command(len(shards))}")

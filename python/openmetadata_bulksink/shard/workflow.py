@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
@@ -21,7 +21,7 @@ from openmetadata_bulksink.shard.again import Again
 from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.keys import MARK, KeysBetweenShards
 from openmetadata_bulksink.shard.names import stored_fqn
-from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Stale
+from openmetadata_bulksink.shard.results import MOST_FAILURES, PartResult, Stale, Step
 from openmetadata_bulksink.shard.unread import Unread
 
 #: Of upstream's source: what it has seen, by collection.
@@ -180,12 +180,52 @@ def plain(value: Any) -> Any:
     return getattr(value, "root", value)
 
 
+class LastStatus:
+    """What upstream tells the server of the end of a run, kept back until it is known how it ended: what comes after
+    the workflow may fail, and other processes have done a part of it.
+    """
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+        self._send = workflow.set_ingestion_pipeline_status
+        self._kept: tuple[Any, ...] | None = None
+        workflow.set_ingestion_pipeline_status = self._keep
+
+    def _keep(self, state: Any, ingestion_status: Any = None) -> None:
+        self._kept = (state, ingestion_status)
+
+    def send(self, config: Mapping[str, Any], steps: Sequence[Step], *, well: bool) -> None:
+        """By a new client, since the workflow has closed its own. Upstream sends nothing where it names no pipeline,
+        and goes on where the server takes none. steps: counts that take the place of the workflow's own.
+        """
+        if self._kept is None:
+            return
+        from metadata.generated.schema.entity.services.ingestionPipelines.ingestionPipeline import PipelineState
+
+        state, status = self._kept
+        state = PipelineState.failed
+        if well:
+            state = PipelineState.partialSuccess if any(step.failed for step in steps) else PipelineState.success
+        for told, step in zip(getattr(status, "root", None) or (), steps, strict=False):
+            told.records, told.errors = step.done, step.failed
+        try:
+            self._workflow.metadata = server_of(config)
+        except Exception as error:  # noqa: BLE001 - a server that is gone by now
+            log.warning("the state of the pipeline could not be sent: %s", type(error).__name__)
+            return
+        self._send(state, status)
+
+
 class Finished(NamedTuple):
-    """A workflow that came to its end, and what it saw. schemas: their FQNs."""
+    """A workflow that came to its end, and what it saw. schemas: their FQNs. threshold: of success, in percent. status:
+    None unless it is that of `close`.
+    """
 
     result: PartResult
     schemas: frozenset[str]
     sightings: Sightings
+    threshold: float
+    status: LastStatus | None
 
 
 class Closing(NamedTuple):
@@ -204,8 +244,8 @@ def execute(
     watch: Callable[[Callable[[], Progress]], None],
     closing: Closing | None = None,
 ) -> Finished:
-    """Run it, as upstream's command would. Raises NotAWorkflow; what ends a run early is in the result, and so is a
-    database of `databases` that cannot be opened.
+    """Run it, as upstream's command would, but for the success threshold, which is one for all shards. Raises
+    NotAWorkflow; what ends a run early is in the result, and so is a database of `databases` that cannot be opened.
 
     watch: is given a function that tells how far the workflow is, for another thread, before anything is written.
     """
@@ -217,11 +257,11 @@ def execute(
     aside = SetAside(workflow, closing.keys if closing else None, whole_run=closing is not None)
     unread = Unread(source, service, mask)
     again = Again(source, service, closing.stale, closing.options) if closing else None
+    status = LastStatus(workflow) if closing else None
     watch(lambda: _progress(source, sink))
     why = ""
     try:
         workflow.execute()
-        workflow.raise_from_status()
     except KeyboardInterrupt:
         why = "interrupted"
     except Exception as error:  # noqa: BLE001 - the reason of a run that failed
@@ -229,21 +269,24 @@ def execute(
     finally:
         unstopped = _stop(workflow, mask)
     why = why or _unopened(databases, unread, service) or unstopped
-    failures = [failure for step in workflow.workflow_steps() for failure in step.status.failures]
+    steps = workflow.workflow_steps()
+    failures = [failure for step in steps for failure in step.status.failures]
     result = PartResult(
         databases=databases,
         ended="badly" if why else "well",
         seconds=round(time.monotonic() - started, 2),
         why=why,
         seen={name: _by_database(getattr(source, attribute, ())) for name, attribute in _SEEN.items()},
-        written=max(int(getattr(sink.status, "record_count", 0) or 0), len(sink.status.records)),
+        written=max(_records(sink.status), len(sink.status.records)),
+        steps=tuple(map(_counted, steps)),
         failures=tuple((str(one.name), mask(str(one.error))[:500]) for one in failures[:MOST_FAILURES]),
         keys=tuple(aside.keys),
         stale=tuple(aside.stale),
         unread=unread.gaps(),
     )
     schemas = frozenset(map(str, getattr(source, "schema_entity_source_state", ())))
-    return Finished(result, schemas, again.sightings if again else Sightings(frozenset(), frozenset()))
+    sightings = again.sightings if again else Sightings(frozenset(), frozenset())
+    return Finished(result, schemas, sightings, float(workflow.workflow_config.successThreshold), status)
 
 
 def _stop(workflow: Any, mask: Mask) -> str:
@@ -256,12 +299,23 @@ def _stop(workflow: Any, mask: Mask) -> str:
 
 
 def _unopened(databases: Iterable[str], unread: Unread, service: str) -> str:
-    """Upstream logs a database that it cannot open, and ends well; its tables would be missing, and look dropped."""
+    """Upstream logs a database that it cannot open, counts one failure where it cannot list them, and may end well; all
+    of their tables would be missing, and look dropped.
+    """
     for database in databases:
-        why = unread.found.get(stored_fqn(service, database))
+        why = unread.found.get(stored_fqn(service, database)) or unread.found.get(stored_fqn(service))
         if why is not None:
             return f"{database} could not be read ({why})"
     return ""
+
+
+def _records(status: Any) -> int:
+    return int(getattr(status, "record_count", 0) or 0) or len(status.records)
+
+
+def _counted(step: Any) -> Step:
+    status = step.status
+    return Step(str(step.name), _records(status) + len(status.updated_records), len(status.failures))
 
 
 def _by_database(fqns: Iterable[str]) -> dict[str, int]:

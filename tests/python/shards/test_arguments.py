@@ -120,25 +120,65 @@ def test_a_standard_input_that_is_closed_has_ended() -> None:
 
 
 def workflow(options: Any) -> dict[str, Any]:
-    return {"source": {"type": "mysql", "serviceName": "svc", "sourceConfig": options}}
+    source = {"type": "mysql", "serviceName": "svc", "sourceConfig": options}
+    return {"source": source, "sink": {"type": "metadata-rest", "config": {}}}
 
 
 @pytest.mark.parametrize("output", [None, Path("/dev/null")])
 def test_nothing_is_kept_beside_a_device(output: Path | None, tmp_path: Path) -> None:
-    chosen = argparse.Namespace(config=tmp_path / "x.yaml", results=None, logs=None)
-    kept = arguments._folder(chosen, output)
+    chosen = argparse.Namespace(
+        config=tmp_path / "x.yaml", results=None, logs=None, keep=None, shards=None, processes=2
+    )
+    assert arguments._folder(chosen, output) is None
+    kept = arguments._new_folder(chosen)
     assert kept.results.is_dir()
     assert kept.results.parent == Path(tempfile.gettempdir())
     assert kept.plan == kept.results / "plan.json"
     kept.results.rmdir()
     beside = arguments._folder(chosen, tmp_path / "a plan")
+    assert beside is not None
     assert (beside.plan, beside.results, beside.logs) == (tmp_path / "a plan", tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "-n", "2", "-o", "x.yaml"], "x.yaml is the workflow file"),
+        (["plan", "-n", "2", "-o", "link"], "link is the workflow file"),
+        (["plan", "-n", "2", "-o", "./p.json", "--keep", "p.json"], "p.json is the plan of --keep"),
+        (["run", "--plan", "p.json", "--shard", "0", "--result", "x.yaml"], "x.yaml is the workflow file"),
+        (["run", "--plan", "p.json", "--shard", "0", "--result", "p.json"], "p.json is the plan"),
+        (["all", "-o", "x.yaml"], "x.yaml is the workflow file"),
+        (["all", "--results", ".", "--keep", "plan.json"], "plan.json is the plan of --keep"),
+        (["all", "-n", "2", "--results", "r", "--keep", "r/shard-1.json"], "r/shard-1.json is the plan of --keep"),
+        (["all", "-n", "2", "-o", "shard-0.json"], "shard-0.json is the plan"),
+    ],
+)
+def test_what_is_read_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r").mkdir()
+    for name in ("x.yaml", "p.json", "plan.json", "r/shard-1.json"):
+        Path(name).write_text("as it was")
+    Path("link").symlink_to("x.yaml")
+    assert cli.main(["shard", *words, "-c", "x.yaml"]) == 2
+    refused = capsys.readouterr().err
+    assert refused == f"openmetadata-bulksink: {said}, and would be overwritten; name another file\n"
+    assert all(Path(name).read_text() == "as it was" for name in ("x.yaml", "p.json", "plan.json", "r/shard-1.json"))
 
 
 @pytest.mark.parametrize("options", [None, [1], "x", {}, {"config": [{"type": "DatabaseMetadata"}]}])
 def test_options_that_are_no_mapping_are_refused(options: Any) -> None:
     with pytest.raises(listing.Refused, match=r"sourceConfig\.config must be a mapping"):
         listing.require_shardable(workflow(options))
+
+
+@pytest.mark.parametrize("sink", [None, {}, "metadata-rest", {"config": {}}])
+def test_a_workflow_without_a_sink_is_refused(sink: Any) -> None:
+    with pytest.raises(listing.Refused, match="no sink with a type"):
+        listing.require_sink({**workflow({}), "sink": sink})
+    listing.require_sink(workflow({}))
 
 
 @pytest.mark.parametrize("field", ["databaseFilterPattern", "schemaFilterPattern", "storedProcedureFilterPattern"])

@@ -39,6 +39,16 @@ def test_what_upstream_refuses_is_a_reason_without_a_traceback(capfd: pytest.Cap
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_log_whose_folder_is_gone_is_a_reason_without_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    family = children.Family()
+    child = family.add(children.start("shard 0", lambda _: "done", Mask(), log=tmp_path / "gone" / "log"))
+    children.wait_for_all(family)
+    assert child.error == f"{tmp_path / 'gone' / 'log'} cannot be written: No such file or directory"
+    assert capfd.readouterr().err == ""
+
+
 def test_children_whose_parent_is_killed_end_by_themselves(tmp_path: Path) -> None:
     reader, writer = os.pipe()
 

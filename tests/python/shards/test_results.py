@@ -19,7 +19,7 @@ from openmetadata_bulksink.shard.deletion import Sightings
 from openmetadata_bulksink.shard.documents import BadDocument
 from openmetadata_bulksink.shard.packing import Unit
 from openmetadata_bulksink.shard.plan import Plan
-from openmetadata_bulksink.shard.results import Gap, PartResult, Result, Stale, Unacceptable
+from openmetadata_bulksink.shard.results import Gap, PartResult, Result, Stale, Step, Unacceptable
 
 PLAN = Plan(
     "run",
@@ -95,7 +95,7 @@ def test_a_missing_result_is_named() -> None:
 
 def test_a_result_survives_its_document() -> None:
     full = result(0, part("first", stale=(stale("svc.first.a.t"),), failed="x"), part("second"))
-    first = replace(full.parts[0], keys=(KEY,), unread=(Gap("svc.first.b", "denied"),))
+    first = replace(full.parts[0], keys=(KEY,), unread=(Gap("svc.first.b", "denied"),), steps=(Step("Postgres", 3, 1),))
     full = replace(full, parts=(first, full.parts[1]))
     assert results.read(full.to_json(), "r.json") == full
     assert full.to_json().count("\n") == 1
@@ -257,10 +257,18 @@ def test_only_what_the_source_is_seen_to_have_no_more_goes(
     unread: list[Gap],
     said: str | None,
 ) -> None:
-    gone, spared = deletion.confirmed([found], Sightings(frozenset(asked), frozenset(there)), unread)
+    now = PartResult(PLAN.databases, "well", unread=tuple(unread))
+    gone, spared = deletion.confirmed([found], Sightings(frozenset(asked), frozenset(there)), now)
     assert gone == ([] if said else [found])
     assert [one.fqn for one in spared] == ([found.fqn] if said else [])
     assert all(re.search(str(said), one.why) for one in spared)
+
+
+def test_what_close_itself_could_not_write_does_not_go() -> None:
+    found = stale("svc.first.a", collection="databaseSchemas")
+    now = PartResult(PLAN.databases, "well", failures=(("a", "refused"),))
+    gone, spared = deletion.confirmed([found], Sightings(frozenset(), frozenset()), now)
+    assert (gone, [one.fqn for one in spared]) == ([], [found.fqn])
 
 
 def test_where_most_failed_nothing_is_called_stale() -> None:

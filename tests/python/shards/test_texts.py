@@ -109,7 +109,8 @@ def test_a_connector_that_cannot_list_is_refused_by_its_name_and_let_go(monkeypa
             "type": "api",
             "serviceName": "svc",
             "sourceConfig": {"config": {"type": "DatabaseMetadata"}},
-        }
+        },
+        "sink": {"type": "metadata-rest"},
     }
     with pytest.raises(
         listing.Refused, match=r"the connector ApiSource does not stand on upstream's CommonDbSourceService"
@@ -134,6 +135,7 @@ def test_a_source_that_breaks_off_is_refused_with_the_reason(monkeypatch: pytest
     monkeypatch.setattr(workflow, "close_unstarted", let_go.append)
     config = {
         "source": {"type": "x", "serviceName": "svc", "sourceConfig": {"config": {"type": "DatabaseMetadata"}}},
+        "sink": {"type": "metadata-rest"},
     }
     with pytest.raises(
         listing.Refused, match=r"could not be listed: PermissionError: permission denied for pg_database$"

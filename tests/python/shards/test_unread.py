@@ -15,7 +15,7 @@ from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard import deletion
 from openmetadata_bulksink.shard.again import Again
 from openmetadata_bulksink.shard.names import stored_fqn
-from openmetadata_bulksink.shard.results import Gap, Stale
+from openmetadata_bulksink.shard.results import Gap, PartResult, Stale
 from openmetadata_bulksink.shard.unread import Unread
 
 SECRET = "pa55-w0rd/geheim"
@@ -254,6 +254,7 @@ def test_what_close_lists_again_is_heard_too() -> None:
     watch = Unread(source, "svc", Mask([SECRET]))
     again = Again(source, "svc", [gone], {})
     assert list(source.get_stored_procedures()) == []
-    left, spared = deletion.confirmed([gone], again.sightings, watch.gaps())
+    now = PartResult(("db",), "well", unread=watch.gaps())
+    left, spared = deletion.confirmed([gone], again.sightings, now)
     assert not left
     assert "denied for ***" in spared[0].why

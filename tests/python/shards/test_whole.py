@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from warehouse import Warehouse
 from openmetadata_bulksink.shard import plan as plans
 from tests.ingest import Postgres, ReferenceServer
 from tests.ingest.commands import Commands
-from tests.ingest.sources import sqlite_file, sqlite_source
+from tests.ingest.runs import inherited_variables
+from tests.ingest.sources import postgres_source, sqlite_file, sqlite_source
 from tests.ingest.workflow import workflow, write
 from tests.python.shards.test_hazards import DELETE_ALL, live
 
@@ -199,3 +202,129 @@ def test_a_plan_whose_source_does_not_answer_ends_by_the_signal(
     assert ended.exit_code == -number
     assert ended.errors.endswith("openmetadata-bulksink: interrupted\n")
     assert json.loads(ended.output or "null") is None
+
+
+def test_schemas_without_tables_are_planned_and_written(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    """With databases that nobody can open, `template0`, among those that are listed."""
+    for database in ("empty_yet", "no less"):
+        databases.create_database(database)
+        databases.execute("CREATE SCHEMA one; CREATE SCHEMA two", database=database)
+    options = {
+        "databaseFilterPattern": {"includes": ["^empty_yet$", "^no less$", "^template0$"]},
+        "schemaFilterPattern": {"includes": ["^one$", "^two$"]},
+    }
+    source = postgres_source(databases, "postgres", connection={"ingestAllDatabases": True}, options=options)
+    fleet = Fleet(commands, tmp_path, workflow(source=source, server_url=server.url, token=server.token))
+    try:
+        planned = fleet.plan(2).require_success()
+        assert "template0 could not be read, and what is in it is not in the plan" in planned.errors
+        fleet.open().require_success()
+        fleet.run([0, 1])
+        fleet.close().require_success()
+    finally:
+        for database in ("empty_yet", "no less"):
+            databases.drop_database(database)
+    assert {fqn.split(".", 1)[1] for fqn in live(server, "databaseSchemas")} >= {
+        "empty_yet.one",
+        "empty_yet.two",
+        "no less.one",
+        "no less.two",
+    }
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_names_beyond_the_terminals_encoding_travel_in_documents_and_end_no_command(
+    sink_environment: Path, databases: Postgres, server: ReferenceServer, tmp_path: Path, encoding: str
+) -> None:
+    databases.create_database("dä ta")
+    databases.execute(
+        'CREATE SCHEMA "ünï ☃"; CREATE TABLE "ünï ☃".t (id int); CREATE SCHEMA two; CREATE TABLE two.t (id int)',
+        database="dä ta",
+    )
+    options = {"schemaFilterPattern": {"excludes": ["^public$", "^information_schema$"]}}
+    source = postgres_source(databases, "dä ta", options=options)
+    file = write(workflow(source=source, server_url=server.url, token=server.token), tmp_path / "workflow.yaml")
+
+    def step(name: str, *words: str, output: Path | None = None, given: bytes = b"") -> str:
+        with (output or Path(os.devnull)).open("ab") as out:
+            ended = subprocess.run(
+                [sink_environment / "bin" / "openmetadata-bulksink", "shard", name, "-c", file, *words],
+                env={**inherited_variables(), "PYTHONIOENCODING": encoding},
+                input=given,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                timeout=300,
+            )
+        said = ended.stderr.decode(errors="replace")
+        assert ended.returncode == 0, said[-3_000:]
+        assert "UnicodeEncodeError" not in said
+        return said
+
+    plan, all_results = tmp_path / "plan.json", tmp_path / "all.jsonl"
+    try:
+        step("plan", "-n", "2", output=plan)
+        assert {(unit.database, unit.schema) for unit in plans.read(plan.read_text("utf-8"), "plan").units()} == {
+            ("dä ta", "ünï ☃"),
+            ("dä ta", "two"),
+        }
+        step("run", "--plan", str(plan), "--shard", "0", output=all_results)
+        step("run", "--plan", str(plan), "--shard", "1", "--result", "/dev/stdout", output=all_results)
+        assert [json.loads(line)["shard"] for line in all_results.read_text("utf-8").splitlines()] == [0, 1]
+        step("close", "--plan", str(plan), "--result", "-", given=all_results.read_bytes())
+    finally:
+        databases.drop_database("dä ta")
+    assert any(fqn.endswith(".dä ta.ünï ☃.t") for fqn in live(server))
+
+
+@pytest.mark.parametrize("name", ['say "a"', "two\nlines"])
+def test_a_name_that_upstream_cannot_take_is_said_and_that_no_filter_helps(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path, name: str
+) -> None:
+    databases.create_database("odd_names")
+    quoted = name.replace('"', '""')
+    databases.execute(f'CREATE SCHEMA one; CREATE SCHEMA "{quoted}"', database="odd_names")
+    source = postgres_source(databases, "odd_names", options={"schemaFilterPattern": {"includes": ["^one$"]}})
+    fleet = Fleet(commands, tmp_path, workflow(source=source, server_url=server.url, token=server.token))
+    try:
+        refused = fleet.plan(2)
+    finally:
+        databases.drop_database("odd_names")
+    assert refused.exit_code == 2
+    (said,) = [line for line in refused.errors.splitlines() if line.startswith("openmetadata-bulksink:")]
+    assert f"there is {name!r}; one run ends there, too, and a filter does not help" in said
+
+
+def test_where_open_fails_the_commands_that_go_on_are_said(
+    commands: Commands, server: ReferenceServer, tmp_path: Path
+) -> None:
+    file = write(lite(server, tmp_path), tmp_path / "workflow.yaml")
+    refused = {"kind": "status", "status": 403, "body": {"code": 403, "message": "no right"}}
+    server.set_faults([{"match": {"method": "PUT"}, "do": refused}])
+    ended = commands.run(["shard", "all", "-c", str(file), "-n", "1"])
+    server.set_faults([])
+    assert ended.exit_code == 1
+    assert "opening did not end well: nothing below the service was written" in ended.errors
+    assert "0 of 1 shards ended well" in ended.errors
+    for step in ("open", "run", "close"):
+        (said,) = commands_in(ended.errors, step)
+        commands.run(said).require_success()
+    assert len(live(server)) == 3
+
+
+def test_who_interrupts_with_a_grace_period_is_told_of_it_and_of_what_was_not_delivered(
+    commands: Commands, server: ReferenceServer, tmp_path: Path
+) -> None:
+    words = ["shard", "all", "-c", str(write(lite(server, tmp_path), tmp_path / "workflow.yaml")), "-n", "1"]
+    held = {"class": "bulk", "collection": "tables"}
+    server.set_faults([{"match": held, "do": {"kind": "stall", "seconds": 3600}}])
+    command = commands.start(words, variables={"OM_BULKSINK_TERM_GRACE": "4"})
+    server.until_waiting()
+    command.kill(signal.SIGTERM)
+    ended = command.wait()
+    server.set_faults([])
+    server.release()
+    assert ended.exit_code == 2
+    assert "interrupted: what is pending is delivered, for 4 s at most" in ended.errors
+    assert "shard 0 did not end well: interrupted, and 3 records were not delivered in time" in ended.errors
