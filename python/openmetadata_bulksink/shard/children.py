@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from openmetadata_bulksink import settings, silence
-from openmetadata_bulksink.interrupts import Terminated, signals_as_interrupts
+from openmetadata_bulksink.interrupts import Terminated, signals_as_interrupts, signals_end_again
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
@@ -118,6 +118,7 @@ def start(name: str, work: Callable[[Watch], Any], mask: Mask, *, log: Path | No
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signals_end_again()
         _output_to(log)
         status = _work(work, mask, writer)
     except BaseException:  # noqa: BLE001 - a forked process never returns into its parent's code
