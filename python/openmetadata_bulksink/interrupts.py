@@ -27,8 +27,19 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def _interrupt(number: int, _: object = None) -> None:
+def _interrupt(number: int) -> None:
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
+def _handle(number: int, _: object) -> None:
+    if _is_repeated(number):
+        signal.signal(number, signal.SIG_IGN)
+    _interrupt(number)
+
+
+def _is_repeated(number: int) -> bool:
+    """A terminal that is closed says so more than once (its shell does, too), and nobody there asks for haste."""
+    return number not in (signal.SIGINT, signal.SIGTERM)
 
 
 def _unhandled(*numbers: int) -> list[int]:
@@ -43,7 +54,7 @@ def signals_as_interrupts() -> Iterator[None]:
     """SIGTERM and SIGHUP end everything as Ctrl-C does: orderly. Only where nobody else handles them."""
     numbers = _unhandled(*_ENDING)
     for number in numbers:
-        signal.signal(number, _interrupt)
+        signal.signal(number, _handle)
     try:
         yield
     finally:
@@ -54,7 +65,7 @@ def signals_as_interrupts() -> Iterator[None]:
 def signals_end_again() -> None:
     """In a forked child: those that the parent made exceptions of end it at once."""
     for number in _ENDING:
-        if signal.getsignal(number) is _interrupt:
+        if signal.getsignal(number) is _handle:
             signal.signal(number, signal.SIG_DFL)
 
 
@@ -91,8 +102,7 @@ class Interrupts:
             _interrupt(self._came[0])
 
     def _take(self, number: int, _: object) -> None:
-        # A terminal that is closed says so more than once (its shell does, too), and nobody there asks for haste.
-        if self._came and number not in (signal.SIGINT, signal.SIGTERM):
+        if self._came and _is_repeated(number):
             return
         self._came.append(number)
         self._raise(number)

@@ -64,6 +64,8 @@ class Services:
                 break
             time.sleep(pause)
             for name in [name for name in due if name not in refused]:
+                if time.monotonic() >= until:
+                    break
                 answer = self._once(name, haste.request, until)
                 if answer is None:
                     self.left.remove(name)
