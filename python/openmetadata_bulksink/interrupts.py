@@ -58,12 +58,14 @@ def signals_as_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        if numbers:  # else they are somebody's around this
+            signals_end_again()
 
 
 def signals_end_again() -> None:
-    """In a forked child: those that the parent made exceptions of end it at once."""
+    """Those that were made exceptions of end this process at once: behind the block, and in a forked child. What is
+    ignored since it came stays so: the process is at its end.
+    """
     for number in _ENDING:
         if signal.getsignal(number) is _handle:
             signal.signal(number, signal.SIG_DFL)
@@ -97,7 +99,7 @@ class Interrupts:
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         self.hold()
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if _is_repeated(number) and number in self._came else handler)
         if self._came and kind is None:
             _interrupt(self._came[0])
 
