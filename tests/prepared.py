@@ -1,4 +1,4 @@
-"""What `tools/` prepares for the tests, by name. Needs pytest and nothing else, as the tests of the wheels have no more."""
+"""What `tools/` prepares for the tests, by name. Needs nothing but pytest, as the tests of the wheels have no more."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import traceback
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(given)
     try:
         with upstream_is_silent():
-            return int(chosen.run(chosen))
+            return _run(chosen)
     except (SettingError, Unreadable, NotInstalled) as error:
         return _unusable(str(error))
     except OSError as error:
@@ -52,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _unusable("interrupted")
     except Exception as error:  # noqa: BLE001
         return _unexpected(error)
+    finally:
+        standard_streams.let_go()
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    status = int(chosen.run(chosen))
+    sys.stdout.flush()  # not at the end of the process: what fails there is another exit status
+    return status
 
 
 def _unexpected(error: Exception) -> int:
@@ -61,7 +70,8 @@ def _unexpected(error: Exception) -> int:
 
 
 def _unusable(text: str) -> int:
-    print(f"openmetadata-bulksink: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it: `2>&1 | head`
+        print(f"openmetadata-bulksink: {text}", file=sys.stderr)
     return UNUSABLE
 
 

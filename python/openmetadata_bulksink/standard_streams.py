@@ -1,4 +1,5 @@
-"""Standard input, output and error of a process that was started without one, or with one that takes few letters.
+"""Standard input, output and error of a process that was started without one of them, with one that takes few letters,
+or whose reader has gone.
 
 Python has nothing in its place then, and the next file or pipe that is opened gets its number: what a child prints
 would go into it. So what is missing is the null device, as most programs that start others make it themselves.
@@ -40,3 +41,16 @@ def _open_what_is_missing() -> None:
 def is_missing(name: str) -> bool:
     """Whether this process was started without it: `stdout`."""
     return name in _missing
+
+
+def let_go() -> None:
+    """What nobody takes (`| head`, a full disk) is dropped: tried again at the end of the process, it would be the exit
+    status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

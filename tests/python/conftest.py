@@ -31,6 +31,7 @@ subprocess._USE_VFORK = False  # type: ignore[attr-defined]
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+
 @pytest.fixture(autouse=True)
 def _upstream_is_as_it_was() -> Iterator[None]:
     """No test leaves an accelerator in place: those behind it compare with upstream's own functions."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a command writes: it ends in order, and says what is left to do."""
+"""Ctrl-C, SIGTERM and SIGHUP while a command writes: it ends in order, and says what is left to do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,18 @@ def interrupted(environment: Path, server: ReferenceServer, number: signal.Signa
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         server.until_waiting()
         os.kill(running.pid, number)
+        if number == signal.SIGHUP:  # its shell says it, too
+            time.sleep(0.05)
+            os.kill(running.pid, number)
         out, errors = running.communicate(timeout=240)
     assert running.returncode == 2, errors
     assert errors == "openmetadata-bulksink: interrupted\n"
     return out
 
 
-signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+signals = pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "closed terminal"]
+)
 
 
 @signals

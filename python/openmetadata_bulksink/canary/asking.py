@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -18,8 +19,11 @@ from openmetadata_bulksink.masking import Mask
 #: Seconds for a connection, and for an answer.
 _PATIENCE = (10.0, 120.0)
 
-#: Faults that pass, and how often and after how many seconds such a request is sent again.
-_PASSING = frozenset({0, 408, 429, 500, 502, 503, 504})
+#: Nobody has answered, or somebody for a server that is away or has no time.
+AWAY = frozenset({0, 408, 429, 502, 503, 504})
+
+#: Faults that pass, and after how many seconds such a request is sent again.
+_PASSING = AWAY | {500}
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -39,6 +43,16 @@ class Answer(NamedTuple):
     def well(self) -> bool:
         """Whether the request was done."""
         return 200 <= self.status < 300
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether it is the token that is at fault."""
+        return self.status in (401, 403)
+
+    @property
+    def away(self) -> bool:
+        """Whether it says nothing of the server but that it is away."""
+        return self.status in AWAY
 
     @property
     def message(self) -> str:
@@ -94,14 +108,24 @@ class Server:
             content = None
         return Answer(int(found.status_code), text, content, {k.lower(): v for k, v in found.headers.items()})
 
-    def until_answered(self, method: str, path: str, body: Any = None) -> Answer:
-        """The same, again after faults that pass."""
-        answer = self.ask(method, path, body)
-        for pause in _PAUSES:
-            if answer.status not in _PASSING:
+    def until_answered(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        patience: tuple[float, float] = _PATIENCE,
+        passing: Collection[int] = _PASSING,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Answer:
+        """The same, again after faults that pass. around: entered for each attempt."""
+        for pause in (*_PAUSES, None):
+            with around():
+                answer = self.ask(method, path, body, headers=headers, patience=patience)
+            if pause is None or answer.status not in passing:
                 break
             time.sleep(pause)
-            answer = self.ask(method, path, body)
         return answer
 
     def get(self, path: str) -> Any:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from openmetadata_bulksink import doctor
 from openmetadata_bulksink.canary import page
-from openmetadata_bulksink.canary.examination import Canary, CannotBeAsked
+from openmetadata_bulksink.canary.examination import Canary, CannotBeAsked, Findings
 from openmetadata_bulksink.canary.side import both_sides
-from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.settings import SettingError
 from openmetadata_bulksink.workflow_file import Unreadable
 
@@ -39,16 +38,22 @@ def run(config: Path | None, *, yes: bool, as_json: bool, probe: bool) -> bool:
         if not yes and not _agreed():
             raise SettingError("nothing was written; add --yes if the canary may write to this server")
         try:
-            with signals_as_interrupts():
-                found = canary.run()
+            canary.run()
         except CannotBeAsked as reason:
             raise Unreadable(str(reason)) from None
+        finally:
+            # Also where an interrupt came into the deletion: minutes of work are no less true for it.
+            if canary.found.finished:
+                _print(canary.found, as_json=as_json)
+    return canary.found.same
+
+
+def _print(found: Findings, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(page.report(found), indent=2, ensure_ascii=False))
     else:
         for line in page.lines(found):
             print(line)
-    return found.same
 
 
 def _tell(line: str) -> None:

@@ -10,10 +10,10 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from openmetadata_bulksink import connection, workflow_file
@@ -27,6 +27,7 @@ from openmetadata_bulksink.canary.reading import Reader, masked
 from openmetadata_bulksink.canary.services import Services
 from openmetadata_bulksink.canary.side import SINKS, Ran, Side, SideFailed
 from openmetadata_bulksink.canary.speed import Speed
+from openmetadata_bulksink.interrupts import Interrupts
 
 #: A workflow sends at most so many records in a request: all that is compared is in more than one of them.
 _BATCH = 100
@@ -54,13 +55,21 @@ class Work:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
+class Wrong(NamedTuple):
+    """What went wrong besides differences. what: the sort, in words. about: this one."""
+
+    what: str
+    about: str
+
+
 @dataclass
 class Findings:
-    """Everything that is reported. entities: how many of each collection were compared. left: lines about services
-    that could not be deleted. wrong: what went wrong besides differences, in sentences. hidden: what a report must not
-    show, secrets aside.
+    """Everything that is reported. finished: nothing was left to examine, however the deletion ended. entities: how
+    many of each collection were compared. left: lines about services that could not be deleted. hidden: what a report
+    must not show, secrets aside.
     """
 
+    finished: bool = False
     order: tuple[str, ...] = ()
     work: dict[str, Work] = field(default_factory=dict)
     entities: dict[str, int] = field(default_factory=dict)
@@ -68,7 +77,7 @@ class Findings:
     not_as_sent: dict[str, list[Difference]] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    wrong: list[Wrong] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
@@ -91,39 +100,52 @@ class Canary:
             self._server = Server(self._workflow.client.client, self._workflow.mask)
         except connection.Unusable as reason:
             raise CannotBeAsked(self._workflow.mask(str(reason))) from None
-        self._services, self._reader = Services(self._server), Reader(self._server)
+        self._interrupts = Interrupts()
+        self._services, self._reader = Services(self._server, self._interrupts), Reader(self._server)
         self.address = self._server.base
         self.found = Findings(hidden=[urlsplit(self.address).netloc, str(urlsplit(self.address).hostname)])
 
-    def run(self) -> Findings:
-        """All of it. Raises CannotBeAsked; whatever is raised, the processes of the sinks end, and all services are
-        deleted, or named through `tell`.
+    def run(self) -> None:
+        """All of it, into `found`. Raises CannotBeAsked, KeyboardInterrupt; whatever is raised, the processes of the
+        sinks end, and all services are deleted, or named through `tell`.
         """
-        try:
-            self.write()
-            with self._timed("facts"):
-                self.found.facts += facts.all_of(self._server, self._services.make())
-            with self._timed("speed"):
-                self.found.speeds = speed.measure(self._workflow, self._services.make())
-            if self._probe:
-                with self._timed("probing"):
-                    carried = connection.arguments(self._workflow.client.client)
-                    self.found.facts += probes.all_of(self._server, carried)
-        except (Unanswered, SideFailed) as error:
-            raise CannotBeAsked(self._workflow.mask(str(error))) from None
-        finally:
-            for side in self._sides.values():
-                side.kill()  # so that nothing is written behind the deletion
-            self.clean_up()
-        return self.found
+        with self._interrupts:
+            try:
+                try:
+                    self._examine()
+                finally:
+                    self._interrupts.hold()
+            except (Unanswered, SideFailed) as error:
+                raise CannotBeAsked(self._workflow.mask(str(error))) from None
+            finally:
+                self._interrupts.hold()  # again: one that came just before is on its way
+                try:
+                    for side in self._sides.values():
+                        side.kill()  # so that nothing is written behind the deletion
+                finally:
+                    self.clean_up()
+
+    def _examine(self) -> None:
+        self.write()
+        with self._timed("facts"):
+            self.found.facts += facts.all_of(self._place)
+        with self._timed("speed"):
+            self.found.speeds = speed.measure(self._workflow, self._services.make())
+        if self._probe:
+            with self._timed("probing"):
+                carried = connection.arguments(self._workflow.client.client)
+                self.found.facts += probes.all_of(self._server, carried)
+        self.found.finished = True
 
     def clean_up(self) -> None:
-        """Deletes the services; once more than needed does no harm."""
+        """Deletes the services; once more than needed does no harm. Raises nothing."""
         with self._timed("deleting"):
-            self.found.left = self._services.delete_all()
-        for line in self.found.left:
-            self._tell(line)
+            self.found.left = self._services.delete_all(self._tell_whoever_listens)
         self._server.close()
+
+    def _tell_whoever_listens(self, line: str) -> None:
+        with suppress(OSError):
+            self._tell(line)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -138,11 +160,13 @@ class Canary:
     def _may_we(self) -> Given:
         """Make and delete an empty service, and see what there is to refer to. Raises CannotBeAsked."""
         trial = self._services.make()
-        refused = self._services.delete(trial)
+        refused = self._services.delete(trial).get(trial)
         if refused is not None:
+            what = "the server does not delete an empty service"
+            if refused.forbidden:
+                what = "the token may create a service and not delete it"
             raise CannotBeAsked(
-                f"the token may create a service and not delete it ({refused.status}: {refused.message}); nothing else "
-                f"was written. The service {trial} is left"
+                self._workflow.mask(f"{what} ({refused.status}: {refused.message}); nothing else was written")
             )
         self._tell("The token may create services and delete them for good: an empty one was made and is gone.")
         tags = [
@@ -172,6 +196,15 @@ class Canary:
             for sink in SINKS:
                 service = self._services.make()
                 self.found.work[sink] = Work(service, Expected(service))
+            self._place = facts.Place(self._server, self._services.make())
+            refused = self._place.fill()
+            if refused is not None:
+                collection, answer = refused
+                raise CannotBeAsked(
+                    self._workflow.mask(
+                        f"the token may make services and not write {collection} ({answer.status}: {answer.message})"
+                    )
+                )
         with self._timed("writing"):
             for stage in STAGES:
                 for sink in order:
@@ -186,11 +219,9 @@ class Canary:
         if ran.why and sink == "upstream":
             raise CannotBeAsked(f"upstream's own workflow does not come to its end here: {mask(ran.why)}")
         if ran.why:
-            self.found.wrong.append(f"The workflow {stage} of {sink} ended badly: {mask(ran.why)}")
+            self._wrong(f"A workflow of {sink} ended badly", f"{stage}: {mask(ran.why)}")
         elif ran.native != (sink == "ours"):
-            self.found.wrong.append(
-                f"The workflow {stage} of {sink} was written by {'our' if ran.native else 'upstream'}'s sink"
-            )
+            self._wrong(f"A workflow of {sink} was written by {'our' if ran.native else 'upstream'}'s sink", stage)
         work.seconds[stage] = ran.seconds
         work.sent = ran.sent
         work.expected.take(ran.sent)
@@ -231,29 +262,28 @@ class Canary:
             new = comparison.from_sent(states[sink], work.expected)
             for one in _add(found.not_as_sent.setdefault(sink, []), new, stage):
                 if not one.field:
-                    found.wrong.append(
-                        f"After {stage}, {one.collection} {one.name} of {sink} should be {one.one} and is {one.other}"
-                    )
+                    what = f"In {one.collection} of {sink} something should be {one.one} and is {one.other}"
+                    self._wrong(what, f"{one.name} after {stage}")
             due = REFUSED if stage in REFUSING else ()
             self._judge(sink, stage, comparison.refusals(work.failures, work.service, due))
             for row, text in comparison.reasons(work.failures, work.service, due).items():
                 before = work.reasons.setdefault(row, text)
                 if text != before:
-                    found.wrong.append(
-                        f"{row} of {sink} was refused with another text by the workflow {stage} than before: "
-                        f"...{text[-200:]} | ...{before[-200:]}"
-                    )
+                    what = f"A row of {sink} was refused with another text than before"
+                    self._wrong(what, f"{row} by the workflow {stage}: ...{text[-200:]} | ...{before[-200:]}")
         given = [masked(work.sent, work.service) for work in found.work.values()]
         if given[0] != given[1]:
-            found.wrong.append(f"The two sinks were not given the same by the workflow {stage}")
+            self._wrong("The two sinks were not given the same by a workflow", stage)
 
     def _judge(self, sink: str, stage: str, found: Refusals) -> None:
         """What a sink reports must be what happened. Upstream's reports may lack names."""
-        for text in found.wrong[:20]:
-            what = f"Reported as lost by {sink} in the workflow {stage}, and nothing that must be refused"
-            self.found.wrong.append(f"{what}: {text[:300]}")
+        for text in found.wrong:
+            self._wrong(f"Reported as lost by {sink}, and nothing that must be refused", f"{stage}: {text[:300]}")
         if sink == "ours" and found.unnamed:
-            self.found.wrong.append(f"Not reported by ours in the workflow {stage}: {', '.join(found.unnamed)}")
+            self._wrong(f"Not reported by ours in the workflow {stage}", ", ".join(found.unnamed))
+
+    def _wrong(self, what: str, about: str) -> None:
+        self.found.wrong.append(Wrong(what, about))
 
 
 def _add(known: list[Difference], found: Sequence[Difference], stage: str) -> list[Difference]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from openmetadata_bulksink.canary.comparison import Difference
 from openmetadata_bulksink.canary.examination import Findings
-from openmetadata_bulksink.canary.speed import advised
+from openmetadata_bulksink.canary.speed import Speed, advised
 from openmetadata_bulksink.masking import Mask
 
 #: Examples of each group of differences.
@@ -29,8 +29,7 @@ def lines(found: Findings) -> Iterator[str]:
     for fact in found.facts:
         yield f"  {fact.question:<22}{fact.answer}"
     if found.speeds:
-        rows = ", ".join(f"{one.workers}: {one.microseconds:,} us" for one in found.speeds)
-        yield f"  {'a row, by workers':<22}{rows}; advised: OM_BULKSINK_WORKERS={advised(found.speeds)}"
+        yield f"  {'a row, by workers':<22}{_speeds(found.speeds)}"
     kept = _groups(_alike(found))
     if kept:
         yield "What it holds otherwise than it was sent, from both sinks alike"
@@ -41,7 +40,9 @@ def lines(found: Findings) -> Iterator[str]:
         for group, count, example in _groups(found.differences):
             what = f"{example.name} after {example.stage}: {example.one} | {example.other}"
             yield f"  {group}: {count} (such as {what})"
-    for line in (*found.wrong, *found.left):
+    for what, about in _wrong(found).items():
+        yield f"NO  {what}: " + (about[0] if len(about) == 1 else f"{len(about)} (such as {about[0]})")
+    for line in found.left:
         yield f"NO  {line}"
     yield verdict(found)
 
@@ -50,9 +51,26 @@ def verdict(found: Findings) -> str:
     """The last line."""
     if found.same:
         return "Both sinks left the same on this server, and everything is deleted again."
-    if found.left and not (found.differences or found.wrong):
-        return "Both sinks left the same, and not everything could be deleted: see above."
-    return "The two sinks did not leave the same: see above."
+    if found.differences:
+        return "The two sinks did not leave the same: see above."
+    if found.wrong:
+        return "Both sinks left the same, and not all went as it should: see above."
+    return "Both sinks left the same, and not everything could be deleted: see above."
+
+
+def _speeds(found: list[Speed]) -> str:
+    known = {one.workers: f"{one.microseconds:,} us" for one in found if one.microseconds is not None}
+    rows = ", ".join(f"{one.workers}: {known.get(one.workers, 'not known')}" for one in found)
+    best = advised(found)
+    return f"{rows}; " + (f"advised: OM_BULKSINK_WORKERS={best}" if best else "no advice: rows were not taken")
+
+
+def _wrong(found: Findings) -> dict[str, list[str]]:
+    """By what it is: what each is about."""
+    grouped: dict[str, list[str]] = {}
+    for one in found.wrong:
+        grouped.setdefault(one.what, []).append(one.about)
+    return grouped
 
 
 def report(found: Findings) -> dict[str, Any]:
@@ -77,7 +95,9 @@ def _everything(found: Findings) -> dict[str, Any]:
         "speed": [one._asdict() for one in found.speeds],
         "differences": _summed(found.differences),
         "not_as_sent": {sink: _summed(ones) for sink, ones in found.not_as_sent.items()},
-        "wrong": found.wrong,
+        "wrong": [
+            {"what": what, "count": len(about), "examples": about[:_EXAMPLES]} for what, about in _wrong(found).items()
+        ],
         "left": found.left,
     }
 

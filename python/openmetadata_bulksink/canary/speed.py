@@ -18,10 +18,10 @@ _WORTH = 0.15
 
 
 class Speed(NamedTuple):
-    """microseconds: a row, over the whole time of writing."""
+    """microseconds: a row, over the whole time of writing; None where rows were refused: that takes another time."""
 
     workers: int
-    microseconds: int
+    microseconds: int | None
     retries: int
     refused: int
 
@@ -33,12 +33,16 @@ def measure(workflow: workflow_file.Workflow, service: str) -> list[Speed]:
     for workers in _WORKERS:
         size = bench.Size(_ROWS * _REQUESTS * workers, _COLUMNS)
         rate = bench.rate(workflow, tuning, service, size, workers, _ROWS)
-        a_row = round(rate.seconds / max(1, rate.written) * 1e6)
+        whole = rate.written == size.tables
+        a_row = round(rate.seconds / rate.written * 1e6) if whole else None
         found.append(Speed(workers, a_row, rate.retries, len(rate.refused)))
     return found
 
 
-def advised(found: Sequence[Speed]) -> int:
-    """The smallest number of workers that all larger ones are hardly faster than."""
-    best = min(one.microseconds for one in found)
-    return next(one.workers for one in found if one.microseconds <= best * (1 + _WORTH))
+def advised(found: Sequence[Speed]) -> int | None:
+    """The smallest number of workers that all larger ones are hardly faster than. None: not known."""
+    measured = {one.workers: one.microseconds for one in found if one.microseconds is not None}
+    if len(measured) < len(found):
+        return None
+    best = min(measured.values(), default=0)
+    return next((workers for workers, a_row in measured.items() if a_row <= best * (1 + _WORTH)), None)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from openmetadata_bulksink import grace, settings, silence
-from openmetadata_bulksink.interrupts import Terminated, signals_as_interrupts
+from openmetadata_bulksink.interrupts import Terminated, signals_as_interrupts, signals_end_again
 from openmetadata_bulksink.masking import Mask
 from openmetadata_bulksink.shard.workflow import NotAWorkflow, Progress
 
@@ -121,6 +121,7 @@ def start(name: str, work: Callable[[Watch], Any], mask: Mask, *, log: Path | No
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signals_end_again()
         try:
             _output_to(log)
         except OSError as error:

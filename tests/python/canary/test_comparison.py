@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from openmetadata_bulksink.canary import comparison
+from openmetadata_bulksink.canary import comparison, page
 from openmetadata_bulksink.canary.catalogue import REFUSED, STAGES, Catalogue, Given, with_hash
+from openmetadata_bulksink.canary.examination import Findings, Wrong
 from openmetadata_bulksink.canary.expected import Expected
 from openmetadata_bulksink.canary.reading import SERVICE, masked, normal
 from openmetadata_bulksink.canary.speed import Speed, advised
@@ -157,3 +158,18 @@ def test_more_workers_are_advised_only_where_they_bring_something() -> None:
     assert advised(by(1000, 500, 260, 250)) == 4
     assert advised(by(1000, 990, 1010, 1200)) == 1
     assert advised(by(1000, 500, 250, 125)) == 8
+
+
+def test_no_workers_are_advised_from_rows_that_were_refused() -> None:
+    refused = [Speed(1, 1000, 0, 0), Speed(2, None, 0, 50)]
+    assert advised(refused) is None
+    found = Findings(order=("ours", "upstream"), speeds=refused)
+    assert "  a row, by workers     1: 1,000 us, 2: not known; no advice: rows were not taken" in page.lines(found)
+
+
+def test_what_went_wrong_is_grouped_and_is_no_difference() -> None:
+    lost = [Wrong("Reported as lost by ours, and nothing that must be refused", f"first: t{at}") for at in range(125)]
+    *lines, last = page.lines(Findings(order=("ours", "upstream"), wrong=lost))
+    (line,) = [line for line in lines if line.startswith("NO")]
+    assert line.endswith("refused: 125 (such as first: t0)")
+    assert last == "Both sinks left the same, and not all went as it should: see above."

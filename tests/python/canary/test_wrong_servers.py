@@ -154,4 +154,4 @@ def test_two_answers_that_are_swapped_are_found_and_named(bench: Bench, seed: in
     assert len(meddle.rows) == 2
     assert not found.same, meddle.rows
     names = [row.rpartition(".")[2] for row in meddle.rows]
-    assert [line for line in found.wrong if any(name in line for name in names)], (meddle.rows, found.wrong)
+    assert [line for line in found.wrong if any(name in line.about for name in names)], (meddle.rows, found.wrong)

@@ -15,6 +15,9 @@ from tests.python.canary.between import Answer, Asked, Entity, Send
 
 _SERVICES = "services/databaseServices"
 
+#: Those that are compared, among the canary's; the others are for questions.
+_COMPARED = (1, 2)
+
 
 class Write(NamedTuple):
     """One that changes something. service: the how-many-th the canary has made. entity: its FQN without the service's
@@ -70,7 +73,7 @@ class Writes:
 
     def _note(self, method: str, collection: str, fqn: str, content: Any) -> Write | None:
         service = next((at for at, name in enumerate(self._services) if fqn.startswith(name)), None)
-        if service is None or collection not in COLLECTIONS or any(name in fqn for name in REFUSED):
+        if service not in _COMPARED or collection not in COLLECTIONS or any(name in fqn for name in REFUSED):
             return None
         number, before = self._content.get((method, collection, fqn), (0, None))
         if content == before:
