@@ -25,6 +25,7 @@ With I/O:
     listing.py      databases, schemas and sizes, by upstream's own connector
     catalogue.py    what close asks of the server, and deletes there
     children.py     a function in a forked process, its progress and its end
+    reports.py      a report for each step, where reports are wanted
     display.py      one progress display for all shards
     commands.py     plan and open; documents
     closing.py      close

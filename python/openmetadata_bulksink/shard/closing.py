@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from openmetadata_bulksink import records
 from openmetadata_bulksink.masking import mask_of
-from openmetadata_bulksink.shard import catalogue, children, deletion, filters, results, threshold, workflow
+from openmetadata_bulksink.shard import catalogue, children, deletion, filters, reports, results, threshold, workflow
 from openmetadata_bulksink.shard.commands import Job, say, tell_of_failures
 from openmetadata_bulksink.shard.names import stored, stored_fqn
 from openmetadata_bulksink.shard.plan import Plan
@@ -95,6 +95,7 @@ def _tell_of_unwalked(plan: Plan, chosen: Iterable[Result]) -> None:
 
 
 def _close(job: Job, chosen: list[Result], max_deleted: float, watch: children.Watch) -> Closed:
+    reports.of_step("close")
     allowed, spared = deletion.allowed(job.plan, chosen)
     keys = [key for result in chosen for part in result.parts for key in part.keys]
     besides = workflow.Closing(keys, allowed, filters.options_of(job.config))

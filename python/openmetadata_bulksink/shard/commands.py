@@ -8,12 +8,13 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmetadata_bulksink import in_one_step, standard_streams, workflow_file
 from openmetadata_bulksink.masking import mask_of
-from openmetadata_bulksink.shard import children, filters, listing, results, workflow
+from openmetadata_bulksink.shard import children, filters, listing, reports, results, workflow
 from openmetadata_bulksink.shard import plan as plans
 from openmetadata_bulksink.shard.documents import BadDocument, text_of
 from openmetadata_bulksink.shard.fingerprint import fingerprint
@@ -118,6 +119,7 @@ def make_plan(given: Given, shards: int, kept: Plan | None, started: float) -> P
 
 
 def _listed(config: Workflow) -> listing.Listing | listing.Refused:
+    reports.none()
     try:
         return listing.list_source(config)
     except listing.Refused as refused:
@@ -148,6 +150,11 @@ def table_of(plan: Plan) -> str:
     return "\n".join(lines)
 
 
+def _opened(config: Workflow, databases: tuple[str, ...], watch: children.Watch) -> PartResult:
+    reports.of_step("open")
+    return workflow.execute_for_report(config, databases, watch)
+
+
 def open_all(job: Job, lifeline: int | None = None) -> bool:
     """Service, databases, schemas, once, so that shards do not all write them at the same time. lifeline: see
     `children.Family`.
@@ -157,7 +164,7 @@ def open_all(job: Job, lifeline: int | None = None) -> bool:
     try:
         opened: PartResult = children.run(
             "opening",
-            lambda watch: workflow.execute_for_report(config, databases, watch),
+            partial(_opened, config, databases),
             mask_of(config),
             lifeline=lifeline,
             interrupted=lambda _: say("opening was interrupted: what it wrote stays, nothing was deleted; open again"),

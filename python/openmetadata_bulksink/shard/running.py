@@ -12,7 +12,7 @@ from pathlib import Path
 
 from openmetadata_bulksink.interrupts import signals_as_interrupts
 from openmetadata_bulksink.masking import mask_of
-from openmetadata_bulksink.shard import children, filters, results, watermark, workflow
+from openmetadata_bulksink.shard import children, filters, reports, results, watermark, workflow
 from openmetadata_bulksink.shard.commands import Job, say
 from openmetadata_bulksink.shard.documents import BadDocument
 from openmetadata_bulksink.shard.folder import Folder
@@ -51,7 +51,8 @@ class Running:
             return None
         self._part = self._waiting.pop(0)
         config = filters.of_part(self._job.config, self._job.plan, self.number, self._part)
-        work = partial(_execute, config, self._job.plan, self._part.databases)
+        step = f"shard-{self.number}" + (f"-{len(self._done) + 1}" if self._done else "")
+        work = partial(_execute, step, config, self._job.plan, self._part.databases)
         self.child = children.start(f"shard {self.number}", work, mask_of(config), log=self._log)
         return self.child
 
@@ -86,8 +87,11 @@ class Running:
         return Progress(self._before.tables + now.tables, self._before.failures + now.failures)
 
 
-def _execute(config: filters.Workflow, plan: Plan, databases: tuple[str, ...], watch: children.Watch) -> PartResult:
+def _execute(
+    step: str, config: filters.Workflow, plan: Plan, databases: tuple[str, ...], watch: children.Watch
+) -> PartResult:
     """In the child."""
+    reports.of_step(step)
     allowed, why = watermark.trusted(watermark.marked(config, plan.run), plan.line)
     if why:
         say(f"openmetadata-bulksink: {', '.join(databases)} is read in whole: {why}")

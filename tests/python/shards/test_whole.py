@@ -53,6 +53,22 @@ def test_what_is_too_much_is_deleted_by_the_command_that_is_said(
     assert kept == ["plan.json", "shard-0.json", "shard-0.log", "shard-1.json", "shard-1.log"]
 
 
+def test_each_step_has_a_report_of_its_own(
+    commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
+) -> None:
+    """In one file for all of them only the last step would be left, which writes next to nothing."""
+    warehouse = Warehouse(databases, 11, large=True)
+    file = write(warehouse.workflow(server, DELETE_ALL), tmp_path / "workflow.yaml")
+    words = ["shard", "all", "-c", str(file), "-n", "2", "--results", str(tmp_path / "kept")]
+    commands.run(words, variables={"OM_BULKSINK_REPORT": str(tmp_path / "run.json")}).require_success()
+    reports = {one.name: json.loads(one.read_text()) for one in tmp_path.glob("run*.json")}
+    assert {"run-open.json", "run-shard-0.json", "run-shard-1.json", "run-close.json"} <= set(reports)
+    assert "run.json" not in reports
+    parts = [report for name, report in reports.items() if name.startswith("run-shard")]
+    tables = sum(lane["rows"] for report in parts for lane in report["lanes"] if lane["collection"] == "tables")
+    assert tables >= len(live(server)) > 0
+
+
 def test_what_was_interrupted_goes_on_by_the_commands_that_are_said(
     commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
 ) -> None:
