@@ -20,9 +20,12 @@ from hypothesis import HealthCheck, settings
 from tests.ingest import MariaDB, Postgres, ReferenceServer, Session
 from tests.prepared import prepared
 
-# A shell's background job starts with Ctrl-C ignored, and so would every program that the tests start and interrupt.
+# A shell's background job starts with Ctrl-C ignored, one of `nohup` with SIGHUP ignored, and so would every program
+# that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Many threads of the tests start programs; an exec behind a vfork has failed then with EFAULT.
 subprocess._USE_VFORK = False  # type: ignore[attr-defined]
