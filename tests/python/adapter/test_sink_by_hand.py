@@ -70,6 +70,7 @@ def test_a_sink_that_was_closed_unused_says_that_it_leaves_no_report(
     make_sink: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One of the run before would pass for this one's."""
+    caplog.set_level(logging.WARNING, "metadata")
     path = tmp_path / "run.html"
     monkeypatch.setenv("OM_BULKSINK_REPORT", str(path))
     make_sink().close()
