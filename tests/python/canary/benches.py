@@ -19,6 +19,11 @@ def job(url: str, token: str, folder: Path, **server_settings: Any) -> Path:
     return write(config, folder / "workflow.json")
 
 
+def services(server: ReferenceServer) -> list[str]:
+    """The names of the services that a server has."""
+    return list(server.state().get("services/databaseServices", {}))
+
+
 class Bench:
     """Where canaries write and read back, and nothing more is asked. between: who stands in front of the server."""
 

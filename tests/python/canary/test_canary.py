@@ -21,7 +21,7 @@ import pytest
 
 from tests.ingest import ReferenceServer
 from tests.ingest.commands import Commands
-from tests.python.canary.benches import job
+from tests.python.canary.benches import job, services
 from tests.python.canary.between import Between
 from tests.python.canary.meddling import on_lists
 
@@ -48,16 +48,6 @@ def logging_server(server_program: Path, server_profile: str) -> Iterator[Refere
 def empty_server(logging_server: ReferenceServer) -> ReferenceServer:
     logging_server.reset()
     return logging_server
-
-
-@pytest.fixture(scope="module")
-def commands(sink_environment: Path) -> Iterator[Commands]:
-    with Commands(sink_environment, ["metadata.ingestion.ometa.ometa_api"]) as running:
-        yield running
-
-
-def services(server: ReferenceServer) -> list[str]:
-    return list(server.state().get("services/databaseServices", {}))
 
 
 def writes(server: ReferenceServer) -> list[dict[str, Any]]:

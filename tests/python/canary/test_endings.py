@@ -18,7 +18,7 @@ import pytest
 
 from tests.ingest import ReferenceServer
 from tests.ingest.commands import Command, Commands, Ended
-from tests.python.canary.benches import job
+from tests.python.canary.benches import job, services
 from tests.python.canary.between import Answer, Asked, Between, Send
 
 pytestmark = [pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(1_800)]
@@ -28,24 +28,6 @@ _PATIENCE = 300.0
 
 _PAGE = {"kind": "status", "status": 404, "body": "404 page not found\n", "content_type": "text/plain"}
 _AWAY = Answer(503, {"Content-Type": "application/json"}, b'{"code": 503, "message": "try again"}')
-
-
-@pytest.fixture(scope="module")
-def one_server(server_program: Path, server_profile: str) -> Iterator[ReferenceServer]:
-    with ReferenceServer(server_program, profile=server_profile) as server:
-        yield server
-
-
-@pytest.fixture
-def server(one_server: ReferenceServer) -> ReferenceServer:
-    one_server.reset()
-    return one_server
-
-
-@pytest.fixture(scope="module")
-def commands(sink_environment: Path) -> Iterator[Commands]:
-    with Commands(sink_environment, ["metadata.ingestion.ometa.ometa_api"]) as running:
-        yield running
 
 
 Start = Callable[..., Command]
@@ -76,10 +58,6 @@ def said(command: Command, what: str) -> None:
         assert command.running(), command.errors()
         assert time.monotonic() < give_up, command.errors()
         time.sleep(0.01)
-
-
-def services(server: ReferenceServer) -> list[str]:
-    return list(server.state().get("services/databaseServices", {}))
 
 
 def named(ended: Ended) -> set[str]:

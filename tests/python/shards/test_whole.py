@@ -33,12 +33,17 @@ def commands_in(text: str, step: str) -> list[list[str]]:
     return [shlex.split(found)[1:] for found in re.findall(rf"openmetadata-bulksink shard {step} [^,\n]*", text)]
 
 
+def all_of(warehouse: Warehouse, server: ReferenceServer, file: Path, *options: object) -> list[str]:
+    """`shard all` of a warehouse, whose workflow is written to `file`."""
+    write(warehouse.workflow(server, DELETE_ALL), file)
+    return ["shard", "all", "-c", str(file), *map(str, options)]
+
+
 def test_what_is_too_much_is_deleted_by_the_command_that_is_said(
     commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
 ) -> None:
     warehouse = Warehouse(databases, 11, large=True)
-    file = write(warehouse.workflow(server, DELETE_ALL), tmp_path / "a workflow.yaml")
-    words = ["shard", "all", "-c", str(file), "-n", "2", "--results", str(tmp_path / "kept here")]
+    words = all_of(warehouse, server, tmp_path / "a workflow.yaml", "-n", 2, "--results", tmp_path / "kept here")
     commands.run(words).require_success()
     before = live(server)
     databases.drop_database(max(warehouse.tables, key=lambda name: sum(map(len, warehouse.tables[name].values()))))
@@ -58,8 +63,7 @@ def test_each_step_has_a_report_of_its_own(
 ) -> None:
     """In one file for all of them only the last step would be left, which writes next to nothing."""
     warehouse = Warehouse(databases, 11, large=True)
-    file = write(warehouse.workflow(server, DELETE_ALL), tmp_path / "workflow.yaml")
-    words = ["shard", "all", "-c", str(file), "-n", "2", "--results", str(tmp_path / "kept")]
+    words = all_of(warehouse, server, tmp_path / "workflow.yaml", "-n", 2, "--results", tmp_path / "kept")
     commands.run(words, variables={"OM_BULKSINK_REPORT": str(tmp_path / "run.json")}).require_success()
     reports = {one.name: json.loads(one.read_text()) for one in tmp_path.glob("run*.json")}
     assert {"run-open.json", "run-shard-0.json", "run-shard-1.json", "run-close.json"} <= set(reports)
@@ -73,8 +77,8 @@ def test_what_was_interrupted_goes_on_by_the_commands_that_are_said(
     commands: Commands, databases: Postgres, server: ReferenceServer, tmp_path: Path
 ) -> None:
     warehouse = Warehouse(databases, 11, large=True)
-    file = write(warehouse.workflow(server, DELETE_ALL), tmp_path / "workflow.yaml")
-    words = ["shard", "all", "-c", str(file), "-n", "3", "--processes", "2", "-o", str(tmp_path / "plan.json")]
+    options = ("-n", 3, "--processes", 2, "-o", tmp_path / "plan.json")
+    words = all_of(warehouse, server, tmp_path / "workflow.yaml", *options)
     with server.holding("bulk"):
         command = commands.start(words)
         server.until_waiting()
