@@ -153,12 +153,12 @@ def _form(place: Place) -> Iterator[Fact]:
     mixed = place.bulk({"name": "form"}, {"name": "refused", "tags": [_NO_TAG]})
     shapes = {"new": _shape(first), "known": _shape(again), "one of two refused": _shape(mixed)}
     body = mixed.body if isinstance(mixed.body, dict) else {}
-    failed = body.get("failedRequest") or []
-    if not mixed.well or not failed:
+    failed = _first_failure(mixed)
+    if not mixed.well or failed is None:
         how = "taken" if mixed.well else "refused with its whole request"
         yield Fact("form", f"status {mixed.status}, a bad row is {how}", shapes)
         return
-    echo = "echoed whole" if isinstance(failed[0].get("request"), dict) else "named"
+    echo = "echoed whole" if isinstance(failed.get("request"), dict) else "named"
     yield Fact("form", f"status {body.get('status')}, a refused row is {echo}", shapes)
 
 
@@ -206,23 +206,29 @@ def _refusals(place: Place) -> Iterator[Fact]:
     yield Fact("refusals", said, texts)
 
 
+def _first_failure(answer: Answer) -> Any:
+    """What a bulk answer says of the first row that it refused; None: it refused none."""
+    failed = answer.body.get("failedRequest") if isinstance(answer.body, dict) else None
+    return failed[0] if failed else None
+
+
 def _refused_row(answer: Answer) -> Answer | None:
     """The answer to a request of one row, with the row's own status where that was refused; None: it was taken."""
     if not answer.well:
         return answer
-    failed = answer.body.get("failedRequest") if isinstance(answer.body, dict) else None
-    if not failed:
+    failed = _first_failure(answer)
+    if failed is None:
         return None
-    status = failed[0].get("status")
-    return Answer(status if isinstance(status, int) else answer.status, str(failed[0].get("message")), None, {})
+    status = failed.get("status")
+    return Answer(status if isinstance(status, int) else answer.status, str(failed.get("message")), None, {})
 
 
 def _first_row(answer: Answer) -> tuple[int, str | None]:
     """The status of the request, and what was said of its only row; None: it was taken."""
-    failed = answer.body.get("failedRequest") if isinstance(answer.body, dict) else None
-    if answer.well:
-        return answer.status, str(failed[0].get("message"))[:300] if failed else None
-    return answer.status, answer.message
+    if not answer.well:
+        return answer.status, answer.message
+    failed = _first_failure(answer)
+    return answer.status, None if failed is None else str(failed.get("message"))[:300]
 
 
 def _parents(place: Place) -> Iterator[Fact]:
