@@ -328,9 +328,9 @@ class NativeSink(UpstreamSink):
             return
         if isinstance(state, Native):
             self._close_native(state)
-        before = self._writer
-        if before is None and self._tuning.report is not None:
+        if state is UNDECIDED and self._tuning.report is not None:
             log.warning("The report %s was not written: no record came to the sink", self._tuning.report)
+        before = self._writer
         self._let_tables_pass()
         self._state = UPSTREAMS  # what upstream's own `close` flushes is not to open an engine again
         try:

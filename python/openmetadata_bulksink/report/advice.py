@@ -100,8 +100,8 @@ def _lost(figures: Figures) -> str:
         written += f", {in_part} of them without some of their foreign keys (the warnings name them)"
     if not counts.lost and not counts.pending:
         nothing = "No record" if counts.in_part else "Nothing"
-        if figures.unread or figures.ending != IN_ORDER:
-            return f"Of what was handed over {nothing.lower()} was lost: {written}."
+        if any(_not_read(figures)):
+            nothing = f"Of what was handed over {nothing.lower()}"
         return f"{nothing} was lost: {written}."
     parts = []
     if counts.lost:
