@@ -2,12 +2,13 @@
 //!
 //! Edges always point to an earlier record, so there are no cycles. All writers of one entity (create requests and life cycle
 //! patches) form a chain in which each waits for the one before (`order/writers.rs`). What is known of a record is in
-//! `order/entry.rs`; records that are set aside are in `order/parking.rs`, ready ones in `order/ready.rs`, what travels without its
-//! keys in `order/second_form.rs`. Nothing here knows requests, answers or time-outs.
+//! `order/entry.rs`; records that are set aside are in `order/parking.rs`, chains of needs in `order/needs.rs`, ready records in
+//! `order/ready.rs`, what travels without its keys in `order/second_form.rs`. Nothing here knows requests, answers or time-outs.
 //!
 //! Each record is in exactly one [`Place`], and [`Order::move_to`] is the only way from one to another.
 
 mod entry;
+mod needs;
 mod parking;
 mod ready;
 mod second_form;
@@ -21,6 +22,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub use entry::Place;
 use entry::{Edge, Slot};
 pub(super) use entry::{Entry, Sharer, WITHOUT_PLACE};
+use parking::Unparked;
 use ready::ready_set;
 pub(super) use ready::Ready;
 pub(super) use second_form::SecondForm;
@@ -57,19 +59,6 @@ pub(super) struct Order {
     defect: Planted,
 }
 
-/// Pending records that are not parked, by collection: create requests, life cycles.
-#[derive(Debug, Default)]
-struct Unparked(Vec<[usize; 2]>);
-
-impl Unparked {
-    fn change(&mut self, (collection, kind): Lane, by: isize) {
-        if let Some([creates, patches]) = self.0.get_mut(usize::from(collection.0)) {
-            let count = if kind == Kind::Create { creates } else { patches };
-            *count = count.saturating_add_signed(by);
-        }
-    }
-}
-
 /// The server lower-cases these names.
 const FOLDED: &str = "users";
 
@@ -90,7 +79,7 @@ impl Order {
             .unwrap_or_else(|| {
                 self.collections.push(path.clone());
                 self.ready.push(Ready::default());
-                self.unparked.0.push([0, 0]);
+                self.unparked.one_more();
                 self.collections.len() - 1
             });
         CollectionId(u16::try_from(at).unwrap_or(u16::MAX))
@@ -140,9 +129,8 @@ impl Order {
     }
 
     /// Whether nothing is pending in a lane but what is parked.
-    pub fn is_idle(&self, (collection, kind): Lane) -> bool {
-        let counts = self.unparked.0.get(usize::from(collection.0));
-        counts.is_none_or(|[creates, patches]| *(if kind == Kind::Create { creates } else { patches }) == 0)
+    pub fn is_idle(&self, lane: Lane) -> bool {
+        self.unparked.is_none(lane)
     }
 
     /// Bytes that everything pending takes.
@@ -317,42 +305,6 @@ impl Order {
         self.creates_of(&missing.fqn)
             .into_iter()
             .any(|sequence| sequence != except && self.get(sequence).is_some_and(comes))
-    }
-
-    /// Length of the longest chain of needs of one collection behind a record, up to `most`.
-    pub fn depth(&self, sequence: Sequence, most: usize) -> usize {
-        self.longest_chain(vec![sequence], most + 1).saturating_sub(1)
-    }
-
-    /// How many records one after the other whoever needs `fqn` would wait for in one collection, up to `most`.
-    pub fn chain_to(&self, fqn: &Fqn, collection: CollectionId, most: usize) -> usize {
-        let mut pending = self.creates_of(fqn);
-        pending.retain(|sequence| self.get(*sequence).is_some_and(|entry| entry.collection == collection));
-        self.longest_chain(pending, most)
-    }
-
-    /// How many records the longest chain has that ends in one of `ends`, up to `most`. Each is looked at once for each length, however
-    /// many chains it is in.
-    fn longest_chain(&self, mut ends: Vec<Sequence>, most: usize) -> usize {
-        let mut length = 0;
-        while !ends.is_empty() && length < most {
-            length += 1;
-            let before = ends.iter().filter_map(|sequence| self.get(*sequence));
-            ends = before.flat_map(|entry| self.needed_by(entry)).collect();
-            ends.sort_unstable();
-            ends.dedup();
-        }
-        length
-    }
-
-    /// What a record waits for of its own collection, because its body names it.
-    fn needed_by<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = Sequence> + 'a {
-        let of_its_own = |blocker: &Sequence| {
-            let other = self.get(*blocker);
-            other.is_some_and(|other| other.collection == entry.collection)
-        };
-        let needs = entry.edges.iter().filter(|(_, edge)| *edge == Edge::Need);
-        needs.map(|(blocker, _)| *blocker).filter(of_its_own)
     }
 
     /// Everything pending whose name is `fqn`, and with `subtree` what lies below it.

@@ -101,7 +101,7 @@ impl Engine {
             self.met_alone(&batch.members, trouble.kind, now);
             if rest.last_attempt && rest.tried_alone.len() == 1 && self.was_any_passed_over(&rest.members) {
                 // It may be the one that costs the others theirs: another one tells.
-                self.in_time(batch.members, true, now);
+                self.lose_all(&Work::Batch(batch), None, now);
                 self.try_one_alone(rest);
                 return;
             }

@@ -5,7 +5,32 @@
 
 use super::{Edge, Entry, Order, Place};
 use crate::engine::defects::broken;
+use crate::engine::queues::Lane;
 use crate::engine::record::{Kind, Missing, Sequence};
+
+/// Pending records that are not parked, by collection: create requests, life cycles.
+#[derive(Debug, Default)]
+pub(super) struct Unparked(Vec<[usize; 2]>);
+
+impl Unparked {
+    /// A collection of which nothing is pending.
+    pub fn one_more(&mut self) {
+        self.0.push([0, 0]);
+    }
+
+    pub fn change(&mut self, (collection, kind): Lane, by: isize) {
+        if let Some([creates, patches]) = self.0.get_mut(usize::from(collection.0)) {
+            let count = if kind == Kind::Create { creates } else { patches };
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    /// Whether there is none of a lane.
+    pub fn is_none(&self, (collection, kind): Lane) -> bool {
+        let counts = self.0.get(usize::from(collection.0));
+        counts.is_none_or(|[creates, patches]| *(if kind == Kind::Create { creates } else { patches }) == 0)
+    }
+}
 
 impl Order {
     /// Sets a record aside until `missing` ends. Waits go past it, and whoever waited for it goes on.
