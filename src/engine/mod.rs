@@ -16,6 +16,7 @@ mod getters;
 mod health;
 mod inquest;
 mod keys;
+mod lane_health;
 mod lifecycle;
 mod limiter;
 mod lookups;

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::authorization::Authorization;
 use super::compression::Compression;
 use super::health::{Carried, Health};
+use super::lane_health::LaneHealth;
 use super::limiter::{Limiter, LONGEST_PAUSE};
 use super::order::CollectionId;
 use super::queues::Lane;
@@ -51,21 +52,6 @@ pub(super) struct Server {
     /// The last of them may be what was sent, not the server.
     perhaps_rows: bool,
     patience: Duration,
-}
-
-#[derive(Debug, Default)]
-struct LaneHealth {
-    health: Health,
-    /// When the last request was sent that was served.
-    served_sent: Option<Time>,
-    /// It has failed on a row while it took others.
-    broke_on_row: bool,
-    /// When a record was last written on which it had failed so before.
-    healed: Option<Time>,
-    /// While it is given up: one record is on its way to see whether it is back.
-    trying: bool,
-    /// When another one may be.
-    try_at: Time,
 }
 
 /// How far a probe has come.
@@ -161,10 +147,7 @@ impl Server {
         self.limiter.served(sent, now);
         self.authorization.let_in(Some(lane), sent);
         self.probe = Probe::None;
-        let of_lane = self.lanes.entry(lane).or_default();
-        of_lane.trying = false;
-        of_lane.served_sent = of_lane.served_sent.max(Some(sent));
-        let lane_was = of_lane.health.served(now);
+        let lane_was = self.lanes.entry(lane).or_default().served(sent, now);
         let was_given_up = self.whole.served(now) || lane_was;
         Recovery {
             was_given_up,
@@ -208,24 +191,22 @@ impl Server {
 
     /// When the last request of a lane was sent that was served.
     pub fn last_served_sent_in(&self, lane: Lane) -> Option<Time> {
-        self.lanes.get(&lane)?.served_sent
+        self.lanes.get(&lane)?.last_served_sent()
     }
 
     /// The server has failed on a row, while it took others of the lane. When one was last written on which it had failed so before.
     pub fn broke_on_row(&mut self, lane: Lane) -> Option<Time> {
-        let lane = self.lanes.entry(lane).or_default();
-        lane.broke_on_row = true;
-        lane.healed
+        self.lanes.entry(lane).or_default().broke_on_row()
     }
 
     /// Whether it ever has.
     pub fn has_broken_on_rows(&self, lane: Lane) -> bool {
-        self.lanes.get(&lane).is_some_and(|lane| lane.broke_on_row)
+        self.lanes.get(&lane).is_some_and(LaneHealth::has_broken_on_rows)
     }
 
     /// One of these was written.
     pub fn healed(&mut self, lane: Lane, now: Time) {
-        self.lanes.entry(lane).or_default().healed = Some(now);
+        self.lanes.entry(lane).or_default().healed(now);
     }
 
     /// When a lane was last served.
@@ -282,10 +263,9 @@ impl Server {
                 Probe::None | Probe::Asking => Admission::GivenUp(why.clone()),
             };
         }
-        let of_lane = self.lanes.get(&lane);
-        match of_lane.and_then(|lane| Some((lane, lane.health.given_up()?))) {
-            Some((lane, why)) if !lane.trying && now < lane.try_at => Admission::GivenUp(why.clone()),
-            _ => Admission::Open,
+        match self.lanes.get(&lane).and_then(|lane| lane.refuses(now)) {
+            Some(why) => Admission::GivenUp(why.clone()),
+            None => Admission::Open,
         }
     }
 
@@ -297,7 +277,7 @@ impl Server {
             _ => {}
         }
         match self.lanes.get(&lane) {
-            Some(lane) if lane.health.given_up().is_some() && lane.trying => May::Nothing,
+            Some(lane) if lane.is_tried() => May::Nothing,
             Some(lane) if lane.health.given_up().is_some() => May::SendOne,
             _ => May::Send,
         }
@@ -343,7 +323,7 @@ impl Server {
             self.probe = Probe::Trying;
         }
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            lane.trying = lane.health.given_up().is_some();
+            lane.tries();
         }
     }
 
@@ -354,8 +334,7 @@ impl Server {
             self.probe_at = now + LONGEST_PAUSE;
         }
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            lane.trying = false;
-            lane.try_at = now + LONGEST_PAUSE;
+            lane.tried_in_vain(now);
         }
     }
 
@@ -366,7 +345,7 @@ impl Server {
             self.probe = Probe::Answered;
         }
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            lane.trying = false;
+            lane.try_ended();
         }
     }
 
@@ -458,9 +437,7 @@ impl Server {
             self.stall.reason()
         )
         .into();
-        of_lane.health.give_up(why.clone());
-        of_lane.trying = false;
-        of_lane.try_at = now + LONGEST_PAUSE;
+        of_lane.give_up(why.clone(), now);
         Some(why)
     }
 

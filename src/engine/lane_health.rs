@@ -1,0 +1,79 @@
+//! What is believed of one lane of the server: whether it answers, whether it breaks on rows, and, while it is given up, when one
+//! record may try it again (E9).
+
+use std::sync::Arc;
+
+use super::health::Health;
+use super::limiter::LONGEST_PAUSE;
+use super::Time;
+
+#[derive(Debug, Default)]
+pub(super) struct LaneHealth {
+    pub health: Health,
+    served_sent: Option<Time>,
+    broke_on_row: bool,
+    healed: Option<Time>,
+    trying: bool,
+    try_at: Time,
+}
+
+impl LaneHealth {
+    /// A request that was sent at `sent` was served. Whether the lane had been given up.
+    pub fn served(&mut self, sent: Time, now: Time) -> bool {
+        self.trying = false;
+        self.served_sent = self.served_sent.max(Some(sent));
+        self.health.served(now)
+    }
+
+    /// When the last request was sent that was served.
+    pub fn last_served_sent(&self) -> Option<Time> {
+        self.served_sent
+    }
+
+    /// The server has failed on a row, while it took others. When one was last written on which it had failed so before.
+    pub fn broke_on_row(&mut self) -> Option<Time> {
+        self.broke_on_row = true;
+        self.healed
+    }
+
+    /// Whether it ever has.
+    pub fn has_broken_on_rows(&self) -> bool {
+        self.broke_on_row
+    }
+
+    /// One of these was written.
+    pub fn healed(&mut self, now: Time) {
+        self.healed = Some(now);
+    }
+
+    pub fn give_up(&mut self, why: Arc<str>, now: Time) {
+        self.health.give_up(why);
+        self.tried_in_vain(now);
+    }
+
+    /// Why a record that comes now fails at once, if it does: it is given up, and no record may try it yet, or is trying.
+    pub fn refuses(&self, now: Time) -> Option<&Arc<str>> {
+        self.health.given_up().filter(|_| !self.trying && now < self.try_at)
+    }
+
+    /// Whether it is given up, and one record is on its way to see whether it is back.
+    pub fn is_tried(&self) -> bool {
+        self.trying
+    }
+
+    /// One record leaves alone.
+    pub fn tries(&mut self) {
+        self.trying = self.health.given_up().is_some();
+    }
+
+    /// It was not served; when another one may try.
+    pub fn tried_in_vain(&mut self, now: Time) {
+        self.trying = false;
+        self.try_at = now + LONGEST_PAUSE;
+    }
+
+    /// Its request has ended without telling: another may try at once.
+    pub fn try_ended(&mut self) {
+        self.trying = false;
+    }
+}
