@@ -116,7 +116,7 @@ pub(super) enum Decision {
 impl Decision {
     /// The decision about a fault of records that are within their deadline.
     pub fn about(facts: &Facts) -> Self {
-        use TroubleKind::{Closed, Connect, Overload, Rebuffed, Silent, Status, Unavailable, Unbuildable};
+        use TroubleKind::{Closed, Connect, Overload, Rebuffed, Silent, Unavailable, Unbuildable};
         let Facts {
             streak,
             served,
@@ -137,7 +137,7 @@ impl Decision {
                 };
                 let over = match kind {
                     _ if others_served => OF_ONE_OVER,
-                    Status(500) => BROKEN_BY_ONE_OVER,
+                    kind if kind.is_of_the_api() => BROKEN_BY_ONE_OVER,
                     _ => CUT_OFF_BY_ONE_OVER,
                 };
                 if streak.count < enough - 1 || facts.now < streak.first + over {

@@ -167,8 +167,7 @@ impl Server {
         self.in_trouble = true;
         self.perhaps_rows = !trouble.kind.is_of_the_server();
         self.stall.met(sent, &trouble.reason);
-        if trouble.kind == TroubleKind::Status(500) {
-            // Whatever broke, it broke behind the token.
+        if trouble.kind.is_of_the_api() {
             self.authorization.let_in(Some(lane), sent);
         }
         let overload = match trouble.kind {

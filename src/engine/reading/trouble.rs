@@ -101,6 +101,11 @@ impl TroubleKind {
         matches!(self, Self::Overload | Self::Unavailable | Self::Connect)
     }
 
+    /// Whether the API itself says that it breaks, behind the token and whatever stands before it.
+    pub fn is_of_the_api(self) -> bool {
+        self == Self::Status(500)
+    }
+
     /// Whether both can be of one cause. Where a request is cut off, it is chance what of that is seen: the request that did not
     /// go out, the answer that broke off, or a connection that ended.
     pub fn is_like(self, other: Self) -> bool {
