@@ -14,8 +14,10 @@
 //! | `tls.rs` | whom to trust, and who we are |
 //! | `secrets.rs` | secrets taken out of what a server sends back |
 //! | `spelling.rs` | the ways in which a text can be written inside of another |
+//! | `broken_up.rs` | a text broken up by what is not seen |
 //! | `retry_after.rs` | how long a server asks to be left alone |
 
+mod broken_up;
 mod calls;
 mod client;
 mod connections;

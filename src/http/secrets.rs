@@ -3,7 +3,7 @@
 //! An echo may be written in another way than what was sent: percent-encoded, inside of JSON or HTML, or as Base64, alone or as part
 //! of more. So a secret is looked for by the longest run of letters and digits in it, which all but Base64 leave alone, and what
 //! stands around that run is compared character by character in any spelling (`spelling.rs`); Base64 has three spellings of each
-//! text, by where it starts.
+//! text, by where it starts. Either may be broken up by what is not seen (`broken_up.rs`).
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::broken_up::{glimpsed, Seen};
 use super::spelling;
 
 const MASK: &[u8] = b"***";
@@ -115,6 +116,9 @@ impl Secrets {
                 }
             }
         }
+        if let Some(without) = self.without_broken_up(&clean) {
+            clean = Cow::Owned(without);
+        }
         if cut {
             let kept = clean.len() - self.beginning_at_end(&clean);
             match &mut clean {
@@ -134,18 +138,44 @@ impl Secrets {
         String::from_utf8_lossy(&clean).into_owned()
     }
 
-    fn beginning_at_end(&self, body: &[u8]) -> usize {
-        self.0
-            .iter()
+    /// All texts that must not be shown: the secrets, and what their Base64 holds.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let secrets = self.0.iter();
+        secrets
             .flat_map(|secret| std::iter::once(&secret.plain).chain(&secret.base64))
-            .map(|secret| secret.expose_secret().as_bytes())
-            .filter_map(|secret| {
-                (SHORTEST..=secret.len().min(body.len()))
-                    .rev()
-                    .find(|length| secret.get(..*length).is_some_and(|beginning| body.ends_with(beginning)))
-            })
-            .max()
-            .unwrap_or_default()
+            .map(ExposeSecret::expose_secret)
+    }
+
+    /// The body without those that are broken up; None where there are none.
+    fn without_broken_up(&self, body: &[u8]) -> Option<Vec<u8>> {
+        if !self.texts().any(|text| glimpsed(body, text.as_bytes())) {
+            return None;
+        }
+        let seen = Seen::of(body);
+        let mut found: Vec<_> = self
+            .texts()
+            .flat_map(|text| seen.find(&Seen::of(text.as_bytes())))
+            .collect();
+        found.sort_unstable_by_key(|range| range.start);
+        let mut clean = Vec::with_capacity(body.len());
+        let mut from = 0;
+        for range in &found {
+            if range.start >= from {
+                clean.extend_from_slice(body.get(from..range.start)?);
+                clean.extend_from_slice(MASK);
+            }
+            from = from.max(range.end);
+        }
+        clean.extend_from_slice(body.get(from..)?);
+        (!found.is_empty()).then_some(clean)
+    }
+
+    /// How many bytes at the end of a body are the beginning of a secret, in any spelling.
+    fn beginning_at_end(&self, body: &[u8]) -> usize {
+        let ends = self
+            .texts()
+            .map(|text| spelling::beginning_at_end(body, text, SHORTEST));
+        ends.max().unwrap_or_default()
     }
 }
 
@@ -285,6 +315,47 @@ mod tests {
         assert_eq!(clean, &b"you sent "[..]);
         let short = Bytes::from_static(b"you sent eyJ");
         assert_eq!(secrets().redact(short.clone(), true), short);
+        for spelt in [
+            "%65%79%4a%68%62%47%63%69%4f%69%2e%70%6",
+            "\\u0065\\u0079\\u004a\\u0068\\u0062\\u0047\\u0063\\u0069\\u00",
+            "eyJhbGciOi%2Epa",
+        ] {
+            let clean = secrets().redact(Bytes::from(format!("you sent {spelt}")), true);
+            assert_eq!(clean, &b"you sent "[..], "{spelt}");
+        }
+    }
+
+    #[test]
+    fn a_secret_goes_where_it_is_broken_up() {
+        let mail = |text: &str| {
+            let lines: Vec<String> = text
+                .as_bytes()
+                .chunks(20)
+                .map(|line| String::from_utf8_lossy(line).into())
+                .collect();
+            lines.join("\r\n")
+        };
+        for broken in [
+            "eyJhbGciOi.<wbr>payload.<wbr>signature".to_owned(),
+            "eyJhbGciOi.\\npayload.signature".to_owned(),
+            "eyJhbG\u{ad}ciOi.payload.signature".to_owned(),
+            "eyJhbGciOi.payload.signature"
+                .chars()
+                .flat_map(|char| [char, '\0'])
+                .collect(),
+            mail(&spelling::base64(b"Authorization: Bearer eyJhbGciOi.payload.signature")),
+        ] {
+            let clean = redacted(&format!("sent: {broken} it was"));
+            assert!(
+                clean.starts_with("sent: ") && clean.ends_with(" it was") && clean.contains("***"),
+                "{clean}"
+            );
+            let seen: String = clean
+                .chars()
+                .filter(|char| !char.is_whitespace() && *char != '\0')
+                .collect();
+            assert!(!seen.contains("payload") && !seen.contains("cGF5bG9hZ"), "{clean}");
+        }
     }
 
     #[test]

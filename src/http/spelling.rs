@@ -7,6 +7,8 @@ use memchr::memmem;
 
 /// A run of letters and digits of at least so many bytes is looked for by itself.
 const RUN: usize = 4;
+/// The longest usual spelling of one byte, such as `\\u0061`.
+const LONGEST_OF_A_BYTE: usize = 7;
 /// The longest spelling of one character, such as `%25C3%25B6` or `\\u00f6`.
 const LONGEST: usize = 24;
 
@@ -62,6 +64,34 @@ fn spelt(body: &[u8], text: &str) -> Option<usize> {
     }
     text.chars()
         .try_fold(0, |length, char| Some(length + char_spelt(body.get(length..)?, char)?))
+}
+
+/// How many bytes at the end of `body` are a beginning of `text` in any spelling but Base64, of so many characters at least.
+pub(super) fn beginning_at_end(body: &[u8], text: &str, shortest: usize) -> usize {
+    let reach = body.len().min(text.len().saturating_mul(LONGEST_OF_A_BYTE));
+    (1..=reach)
+        .rev()
+        .find(|length| {
+            let end = body.get(body.len() - length..).unwrap_or_default();
+            is_beginning(end, text, shortest)
+        })
+        .unwrap_or_default()
+}
+
+/// Whether all of `body` is a beginning of `text`, the last character of which may be cut in its spelling.
+fn is_beginning(body: &[u8], text: &str, shortest: usize) -> bool {
+    let mut rest = body;
+    for (count, char) in text.chars().enumerate() {
+        match char_spelt(rest, char).and_then(|length| rest.get(length..)) {
+            Some(after) => rest = after,
+            None => {
+                let cut = rest.len() < LONGEST && matches!(rest, [b'%' | b'\\' | b'&', ..]);
+                return count >= shortest && (rest.is_empty() || cut);
+            }
+        }
+    }
+    // All of it, and something behind.
+    false
 }
 
 /// How long a character is where `body` begins with it.
