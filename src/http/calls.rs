@@ -14,14 +14,14 @@
 //! | body of a success | 64 MiB, and twice the request (a server may echo what it got) |
 //! | body of anything else | 1 MiB, the rest is not read: it is there for its words |
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use flate2::{write::GzEncoder, Compression};
+use flate2::{read::MultiGzDecoder, write::GzEncoder, Compression};
 use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
 use reqwest::header::{HeaderValue, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::Method;
@@ -237,8 +237,9 @@ impl Client {
     ) -> Result<Response, Fault> {
         let status = response.status();
         let retry_after = retry_after(response.headers(), SystemTime::now());
-        let body = match compression(&response) {
-            Some(name) => Body {
+        let largest = if status.is_success() { largest } else { LARGEST_ERROR };
+        let body = match Coding::of(&response) {
+            Coding::Unreadable(name) => Body {
                 bytes: Bytes::new(),
                 broken: Some(Fault::Broken(format!(
                     "the answer is compressed ({name}), which was not asked for: something in front of the server must be \
@@ -246,8 +247,8 @@ impl Client {
                     self.destination.server
                 ))),
             },
-            None if status.is_success() => self.body(response, progress, largest).await,
-            None => self.body(response, progress, LARGEST_ERROR).await,
+            Coding::Gzip => inflated(self.body(response, progress, largest).await, largest),
+            Coding::Plain => self.body(response, progress, largest).await,
         };
         let cut = body.broken.is_some();
         match body.broken {
@@ -320,11 +321,54 @@ fn probe() -> Message {
     }
 }
 
-/// The name of a content coding that we cannot undo.
-fn compression(response: &reqwest::Response) -> Option<String> {
-    let value = response.headers().get(CONTENT_ENCODING)?.to_str().unwrap_or("unknown");
-    let name: String = value.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
-    (!name.is_empty() && !name.eq_ignore_ascii_case("identity")).then_some(name)
+/// How a body is coded. None is asked for, but what stands in front of a server may not care.
+#[derive(Debug, PartialEq, Eq)]
+enum Coding {
+    Plain,
+    Gzip,
+    /// By a compression of that name, which we cannot undo.
+    Unreadable(String),
+}
+
+impl Coding {
+    fn of(response: &reqwest::Response) -> Self {
+        let value = response.headers().get(CONTENT_ENCODING);
+        value.map_or(Self::Plain, |value| Self::named(value.to_str().unwrap_or_default()))
+    }
+
+    /// A name that stands for no compression, such as that of a character set, says nothing about the body.
+    fn named(value: &str) -> Self {
+        let name = value.trim().to_ascii_lowercase();
+        match &*name {
+            "gzip" | "x-gzip" => Self::Gzip,
+            "br" | "zstd" | "deflate" | "compress" | "x-compress" => Self::Unreadable(name),
+            list if list.contains(',') => Self::Unreadable(
+                name.chars()
+                    .filter(|char| char.is_ascii_alphanumeric() || *char == ',')
+                    .take(40)
+                    .collect(),
+            ),
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// A body that came as gzip; of one that is broken, or larger inflated than `largest`, what could be read.
+fn inflated(body: Body, largest: u64) -> Body {
+    let mut bytes = Vec::new();
+    let read = MultiGzDecoder::new(&*body.bytes).take(largest).read_to_end(&mut bytes);
+    let broken = body.broken.or_else(|| {
+        match read {
+            Ok(length) if length as u64 >= largest => Some("is larger than may be".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(format!("cannot be inflated: {error}")),
+        }
+        .map(|why| Fault::Broken(format!("the answer is compressed (gzip) and {why}")))
+    });
+    Body {
+        bytes: bytes.into(),
+        broken,
+    }
 }
 
 /// The pieces of an array of these rows, without a copy of them.
@@ -424,6 +468,30 @@ mod tests {
     }
 
     #[test]
+    fn a_coding_that_is_none_leaves_a_body_as_it_is() {
+        for name in ["", "identity", "none", "UTF-8", "utf8", "binary"] {
+            assert_eq!(Coding::named(name), Coding::Plain, "{name}");
+        }
+        assert_eq!(Coding::named(" GZIP "), Coding::Gzip);
+        assert_eq!(Coding::named("br"), Coding::Unreadable("br".to_owned()));
+        assert_eq!(Coding::named("gzip, br"), Coding::Unreadable("gzip,br".to_owned()));
+    }
+
+    #[test]
+    fn gzip_is_inflated_as_far_as_it_may_be() {
+        let plain = "an answer ".repeat(100);
+        let gzip = compressed(&[Bytes::from(plain.clone())], plain.len());
+        let read = |bytes: Bytes, largest| inflated(Body { bytes, broken: None }, largest);
+        let whole = read(gzip.clone(), 10_000);
+        assert!(whole.broken.is_none() && whole.bytes == plain);
+        let bomb = read(gzip.clone(), 100);
+        assert!(bomb.broken.is_some() && bomb.bytes.len() == 100);
+        let cut = read(gzip.slice(..gzip.len() - 8), 10_000);
+        assert!(cut.broken.is_some());
+        assert!(read(Bytes::from_static(b"no gzip"), 100).broken.is_some());
+    }
+
+    #[test]
     fn a_compressed_body_is_the_same_body() {
         let rows: Vec<Bytes> = (0..100)
             .map(|row| format!("{{\"name\":\"table {row}\"}}").into())
@@ -433,7 +501,7 @@ mod tests {
         let gzip = compressed(&pieces, plain.len());
         assert!(gzip.len() < plain.len() / 3, "{}", gzip.len());
         let mut inflated = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut inflated).unwrap();
+        MultiGzDecoder::new(&gzip[..]).read_to_end(&mut inflated).unwrap();
         assert_eq!(inflated, plain);
     }
 }
