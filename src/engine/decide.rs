@@ -95,6 +95,8 @@ pub(super) struct Facts {
     pub others_served: bool,
     /// Nothing else could show whether the server works.
     pub nothing_else: bool,
+    /// From the first attempt to the last.
+    pub patience: Duration,
     pub now: Time,
 }
 
@@ -126,6 +128,11 @@ impl Decision {
         match (streak.kind, facts.rows) {
             (Unbuildable, 0 | 1) => Self::Lost,
             (Unbuildable, _) => Self::Split,
+            // It says nothing about rows. But what is asked for less so long may be asked so for one of its rows.
+            (Overload, 2..) if facts.suspect_since.is_some_and(|before| served > before) => Self::Split,
+            (Overload, 2..) if facts.suspect_since.is_some() || facts.now >= streak.first + facts.patience / 2 => {
+                Self::OneAlone
+            }
             (Overload | Connect, _) | (Unavailable, 0 | 1) => Self::Again,
             // Whether requests are let in again is for the gate to find out.
             (Rebuffed, 0 | 1) if !others_served => Self::Again,
@@ -236,6 +243,7 @@ mod tests {
             served: 7,
             others_served: false,
             nothing_else: false,
+            patience: Duration::from_secs(300),
             now: Time::from_secs(40),
         }
     }
@@ -255,6 +263,10 @@ mod tests {
             nothing_else: true,
             ..facts
         };
+        let late = |facts| Facts {
+            now: Time::from_secs(150),
+            ..facts
+        };
         let alive = |mut facts: Facts| {
             facts.streak.seen_alive = true;
             facts
@@ -262,6 +274,10 @@ mod tests {
         for (what, expected) in [
             // A server that asks for less, or is not there, says nothing about rows.
             (others(facts(Overload, 9, 100)), Decision::Again),
+            (late(facts(Overload, 9, 100)), Decision::OneAlone),
+            (late(suspect(facts(Overload, 1, 50))), Decision::OneAlone),
+            (others(suspect(facts(Overload, 1, 50))), Decision::Split),
+            (late(others(facts(Overload, 9, 1))), Decision::Again),
             (others(facts(Connect, 9, 100)), Decision::Again),
             // A connection may end while it rests; it does not do so again and again.
             (others(suspect(facts(Closed, 2, 100))), Decision::Again),

@@ -1,10 +1,11 @@
-//! What is believed of one lane of the server: whether it answers, whether it breaks on rows, and, while it is given up, when one
-//! record may try it again (E9).
+//! What is believed of one lane of the server: whether it answers, whether it alone is asked for less, whether it breaks on rows, and,
+//! while it is given up, when one record may try it again (E5, E9).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::health::Health;
-use super::limiter::LONGEST_PAUSE;
+use super::limiter::{FIRST_PAUSE, LONGEST_PAUSE, LONGEST_RETRY_AFTER};
 use super::Time;
 
 #[derive(Debug, Default)]
@@ -15,12 +16,19 @@ pub(super) struct LaneHealth {
     healed: Option<Time>,
     trying: bool,
     try_at: Time,
+    /// The first time that it was asked for less since it was served.
+    overloaded_since: Option<Time>,
+    /// How often others went first since.
+    overloads: u32,
+    pause_until: Time,
 }
 
 impl LaneHealth {
     /// A request that was sent at `sent` was served. Whether the lane had been given up.
     pub fn served(&mut self, sent: Time, now: Time) -> bool {
         self.trying = false;
+        self.overloaded_since = None;
+        self.overloads = 0;
         self.served_sent = self.served_sent.max(Some(sent));
         self.health.served(now)
     }
@@ -28,6 +36,34 @@ impl LaneHealth {
     /// When the last request was sent that was served.
     pub fn last_served_sent(&self) -> Option<Time> {
         self.served_sent
+    }
+
+    /// It is asked for less. Where nothing of it was served since it was asked so before, but something of another lane that was sent
+    /// since, as `others_sent` says, it lets the others go first, for longer each time: the pause that follows is one for all.
+    pub fn overloaded(&mut self, others_sent: Option<Time>, retry_after: Option<Duration>, now: Time) {
+        let before = self.overloaded_since.is_some();
+        let since = *self.overloaded_since.get_or_insert(now);
+        if before && others_sent > Some(since) {
+            let asked = retry_after.unwrap_or_default();
+            let (first, longest) = if asked.is_zero() {
+                (FIRST_PAUSE, LONGEST_PAUSE)
+            } else {
+                (asked, LONGEST_RETRY_AFTER)
+            };
+            let others_go = first.saturating_mul(1 << self.overloads.min(16)).min(longest);
+            self.overloads += 1;
+            self.pause(now + asked + others_go);
+        }
+    }
+
+    /// Nothing of it is sent before `until`.
+    pub fn pause(&mut self, until: Time) {
+        self.pause_until = self.pause_until.max(until);
+    }
+
+    /// Nothing of it is sent before this.
+    pub fn pause_until(&self) -> Time {
+        self.pause_until
     }
 
     /// The server has failed on a row, while it took others. When one was last written on which it had failed so before.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Time;
 
 /// The first pause after an overload without `Retry-After`; it doubles with each overload in a row.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A pause that we choose ourselves is no longer than this: one probe each few seconds is no storm, and work goes on soon after
 /// the overload ends.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -241,11 +241,11 @@ impl Engine {
             self.written_lately.forget_before(oldest);
         }
         self.time_passes(now);
-        if let Some(flight) = self.queues.landed(id) {
-            self.figures.answered(&flight, &reading.0, now);
-            self.answered(flight, reading.0, now);
-            self.sweep(now);
+        match self.queues.landed(id) {
+            Some(flight) => self.answered(flight, reading.0, now),
+            None => self.answered_late(&reading.0, now),
         }
+        self.sweep(now);
         self.settle(now);
     }
 

@@ -27,6 +27,7 @@ mod words;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
@@ -69,6 +70,9 @@ pub(super) enum Asked {
     /// Whether the server is there.
     Probe,
 }
+
+/// Of a record that an answer does not speak of.
+pub(super) const SAID_NOTHING: &str = "the server answered the request, but said nothing about this record";
 
 /// A meaning, on its way to the engine.
 #[derive(Debug)]
@@ -170,14 +174,16 @@ impl Question {
     fn of_response(&self, response: &Response) -> Meaning {
         let status = response.status;
         let body = String::from_utf8_lossy(&response.body);
+        let body = body.strip_prefix('\u{feff}').unwrap_or(&body);
         if (200..=299).contains(&status) {
             let read = match self.asked {
-                Asked::Bulk => BulkAnswer::read(&body).map(|rows| self.of_rows(&rows.judge(&self.rows), response)),
-                _ => of_entity(&body),
+                Asked::Bulk => BulkAnswer::read(body).map(|answer| self.of_bulk(&answer, response)),
+                Asked::Probe => of_version(body),
+                Asked::One | Asked::Get | Asked::PatchByName | Asked::PatchById => of_entity(body),
             };
             return read.unwrap_or_else(|| unreadable(response));
         }
-        let said = Said::of(&body);
+        let said = Said::of(body);
         let text = said.text(response);
         let fault = |kind, unknown| Meaning::Fault(Trouble::new(kind, text.clone(), unknown, response.retry_after));
         match (status, self.asked) {
@@ -187,7 +193,8 @@ impl Question {
             (429, _) => fault(TroubleKind::Overload, false),
             (503, _) if said.own || response.retry_after.is_some() => fault(TroubleKind::Overload, false),
             (503, _) => fault(TroubleKind::Unavailable, false),
-            (502 | 504, _) => fault(TroubleKind::Status(status), true),
+            // Of gateways, which do not know what became of the request behind them.
+            (502 | 504 | 520..=599, _) => fault(TroubleKind::Status(status), true),
             (400 | 500..=599, _) if said.own && Told::of(&said.words, &self.rows).is_overload() => {
                 fault(TroubleKind::Overload, false)
             }
@@ -199,8 +206,27 @@ impl Question {
                 (None, _) => Meaning::NoRoute { page: !said.own, text },
             },
             (405, _) => Meaning::NoRoute { page: !said.own, text },
+            // What lets upstream's requests through need not know this one, which upstream does not make.
+            (400..=499, Asked::PatchByName) if !said.own => Meaning::NoRoute { page: true, text },
             _ => Meaning::Refused(text),
         }
+    }
+
+    /// A bulk answer. One that speaks of no row is none to what was sent.
+    fn of_bulk(&self, answer: &BulkAnswer<'_>, response: &Response) -> Meaning {
+        if answer.is_of_nothing() && !self.rows.is_empty() {
+            let reason = match answer.why_aborted() {
+                Some(why) => format!("{SAID_NOTHING}: {}", shorten(&why)),
+                None => SAID_NOTHING.to_owned(),
+            };
+            return Meaning::Fault(Trouble::new(
+                TroubleKind::Unreadable,
+                reason,
+                true,
+                response.retry_after,
+            ));
+        }
+        self.of_rows(&answer.judge(&self.rows), response)
     }
 
     /// What a bulk answer says of its rows. Where the server failed on each of them it failed on the request.
@@ -234,19 +260,33 @@ impl Question {
     }
 }
 
-/// The answer to a single request that was served: an object, the entity or the server's version.
+/// The answer to a single request that was served: the entity, which has one of these fields at least. Any other object is somebody
+/// else's, such as a login page for programs.
 fn of_entity(body: &str) -> Option<Meaning> {
     let fields = fields(body)?;
-    let word = |name| {
-        field(&fields, name)
-            .and_then(text)
-            .filter(|word| !word.is_empty())
-            .map(Into::into)
+    let (id, source_hash) = (word(&fields, "id"), word(&fields, "sourceHash"));
+    let is_named = || {
+        ["fullyQualifiedName", "name"]
+            .iter()
+            .any(|name| word(&fields, name).is_some())
     };
-    Some(Meaning::Done {
-        id: word("id"),
-        source_hash: word("sourceHash"),
+    (id.is_some() || source_hash.is_some() || is_named()).then_some(Meaning::Done { id, source_hash })
+}
+
+/// The server's version.
+fn of_version(body: &str) -> Option<Meaning> {
+    word(&fields(body)?, "version").map(|_| Meaning::Done {
+        id: None,
+        source_hash: None,
     })
+}
+
+/// A field's text, unless it is empty.
+fn word(fields: &[(String, &RawValue)], name: &str) -> Option<Arc<str>> {
+    field(fields, name)
+        .and_then(text)
+        .filter(|word| !word.is_empty())
+        .map(Into::into)
 }
 
 fn unreadable(response: &Response) -> Meaning {

@@ -188,7 +188,7 @@ mod tests {
         engine.submit(tag("G.a", "{1}"), s(0));
         engine.submit(tag("G.a", "{2}"), s(0));
         engine.submit(tag("G.a", "{2}"), s(0));
-        respond(&mut engine, &sent, 200, "{}", s(1));
+        respond(&mut engine, &sent, 200, "{\"id\":\"1\"}", s(1));
         assert_eq!(write(&mut engine, s(1)).len(), 1);
         assert_eq!(endings(&mut engine), "w1 w2 w3 w4");
     }
@@ -227,7 +227,7 @@ mod tests {
         let in_flight = request(&mut engine, s(0));
         engine.submit(tag("G.a", "{1}"), s(0));
         engine.forget_written();
-        respond(&mut engine, &in_flight, 200, "{}", s(1));
+        respond(&mut engine, &in_flight, 200, "{\"id\":\"1\"}", s(1));
         assert_eq!(write(&mut engine, s(1)).len(), 1, "the one in flight proves nothing");
         assert_eq!(endings(&mut engine), "w1 w2 w3");
     }
@@ -301,7 +301,7 @@ mod tests {
             sent.iter().map(|one| path(&one.call)).collect::<Vec<_>>(),
             ["classifications"]
         );
-        respond(&mut engine, &sent[0], 200, "{}", s(0));
+        respond(&mut engine, &sent[0], 200, "{\"id\":\"1\"}", s(0));
         assert_eq!(path(&request(&mut engine, s(0)).call), "tags");
     }
 

@@ -5,14 +5,20 @@
 use std::time::Duration;
 
 use super::inquest::Refusals;
+use super::limiter::LONGEST_PAUSE;
 use super::Time;
 
 /// So many pages, while the server's version could be read, are an answer.
 const PAGES: u32 = 3;
-/// So many single requests without an endpoint make sure that the collection is not there: one may have met a proxy.
-const SINGLES: u32 = 2;
-/// How soon a route that is not there is asked for again.
+/// Single requests without an endpoint make sure that the collection is not there, if they span so long: an API gateway that is being
+/// set up, or a release that is being replaced, says so for a moment.
+const SINGLES_OVER: Duration = Duration::from_secs(3);
+/// Between two of them.
+pub(super) const BETWEEN_SINGLES: Duration = Duration::from_secs(2);
+/// How soon bulk requests are tried again where they were not there.
 const AGAIN: Duration = Duration::from_secs(60);
+/// How soon a collection is asked for again that was not there: what comes until then is lost unsent.
+const MISSING_FOR: Duration = LONGEST_PAUSE;
 
 /// What is known of one collection's endpoints.
 #[derive(Debug, Default)]
@@ -23,14 +29,14 @@ pub(super) struct Route {
     exists: bool,
     /// No release of the server takes its records in bulk.
     always_singly: bool,
-    /// Single requests; bulk ones are asked for again at that time, if ever.
-    singly: Option<Option<Time>>,
+    /// Single requests, until bulk ones are asked for again.
+    singly_until: Option<Time>,
     /// The server has no such collection, until it is asked for again.
     missing_until: Option<Time>,
     pages: u32,
     first_page: Time,
-    /// Single requests that were answered so, in the API's own words.
-    singles: u32,
+    /// The first single request that was answered so in the API's own words.
+    first_single: Option<Time>,
     pub refusals: Refusals,
 }
 
@@ -52,7 +58,7 @@ impl Route {
     }
 
     pub fn is_bulk(&self, now: Time) -> bool {
-        !self.always_singly && self.singly.is_none_or(|again| again.is_some_and(|at| at <= now))
+        !self.always_singly && self.singly_until.is_none_or(|until| until <= now)
     }
 
     /// Why nothing is sent to it now, if so.
@@ -60,16 +66,21 @@ impl Route {
         self.missing_until.is_some_and(|until| now < until)
     }
 
+    /// Whether there may be no such collection: until one of its single requests is answered they go one at a time.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.exists && (self.singly_until.is_some() || self.first_single.is_some())
+    }
+
     /// A request was answered in the API's own way.
     pub fn answered(&mut self, in_bulk: bool) {
         self.proven |= in_bulk;
         self.exists = true;
         if in_bulk {
-            self.singly = None;
+            self.singly_until = None;
         }
         self.missing_until = None;
         self.pages = 0;
-        self.singles = 0;
+        self.first_single = None;
     }
 
     /// An endpoint was not there; `version_read`: when the server's version was read last.
@@ -88,21 +99,17 @@ impl Route {
             }
         }
         self.pages = 0;
-        if !in_bulk && !page {
-            self.singles += 1;
-            if self.singles < SINGLES {
-                return NoRoute::Passing;
-            }
-        }
-        self.singles = 0;
         if in_bulk {
-            self.singly = Some(page.then_some(now + AGAIN));
-            NoRoute::Singly
-        } else {
-            self.missing_until = Some(now + AGAIN);
-            self.singly = None;
-            NoRoute::Missing
+            self.singly_until = Some(now + AGAIN);
+            return NoRoute::Singly;
         }
+        if !page && now < *self.first_single.get_or_insert(now) + SINGLES_OVER {
+            return NoRoute::Passing;
+        }
+        self.first_single = None;
+        self.missing_until = Some(now + MISSING_FOR);
+        self.singly_until = None;
+        NoRoute::Missing
     }
 }
 
@@ -115,14 +122,17 @@ mod tests {
     }
 
     #[test]
-    fn the_apis_own_word_is_believed_at_once() {
+    fn the_apis_own_word_sends_records_singly_at_once_and_loses_them_only_after_a_while() {
         let mut route = Route::default();
         assert_eq!(route.not_there(true, false, None, s(0)), NoRoute::Singly);
-        assert!(!route.is_bulk(s(9_999)));
-        assert_eq!(route.not_there(false, false, None, s(1)), NoRoute::Passing);
-        assert_eq!(route.not_there(false, false, None, s(1)), NoRoute::Missing);
-        assert!(route.is_missing(s(60)) && !route.is_missing(s(61)));
-        assert!(route.is_bulk(s(61)), "asked for again from the start");
+        assert!(!route.is_bulk(s(59)) && route.is_bulk(s(60)), "asked again each minute");
+        for second in 1..4 {
+            assert_eq!(route.not_there(false, false, None, s(second)), NoRoute::Passing);
+            assert!(route.is_in_doubt());
+        }
+        assert_eq!(route.not_there(false, false, None, s(4)), NoRoute::Missing);
+        assert!(route.is_missing(s(8)) && !route.is_missing(s(9)));
+        assert!(route.is_bulk(s(9)), "asked for again from the start");
     }
 
     #[test]

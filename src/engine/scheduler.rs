@@ -122,7 +122,8 @@ impl Situation<'_> {
 
     /// Nothing until then, or until the next probe.
     fn rest(&self, until: Option<Time>) -> Step {
-        Step::Rest(until.into_iter().chain(self.server.probe_due()).min())
+        let ends_of_pauses = [self.server.probe_due(), self.server.next_end_of_a_pause(self.now)];
+        Step::Rest(until.into_iter().chain(ends_of_pauses.into_iter().flatten()).min())
     }
 
     /// A new batch or a patch. Patches give way to batches: they wait for them.
@@ -147,7 +148,7 @@ impl Situation<'_> {
     /// Whether a request of a lane may leave now. Lanes that leave requests without an answer take all places but one. Where there is
     /// one only, they take turns with the others, and so do those whose rows may be what nothing is served for.
     fn may_send(&self, lane: Lane) -> bool {
-        if self.server.may_send(lane) == May::Nothing {
+        if self.is_shut(lane) {
             return false;
         }
         if self.server.wants_one_of_any_lane() && !self.server.is_untried(lane) && self.is_one_untried() {
@@ -165,13 +166,21 @@ impl Situation<'_> {
         }
     }
 
+    /// Whether nothing of a lane is sent now, whatever else is.
+    fn is_shut(&self, lane: Lane) -> bool {
+        let is_busy = || self.queues.busy_lanes().any(|(busy, _)| busy == lane);
+        self.server.may_send(lane) == May::Nothing
+            || self.now < self.server.pause_until(lane)
+            || (self.server.is_in_doubt(lane.0) && is_busy())
+    }
+
     /// Whether records are ready of a lane that has met no fault since it was served: those can show whether the server works.
     pub fn is_one_untried(&self) -> bool {
         self.order.ready_lanes().any(|lane| self.server.is_untried(lane))
     }
 
     fn others_are_ready(&self, lane: Lane) -> bool {
-        let other = |other: Lane| other != lane && self.server.may_send(other) != May::Nothing;
+        let other = |other: Lane| other != lane && !self.is_shut(other);
         let waiting = |work: &Work| lane_of(work, self.order).is_some_and(other);
         self.order.ready_lanes().any(other)
             || self.queues.next_at_once(waiting).is_some()

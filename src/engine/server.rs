@@ -128,6 +128,11 @@ impl Server {
         self.routes.get(&collection).is_none_or(|route| route.is_bulk(now))
     }
 
+    /// Whether there may be no such collection.
+    pub fn is_in_doubt(&self, collection: CollectionId) -> bool {
+        self.routes.get(&collection).is_some_and(Route::is_in_doubt)
+    }
+
     /// Requests that were served so far.
     pub fn served_so_far(&self) -> u64 {
         self.served
@@ -160,9 +165,13 @@ impl Server {
     pub fn failed(&mut self, lane: Lane, first: Carried, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
         let silent = trouble.kind == TroubleKind::Silent;
         let others_served = self.others_served_since(lane, sent);
+        let others_sent = self.others_served_sent(lane);
         self.whole.failed(Some(first), sent, silent, now);
-        let of_lane = &mut self.lanes.entry(lane).or_default().health;
-        of_lane.failed(Some(first), sent, silent, now);
+        let of_lane = self.lanes.entry(lane).or_default();
+        of_lane.health.failed(Some(first), sent, silent, now);
+        if trouble.kind == TroubleKind::Overload {
+            of_lane.overloaded(others_sent, trouble.retry_after, now);
+        }
         self.in_a_row += 1;
         self.in_trouble = true;
         self.perhaps_rows = !trouble.kind.is_of_the_server();
@@ -181,8 +190,8 @@ impl Server {
         }
     }
 
-    /// A look-up met a fault: that is news of the server, not of the lane.
-    pub fn look_up_failed(&mut self, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
+    /// A look-up, or what nobody waits for any more, met a fault: that is news of the server, not of a lane.
+    pub fn met_beside(&mut self, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
         if trouble.kind.is_of_the_server() {
             self.limiter.overloaded(sent, now, trouble.retry_after, chance);
         }
@@ -216,6 +225,28 @@ impl Server {
     fn others_served_since(&self, lane: Lane, sent: Time) -> bool {
         let mut others = self.lanes.iter().filter(|(other, _)| **other != lane);
         others.any(|(_, other)| other.health.last_success().is_some_and(|at| at >= sent))
+    }
+
+    /// When the last request of another lane was sent that was served.
+    fn others_served_sent(&self, lane: Lane) -> Option<Time> {
+        let others = self.lanes.iter().filter(|(other, _)| **other != lane);
+        others.filter_map(|(_, other)| other.last_served_sent()).max()
+    }
+
+    /// Nothing of a lane is sent before `until`.
+    pub fn pause(&mut self, lane: Lane, until: Time) {
+        self.lanes.entry(lane).or_default().pause(until);
+    }
+
+    /// Nothing of a lane is sent before this.
+    pub fn pause_until(&self, lane: Lane) -> Time {
+        self.lanes.get(&lane).map_or(Time::ZERO, LaneHealth::pause_until)
+    }
+
+    /// When the next pause of one lane alone ends.
+    pub fn next_end_of_a_pause(&self, now: Time) -> Option<Time> {
+        let ends = self.lanes.values().map(LaneHealth::pause_until);
+        ends.filter(|end| *end > now).min()
     }
 
     /// Whether any lane has met faults since it was served.

@@ -12,9 +12,9 @@ use crate::engine::inquest::{LEAST_REST, SCOUTS};
 use crate::engine::lifecycle::Patch;
 use crate::engine::order::{CollectionId, Entry};
 use crate::engine::queues::{Flight, Lane, Work};
-use crate::engine::reading::{Meaning, Rebuff, Row, Trouble, TroubleKind};
+use crate::engine::reading::{Meaning, Rebuff, Row, Trouble, TroubleKind, SAID_NOTHING};
 use crate::engine::record::{Ending, Kind, Missing, Sequence};
-use crate::engine::routes::NoRoute;
+use crate::engine::routes::{NoRoute, BETWEEN_SINGLES};
 use crate::engine::{Engine, Time};
 
 /// So many outages a record travels in full batches again after. One that meets more trouble keeps its batch: that several break on
@@ -37,6 +37,7 @@ struct SentAgain {
 impl Engine {
     /// A request has ended.
     pub(in crate::engine) fn answered(&mut self, flight: Flight, meaning: Meaning, now: Time) {
+        self.figures.answered(&flight, &meaning, now);
         let Flight { work, lane, sent } = flight;
         let tries = lane.filter(|_| is_probe(&work));
         match (work, lane) {
@@ -56,6 +57,14 @@ impl Engine {
         }
         if let Some(lane) = tries {
             self.server.try_ended(lane);
+        }
+    }
+
+    /// So has one that nobody waits for any more. What it says of the server holds.
+    pub(in crate::engine) fn answered_late(&mut self, meaning: &Meaning, now: Time) {
+        if let Meaning::Fault(trouble) = meaning {
+            let chance = self.random.f64();
+            self.server.met_beside(now, trouble, now, chance);
         }
     }
 
@@ -238,7 +247,7 @@ impl Engine {
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
         } else {
-            self.finish(member, Ending::Failed(reason.into()));
+            self.lose_or_look_up(member, reason);
         }
     }
 
@@ -254,11 +263,7 @@ impl Engine {
         } else {
             entry.unanswered = true;
             entry.unknown = true;
-            entry.met(
-                "the server answered the request, but said nothing about this record".into(),
-                self.now,
-                false,
-            );
+            entry.met(SAID_NOTHING.into(), self.now, false);
             again.alone.push(member);
         }
     }
@@ -405,6 +410,8 @@ impl Engine {
             NoRoute::Passing => {
                 if page {
                     self.server.wants_version();
+                } else if self.server.route(lane.0).is_in_doubt() {
+                    self.server.pause(lane, now + BETWEEN_SINGLES);
                 }
                 let trouble = Trouble {
                     kind: TroubleKind::NoEndpoint,
@@ -496,7 +503,7 @@ impl Engine {
                     self.row_lacks(sequence, missing, &text, sent);
                 }
             }
-            Meaning::NoRoute { page: false, .. } if self.server.patch_by_name.is_none() => {
+            Meaning::NoRoute { .. } if self.server.patch_by_name.is_none() => {
                 self.server.patch_by_name = Some(false);
                 patch.attempts = 0;
                 self.at_once(Work::Patch(patch));
@@ -525,7 +532,7 @@ impl Engine {
             Meaning::Done { .. } => self.server.version_came(now),
             Meaning::Fault(trouble) => {
                 let chance = self.random.f64();
-                self.server.look_up_failed(sent, &trouble, now, chance);
+                self.server.met_beside(sent, &trouble, now, chance);
                 self.no_version(sent, &trouble.reason, now);
             }
             Meaning::Rebuffed(rebuff) => self.no_version(sent, &rebuff.with_advice(false), now),

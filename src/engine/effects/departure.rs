@@ -97,7 +97,7 @@ impl Engine {
             self.last_lane = Some(lane);
         }
         if let Work::Batch(batch) = &mut work {
-            batch.in_bulk = self.server.is_bulk(batch.collection, now);
+            batch.in_bulk = self.goes_in_bulk(batch, now);
             batch.compressed = self.config.gzip_from.is_some_and(|least| {
                 let entries = batch.members.iter().filter_map(|member| self.order.get(*member));
                 let bytes = entries.map(crate::engine::order::Entry::size).sum();
@@ -121,10 +121,22 @@ impl Engine {
             .partition(|member| self.is_over(*member, last, now));
         self.lose_overdue(over, now);
         batch.members = members;
-        if !self.server.is_bulk(batch.collection, now) && batch.members.len() > 1 {
+        if !self.goes_in_bulk(&batch, now) && batch.members.len() > 1 {
             self.behind(&mut batch, 1);
         }
         (!batch.members.is_empty()).then_some(batch)
+    }
+
+    /// Whether a batch goes as one request. Only records that were never sent find out whether bulk requests are there by now: others
+    /// may have no attempt to spare for it.
+    fn goes_in_bulk(&self, batch: &Batch, now: Time) -> bool {
+        let mut entries = batch.members.iter().filter_map(|member| self.order.get(*member));
+        let at = if entries.all(|entry| entry.attempts == 0) {
+            now
+        } else {
+            Time::ZERO
+        };
+        self.server.is_bulk(batch.collection, at)
     }
 
     /// Records that were about to leave have no attempt left.

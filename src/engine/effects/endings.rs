@@ -275,7 +275,11 @@ impl Engine {
         self.sweeps.clear();
         for entry in self.order.take_all() {
             let may_be_written = entry.unknown || in_flight.contains(&entry.sequence);
-            let reason = with_doubt(reason, may_be_written);
+            let reason = match &entry.last_fault {
+                Some(fault) => format!("{reason}; {}", fault.text),
+                None => reason.to_owned(),
+            };
+            let reason = with_doubt(&reason, may_be_written);
             self.conclude(entry, Ending::Failed(reason.into()));
         }
         for entry in self.owed.take_all() {

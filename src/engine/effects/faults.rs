@@ -19,6 +19,9 @@ use crate::engine::{Engine, Time};
 
 use super::answers::is_probe;
 
+/// How much longer than the pause that all share a lane waits for which the server asked it, where others are ready.
+const OTHERS_FIRST: Time = Time::from_millis(200);
+
 impl Engine {
     /// A request met a fault.
     pub(super) fn in_trouble(&mut self, work: Work, lane: Lane, mut trouble: Trouble, sent: Time, now: Time) {
@@ -140,6 +143,7 @@ impl Engine {
             served,
             others_served: self.others_were_served(streak, lane),
             nothing_else: self.nothing_else_tells(&batch.members),
+            patience: self.patience(),
             now,
         };
         match Decision::about(&facts) {
@@ -163,6 +167,7 @@ impl Engine {
             served: self.server.served_so_far(),
             others_served: self.others_were_served(streak, lane),
             nothing_else: self.nothing_else_tells(&members),
+            patience: self.patience(),
             now,
         };
         match Decision::about(&facts) {
@@ -298,9 +303,19 @@ impl Engine {
         let wait = match trouble {
             // Nothing else goes in that pause, either.
             Some(trouble) if trouble.kind == TroubleKind::Rebuffed => asked,
+            // What waits for the same pause may show that it is not for all.
+            Some(trouble) if trouble.kind == TroubleKind::Overload && self.others_are_ready(&work) => {
+                asked.max(back_off(attempts, pauses, self.server.seems_dead(), chance)) + OTHERS_FIRST
+            }
             _ => back_off(attempts, pauses, self.server.seems_dead(), chance).max(asked),
         };
         self.put_off_until(work, now + wait);
+    }
+
+    /// Whether records of another lane are ready.
+    fn others_are_ready(&self, work: &Work) -> bool {
+        let lane = lane_of(work, &self.order);
+        self.order.ready_lanes().any(|other| Some(other) != lane)
     }
 
     /// Puts work off until `at`, or until one of its records is past its deadline.
@@ -427,11 +442,16 @@ impl Engine {
             "given up {after} s after the first of {} attempts: {reason}",
             entry.attempts
         );
+        self.lose_or_look_up(sequence, text);
+    }
+
+    /// Loses a record for this reason, unless it may have been written and a look-up can show it.
+    pub(super) fn lose_or_look_up(&mut self, sequence: Sequence, reason: String) {
         if self.can_be_looked_up(sequence) {
             self.order.move_to(sequence, Place::LookUp);
-            self.look_ups.add(sequence, Then::Lost(text));
+            self.look_ups.add(sequence, Then::Lost(reason));
         } else {
-            let ending = self.failure(sequence, &text);
+            let ending = self.failure(sequence, &reason);
             self.finish(sequence, ending);
         }
     }
@@ -445,7 +465,7 @@ impl Engine {
     pub(super) fn look_up_answered(&mut self, sequence: Sequence, meaning: Meaning, sent: Time, now: Time) {
         if let Meaning::Fault(trouble) = &meaning {
             let chance = self.random.f64();
-            self.server.look_up_failed(sent, trouble, now, chance);
+            self.server.met_beside(sent, trouble, now, chance);
         }
         let Some(entry) = self.order.get_mut(sequence) else {
             return;

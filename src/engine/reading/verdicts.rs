@@ -26,6 +26,7 @@ pub(super) struct BulkAnswer<'a> {
     /// Rows that were taken, unread.
     successes: Vec<&'a RawValue>,
     failures: Vec<Failure<'a>>,
+    abort_reason: Option<&'a RawValue>,
 }
 
 /// One refused row. The order is there so that the order of the answer does not count.
@@ -55,7 +56,19 @@ impl<'a> BulkAnswer<'a> {
             failed,
             successes: successes.unwrap_or_default(),
             failures,
+            abort_reason: field(&all, "abortReason"),
         })
+    }
+
+    /// Whether it speaks of no row at all.
+    pub fn is_of_nothing(&self) -> bool {
+        let none = |count: Option<u64>| count.unwrap_or(0) == 0;
+        none(self.passed) && none(self.failed) && self.successes.is_empty() && self.failures.is_empty()
+    }
+
+    /// Why the server gave the request up, if it says so.
+    pub fn why_aborted(&self) -> Option<String> {
+        self.abort_reason.and_then(text).filter(|why| !why.is_empty())
     }
 
     /// One verdict for each row, in the order in which they were sent.

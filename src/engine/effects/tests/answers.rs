@@ -7,6 +7,8 @@ use crate::engine::testing::{
 };
 use crate::engine::{Ending, Engine, Scope, Time};
 
+use super::world::{patient, reason, Reply, World};
+
 #[test]
 fn the_same_batch_goes_again_after_its_back_off() {
     let mut engine = eager(4, 100);
@@ -62,11 +64,17 @@ fn a_server_without_the_bulk_route_gets_single_requests() {
         r#"{"code":404,"message":"HTTP 404 Not Found"}"#,
         s(0),
     );
-    let singles = requests(&mut engine, s(0));
-    assert_eq!(singles.len(), 3);
-    for single in &singles {
-        assert!(matches!(single.call, Call::PutOne { .. }));
-        all_written(&mut engine, single, s(1));
+    for (second, count) in [(1, 1), (2, 2)] {
+        let singles = requests(&mut engine, s(second));
+        assert_eq!(
+            singles.len(),
+            count,
+            "the first alone, for there may be no such collection"
+        );
+        for single in &singles {
+            assert!(matches!(single.call, Call::PutOne { .. }));
+            all_written(&mut engine, single, s(second));
+        }
     }
     assert_eq!(endings(&mut engine), "w1 w2 w3");
 }
@@ -110,9 +118,42 @@ fn silence_twice_is_a_loss() {
     submit_tables(&mut engine, 1, s(0));
     for _ in 0..2 {
         let sent = request(&mut engine, s(0));
-        respond(&mut engine, &sent, 200, r#"{"numberOfRowsPassed":0}"#, s(0));
+        let answer = r#"{"numberOfRowsPassed":0,"numberOfRowsFailed":1,"failedRequest":[]}"#;
+        respond(&mut engine, &sent, 200, answer, s(0));
     }
     assert!(only_reason(&mut engine).contains("twice said nothing"));
+}
+
+#[test]
+fn an_answer_that_speaks_of_no_row_is_a_fault_of_the_request() {
+    let aborted = r#"{"status":"aborted","abortReason":"maintenance until noon","numberOfRowsPassed":0,"numberOfRowsFailed":0,
+        "successRequest":[],"failedRequest":[]}"#;
+    for count in [1, 100] {
+        let mut engine = eager(4, 100);
+        submit_tables(&mut engine, count, s(0));
+        let mut now = s(0);
+        for _ in 0..3 {
+            let sent = next_request(&mut engine, &mut now);
+            respond(&mut engine, &sent, 200, aborted, now);
+            assert!(
+                engine.stats(now).failed == 0 && engine.poll_request(now).is_none(),
+                "it waits"
+            );
+        }
+        now += s(5);
+        engine.handle_timeout(now);
+        while engine.stats(now).pending > 0 {
+            let sent = next_request(&mut engine, &mut now);
+            all_written(&mut engine, &sent, now);
+        }
+        assert_eq!(engine.stats(now).written, count as u64);
+    }
+    let mut world = World::new(patient(4), |_, _| Reply::Status(200, aborted));
+    submit_tables(&mut world.engine, 20, s(0));
+    let ended = world.drain();
+    assert!(ended
+        .iter()
+        .all(|one| reason(one).contains("said nothing about this record: maintenance until noon")));
 }
 
 #[test]

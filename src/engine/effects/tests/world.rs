@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::engine::record::{Ending, Outcome};
-use crate::engine::request::{Call, Fault, Request};
+use bytes::Bytes;
+
+use crate::engine::request::{Answer, Call, Fault, Request, Response};
 use crate::engine::testing::{all_written, fault, outcomes, requests, respond, s, some_refused};
 use crate::engine::{Config, Engine, Time};
 
@@ -25,6 +27,8 @@ pub(super) struct World<'a> {
 pub(super) enum Reply {
     Written,
     Status(u16, &'static str),
+    /// 429, with `Retry-After` of so many seconds.
+    TurnedAway(u64),
     /// 200, with these rows refused by these status and texts.
     Refused(Vec<(String, u16, &'static str)>),
     Broken,
@@ -76,6 +80,15 @@ impl<'a> World<'a> {
                 }
                 Reply::Written => all_written(&mut self.engine, &sent, self.now),
                 Reply::Status(status, body) => respond(&mut self.engine, &sent, status, body, self.now),
+                Reply::TurnedAway(seconds) => {
+                    let response = Response {
+                        status: 429,
+                        retry_after: Some(s(seconds)),
+                        body: Bytes::new(),
+                    };
+                    let reading = sent.read(&Answer::Response(response));
+                    self.engine.handle_answer(sent.id, reading, self.now);
+                }
                 Reply::Refused(failed) => {
                     let failed: Vec<_> = failed
                         .iter()
@@ -96,7 +109,10 @@ impl<'a> World<'a> {
     pub fn drain(&mut self) -> Vec<Outcome> {
         let mut steps = 0;
         while self.engine.stats(self.now).pending > 0 {
-            assert!(self.advance(), "it waits for ever");
+            assert!(
+                self.advance() || self.engine.stats(self.now).pending == 0,
+                "it waits for ever"
+            );
             steps += 1;
             assert!(steps < 1_000_000, "it does not end");
         }
@@ -117,7 +133,7 @@ pub(super) fn reason(outcome: &Outcome) -> &str {
 
 pub(super) fn carries(request: &Request, name: &str) -> bool {
     let wanted = format!("{name:?}");
-    let holds = |row: &bytes::Bytes| String::from_utf8_lossy(row).contains(&wanted);
+    let holds = |row: &Bytes| String::from_utf8_lossy(row).contains(&wanted);
     match &request.call {
         Call::PutBulk { rows, .. } => rows.iter().any(holds),
         Call::PutOne { row, .. } => holds(row),
@@ -132,7 +148,7 @@ pub(super) fn names(request: &Request) -> Vec<String> {
         Call::PutOne { row, .. } => std::slice::from_ref(row),
         _ => &[],
     };
-    let name = |row: &bytes::Bytes| String::from_utf8_lossy(row).split('"').nth(3).map(str::to_owned);
+    let name = |row: &Bytes| String::from_utf8_lossy(row).split('"').nth(3).map(str::to_owned);
     rows.iter().filter_map(name).collect()
 }
 
