@@ -64,7 +64,7 @@ def grant(metadata: Any, connections: int | None) -> Undo:
 
 def granted(metadata: Any) -> int | None:
     """The connections of the source that has this client; 0: it was granted none, and they would help. None: no
-    number would.
+    number would, or somebody wants none.
     """
     return 0 if id(metadata) in _lacking else _granted.get(id(metadata))
 
@@ -139,7 +139,7 @@ class _Readers:
         if not may_help(source) or coming.is_wanted(source, self):
             return None
         if not connections:
-            if source.context.threads <= 1 and id(source.metadata) in _granted:
+            if source.context.threads <= 1 and _granted.get(id(source.metadata), 0) is None:
                 _lacking.add(id(source.metadata))
             return None
         reader = self._readers.get(source)
