@@ -158,6 +158,16 @@ def test_threads_of_the_workflow_grant_connections(
 
 
 def test_who_asks_the_server_for_each_table_keeps_its_threads(ingested: Ingest, far: FarDatabase) -> None:
+def test_threads_that_have_a_schema_each_are_left_alone(
+    ingested: Ingest, logging_server: ReferenceServer, one_by_one: State
+) -> None:
+    """Two schemas for two threads; a number of connections is an order all the same."""
+    run = ingested(None, threads=2).require_success()
+    assert "one thread reads" not in run.output
+    assert not compare(one_by_one, logging_server.state())
+    assert "one thread reads, and up to 3 connections" in ingested(3, threads=2).require_success().output
+
+
     run = ingested(None, threads=4, includeOwners=True).require_success()
     assert INSTEAD not in run.output
     assert far.trips > 0
