@@ -66,7 +66,7 @@ def granted(metadata: Any) -> int | None:
     """The connections of the source that has this client; 0: it was granted none, and they would help. None: no
     number would, or somebody wants none.
     """
-    return 0 if id(metadata) in _lacking else _granted.get(id(metadata))
+    return 0 if id(metadata) in _lacking else _granted.get(id(metadata)) or None
 
 
 def may_help(source: Any) -> bool:
@@ -132,6 +132,7 @@ class _Readers:
         reader = self._readers.get(source)
         if reader is None or reader.window is not None:
             return True
+        reader.end_if_over()
         self._instead.pop(source, None)
         return False
 
@@ -149,8 +150,13 @@ class _Readers:
         reader = self._readers.get(source)
         if reader is None or reader.engine is not source.engine:
             reader = self._open(source, connections)
-        wanted = None if reader is None else reader.window
-        return None if wanted is None else coming.Window(wanted, wanted)
+        if reader is None:
+            return None
+        wanted = reader.window
+        if wanted is None:
+            reader.end_if_over()  # it is told of no more tables
+            return None
+        return coming.Window(wanted, wanted)
 
     def _open(self, source: Any, connections: int) -> Reader | None:
         self.close(source)
