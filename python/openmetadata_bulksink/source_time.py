@@ -18,15 +18,13 @@ from typing import Any, NamedTuple
 #: A wait that is worth a hint: so many seconds, so large a share of the run, so long a statement.
 _SECONDS, _SHARE, _STATEMENT = 5.0, 0.3, 0.002
 
-#: Where the start of a statement is kept until its end.
-_MARK = "_bulksink_started"
-
 
 class Spent(NamedTuple):
     """Seconds of one run. computed: of the thread that made the sink; None where another one closed it.
     statements, waited: of all threads, for the source's database. stood_still: of that, the thread that made the sink,
     without what it computed meanwhile. processor: how long that thread waited for a processor; None where the system
-    does not say, or another thread asks.
+    does not say, or another thread asks. failed, in_vain: statements that ended without an answer, and their time,
+    which is in stood_still and not in waited. threads: how many sent statements.
     """
 
     wall: float
@@ -35,6 +33,9 @@ class Spent(NamedTuple):
     waited: float
     stood_still: float = 0.0
     processor: float | None = None
+    failed: int = 0
+    in_vain: float = 0.0
+    threads: int = 1
 
 
 class Idle:
@@ -90,11 +91,15 @@ class SourceTime:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._statements, self._waited = 0, 0.0
+        self._failures, self._in_vain = 0, 0.0
+        self._threads: set[int] = set()
         #: In statements of the source.
         self.idle = Idle()
         self._processor = _processor()
         self._spent: Spent | None = None
         self._events = _events()
+        #: Where the start of a statement is kept until its end: of this watch, there may be two.
+        self._mark = f"_bulksink_started_{id(self)}"
         self._listen("listen")
 
     def end(self) -> Spent:
@@ -115,7 +120,17 @@ class SourceTime:
         stood_still = self.idle.seconds
         computed = time.thread_time() - self._computed if same else None
         wall = time.perf_counter() - self._started  # the last, so that no part is longer
-        return Spent(wall, computed, self._statements, self._waited, stood_still, processor)
+        return Spent(
+            wall,
+            computed,
+            self._statements,
+            self._waited,
+            stood_still,
+            processor,
+            self._failures,
+            self._in_vain,
+            max(1, len(self._threads)),
+        )
 
     def _listen(self, verb: str) -> None:
         if self._events is not None:
@@ -128,22 +143,38 @@ class SourceTime:
         """SQLAlchemy's arguments: connection, cursor, statement, parameters, context, executemany."""
         context = arguments[4]
         if context is not None:
-            setattr(context, _MARK, time.perf_counter())
+            setattr(context, self._mark, time.perf_counter())
             self.idle.begin()
 
     def _after(self, *arguments: Any) -> None:
-        begun = getattr(arguments[4], _MARK, None)
-        if begun is not None:
+        took = self._took(arguments[4])
+        if took is not None:
             self.idle.end()
             with self._lock:
                 self._statements += 1
-                self._waited += time.perf_counter() - begun
+                self._waited += took
 
-    def _failed(self, _: Any) -> None:
-        """A statement that ends without an answer (a time-out, Ctrl-C) is none that was answered; what the thread stood
-        still in it, it did.
+    def _failed(self, failure: Any) -> None:
+        """A statement that ends without an answer (a time-out, Ctrl-C) is none that was answered; its time is that of
+        the database all the same. failure: SQLAlchemy's, of a statement or of a connection that is opened.
         """
         self.idle.end()
+        took = self._took(failure.execution_context)
+        if took is not None:
+            with self._lock:
+                self._failures += 1
+                self._in_vain += took
+
+    def _took(self, context: Any) -> float | None:
+        """The seconds of a statement that ends; None where its start is not known, or its end is."""
+        begun: float | None = getattr(context, self._mark, None)
+        if begun is None:
+            return None
+        took = time.perf_counter() - begun
+        delattr(context, self._mark)
+        with self._lock:
+            self._threads.add(threading.get_ident())
+        return took
 
 
 def _events() -> tuple[Any, Any] | None:
@@ -167,11 +198,8 @@ def _processor() -> float | None:
 def sentence(spent: Spent, blocked: float) -> str:
     """For the line at the end. blocked: seconds in which the sink held the source up."""
     parts = []
-    if spent.statements:
-        mean = 1000 * spent.waited / spent.statements
-        parts.append(
-            f"waited {spent.waited:.1f} s for its database ({spent.statements:,} statements, {mean:.1f} ms each)"
-        )
+    if spent.statements or spent.failed:
+        parts.append(_waited(spent))
     if spent.computed is not None:
         parts.append(f"computed {spent.computed:.1f} s")
     parts.append(f"was blocked by the sink for {blocked:.1f} s")
@@ -179,12 +207,22 @@ def sentence(spent: Spent, blocked: float) -> str:
     return f"{spent.wall:.1f} s, in which the source {', '.join(first)}{' and ' if first else ''}{last}"
 
 
+def _waited(spent: Spent) -> str:
+    mean = 1000 * spent.waited / max(1, spent.statements)
+    in_vain = f"; {spent.failed:,} more failed after {spent.in_vain:.1f} s" if spent.failed else ""
+    return (
+        f"waited {spent.waited + spent.in_vain:.1f} s{f' in {spent.threads} threads' if spent.threads > 1 else ''} "
+        f"for its database ({spent.statements:,} statements, {mean:.1f} ms each{in_vain})"
+    )
+
+
 def hint(spent: Spent, connections: int | None) -> str | None:
     """The one thing to do where the source waited for most of the run; None where there is none. connections: how many
-    for statements ahead are granted, None where that cannot be set.
+    for statements ahead are granted, None where that cannot be set. Several threads overlap their statements already,
+    and what they waited together is no share of the run.
     """
     worth = spent.waited > max(_SECONDS, _SHARE * spent.wall) and spent.waited > _STATEMENT * spent.statements
-    if connections is None or connections > 0 or not worth:
+    if connections is None or connections > 0 or spent.threads > 1 or not worth:
         return None
     return (
         f"the source waited {spent.waited:.0f} of {spent.wall:.0f} s in {spent.statements:,} statements: "

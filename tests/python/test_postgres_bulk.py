@@ -246,6 +246,48 @@ def test_one_table_that_cannot_be_read_costs_itself(engine: Any, execute: Callab
     assert sent < one_by_one / 3
 
 
+def test_a_locked_table_costs_a_chunk_one_time_out(engine: Any, execute: Callable[[str], str]) -> None:
+    """Its tables are asked for one by one at once, not by halves that wait as long."""
+    import psycopg2
+    from sqlalchemy import event
+
+    execute(
+        "CREATE SCHEMA locked;"
+        + "".join(f"CREATE TABLE locked.t{n:02} (id int PRIMARY KEY, a int DEFAULT 7);" for n in range(40))
+    )
+    cancelled: list[str] = []
+
+    def note(failure: Any) -> None:
+        if isinstance(failure.original_exception, psycopg2.errors.QueryCanceled):
+            cancelled.append(str(failure.statement))
+
+    def is_impatient(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '500ms'")
+        connection.commit()
+
+    engine.dispose()
+    event.listen(engine, "connect", is_impatient)
+    event.listen(engine, "handle_error", note)
+    try:
+        with Source(engine) as source, engine.connect() as other:
+            names = source.names("locked")
+            transaction = other.execution_options(isolation_level="READ COMMITTED").begin()
+            other.exec_driver_sql("LOCK TABLE locked.t07, locked.t33 IN ACCESS EXCLUSIVE MODE")
+            expected = source.one_by_one("locked", names)
+            one_by_one = len(cancelled)
+            found, _ = in_chunks(source, "locked", names)
+            transaction.rollback()
+    finally:
+        event.remove(engine, "connect", is_impatient)
+        event.remove(engine, "handle_error", note)
+        engine.dispose()
+        execute("DROP SCHEMA locked CASCADE")
+    assert one_by_one == 2
+    assert found == expected
+    assert len(cancelled) == 2 * one_by_one + 1
+
+
 def test_three_chunks_that_fail_are_the_last(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Upstream reads the tables, and one line says so."""
     said: list[str] = []

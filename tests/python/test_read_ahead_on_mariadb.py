@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from openmetadata_bulksink.accelerators.read_ahead import reader as reader_module
 from openmetadata_bulksink.accelerators.read_ahead import worth
 from openmetadata_bulksink.accelerators.read_ahead.reader import Reader
 from openmetadata_bulksink.accelerators.read_ahead.templates import Place
@@ -157,6 +158,16 @@ def test_threads_of_the_workflow_grant_connections(
     assert not compare(one_by_one, logging_server.state())
 
 
+def test_threads_that_have_a_schema_each_are_left_alone(
+    ingested: Ingest, logging_server: ReferenceServer, one_by_one: State
+) -> None:
+    """Two schemas for two threads; a number of connections is an order all the same."""
+    run = ingested(None, threads=2).require_success()
+    assert "one thread reads" not in run.output
+    assert not compare(one_by_one, logging_server.state())
+    assert "one thread reads, and up to 3 connections" in ingested(3, threads=2).require_success().output
+
+
 def test_who_asks_the_server_for_each_table_keeps_its_threads(ingested: Ingest, far: FarDatabase) -> None:
     run = ingested(None, threads=4, includeOwners=True).require_success()
     assert INSTEAD not in run.output
@@ -196,11 +207,12 @@ class OfHelpers:
 
 
 @pytest.mark.parametrize(
-    ("opened", "in_the_middle"),
+    ("opened", "in_the_middle", "ends"),
     [
-        pytest.param(Fate.CUT, Fate.PASSES, id="refused"),
-        pytest.param(Fate.PASSES, Fate.CUT, id="killed"),
-        pytest.param(Fate.HANGS, Fate.PASSES, id="stuck-in-connect"),
+        pytest.param(Fate.CUT, Fate.PASSES, "the database gave it no connection", id="refused"),
+        pytest.param(Fate.PASSES, Fate.CUT, None, id="killed"),
+        pytest.param(Fate.PASSES, Fate.HANGS, "its connections do not answer", id="stuck"),
+        pytest.param(Fate.HANGS, Fate.PASSES, None, id="stuck-in-connect"),
     ],
 )
 def test_connections_that_fail_change_nothing(
@@ -210,12 +222,16 @@ def test_connections_that_fail_change_nothing(
     one_by_one: State,
     opened: Fate,
     in_the_middle: Fate,
+    ends: str | None,
 ) -> None:
     # Without procedures, for which upstream opens a connection of its own behind the first tables.
     expected = {**one_by_one, "storedProcedures": {}}
     far.rule = failing = OfHelpers(opened, in_the_middle)
-    ingested(4, includeStoredProcedures=False).require_success()
+    run = ingested(4, includeStoredProcedures=False).require_success()
     assert failing.happened
+    if ends is not None:
+        assert run.output.count(f"read_ahead ends for this source: {ends}") == 1
+        assert not [name for name in run.threads_left if "read-ahead" in name]
     differences = compare(expected, {"storedProcedures": {}, **logging_server.state()})
     assert not differences, describe(differences)
 
@@ -239,6 +255,32 @@ def test_upstreams_connections_come_before_ours(
     assert "read_ahead ends for this source: upstream needs its connections" in run.output
     differences = compare(one_by_one, logging_server.state())
     assert not differences, describe(differences)
+
+
+class GoneInTheMiddle:
+    """After some tables the database is not there any more. tried: connections that were refused."""
+
+    def __init__(self) -> None:
+        self._tables = self.tried = 0
+
+    def __call__(self, _: int, sent: bytes | None) -> Fate:
+        self._tables += sent is not None and ASKS_FOR_A_TABLE in sent
+        gone = self._tables >= TABLES // 2
+        self.tried += gone and sent is None
+        return Fate.CUT if gone else Fate.PASSES
+
+
+def test_room_is_made_once(ingested: Ingest, far: FarDatabase) -> None:
+    """Upstream tries again for each table, and meets its error each time."""
+    tried: list[int] = []
+    for connections in (0, 4):
+        far.rule = gone = GoneInTheMiddle()
+        ingested(connections)
+        tried.append(gone.tried)
+    assert tried[0]
+    of_ours = 4
+    attempts = 1 + len(reader_module._UNTIL_THERE_IS_ROOM)
+    assert tried[1] <= tried[0] + of_ours + attempts
 
 
 # --- one source, without a workflow ---

@@ -430,3 +430,7 @@ def test_whether_a_grant_would_help_is_known_at_the_end() -> None:
         assert read_ahead.granted(made.metadata) == expected
         undo()
         assert read_ahead.granted(made.metadata) is None
+        undo = read_ahead.grant(made.metadata, 0)
+        assert readers.window(made) is None
+        assert read_ahead.granted(made.metadata) is None, "somebody wants none"
+        undo()

@@ -18,8 +18,10 @@ class Runner:
     def __init__(self, schemas: list[str]) -> None:
         self.schemas = schemas
         self.done: list[tuple[str, str]] = []
+        self.listed = 0
 
     def _run_node_producer(self, node: str) -> Iterator[str]:
+        self.listed += node == "schemas"
         yield from self.schemas if node == "schemas" else ["a table"]
 
     def _process_node(self, node: str) -> Iterator[str]:
@@ -44,9 +46,27 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Runner:
     return made
 
 
-def read(runner: Runner, *, stands_in: bool = True, until: str = "") -> list[tuple[str, str]]:
-    """What was done by whom. until: the schema with which it stops to pay."""
-    undo = threads.install(lambda *_: stands_in, lambda _: ("one thread", until) not in runner.done)
+class Instead:
+    """As it is told. until: the schema with which it stops to pay."""
+
+    def __init__(self, *, may: bool = True, does: bool = True, until: str = "") -> None:
+        self._may, self._does, self._until = may, does, until
+        self.asked: list[tuple[int, int]] = []
+
+    def may_stand_in(self, _: Any) -> bool:
+        return self._may
+
+    def stands_in(self, _: Any, threads: int, schemas: int) -> bool:
+        self.asked.append((threads, schemas))
+        return self._does
+
+    def goes_on(self, source: Any) -> bool:
+        return ("one thread", self._until) not in source.done
+
+
+def read(runner: Runner, instead: Instead) -> list[tuple[str, str]]:
+    """What was done by whom."""
+    undo = threads.install(instead)
     try:
         list(runner._multithread_process_node("schemas", 4))
     finally:
@@ -56,19 +76,31 @@ def read(runner: Runner, *, stands_in: bool = True, until: str = "") -> list[tup
 
 
 def test_one_thread_reads_them_all(runner: Runner) -> None:
-    assert read(runner) == [("one thread", "a"), ("one thread", "b"), ("one thread", "c")]
+    instead = Instead()
+    assert read(runner, instead) == [("one thread", "a"), ("one thread", "b"), ("one thread", "c")]
+    assert instead.asked == [(4, 3)]
 
 
 def test_what_it_has_not_begun_goes_to_upstreams_threads(runner: Runner) -> None:
-    assert read(runner, until="a") == [("one thread", "a"), ("4 threads", "b"), ("4 threads", "c")]
+    assert read(runner, Instead(until="a")) == [("one thread", "a"), ("4 threads", "b"), ("4 threads", "c")]
 
 
-def test_others_keep_their_threads(runner: Runner) -> None:
-    assert read(runner, stands_in=False) == [("4 threads", "a"), ("4 threads", "b"), ("4 threads", "c")]
+@pytest.mark.parametrize("instead", [Instead(may=False), Instead(does=False)], ids=["other source", "many schemas"])
+def test_others_keep_their_threads(runner: Runner, instead: Instead) -> None:
+    assert read(runner, instead) == [("4 threads", "a"), ("4 threads", "b"), ("4 threads", "c")]
+    assert runner.listed == 1
+
+
+@pytest.mark.parametrize(
+    ("schemas", "count", "idle"),
+    [(1, 2, True), (2, 2, False), (2, 4, True), (3, 4, False), (3, 8, True), (4, 8, False), (60, 8, False)],
+)
+def test_few_schemas_leave_threads_idle(schemas: int, count: int, idle: bool) -> None:
+    assert threads.would_idle(schemas, count) is idle
 
 
 def test_a_run_that_ends_in_the_middle_leaves_the_source_as_it_was(runner: Runner) -> None:
-    undo = threads.install(lambda *_: True, lambda _: True)
+    undo = threads.install(Instead())
     reading: Any = runner._multithread_process_node("schemas", 4)
     next(reading)
     reading.close()

@@ -63,6 +63,7 @@ def test_a_statement_that_fails_is_the_sources(connection: Any) -> None:
 
 
 def test_what_a_statement_took_that_failed_is_the_databases(connection: Any) -> None:
+    """It is counted by itself: the time of one that is answered stays what it is."""
     import sqlalchemy
 
     def fail() -> None:
@@ -76,7 +77,29 @@ def test_what_a_statement_took_that_failed_is_the_databases(connection: Any) -> 
     time.sleep(0.02)
     spent = watch.end()
     assert 0.015 <= spent.stood_still <= spent.wall - 0.02
-    assert spent.waited == 0.0
+    assert (spent.statements, spent.waited, spent.failed) == (0, 0.0, 1)
+    assert 0.02 <= spent.in_vain <= spent.wall - 0.02
+
+
+def test_threads_that_send_statements_are_counted() -> None:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine("sqlite://")
+    watch = SourceTime()
+
+    def ask() -> None:
+        with engine.connect() as connected:
+            execute(connected, "SELECT 1")
+        both_asked.wait(60)
+
+    both_asked = threading.Barrier(2)
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    engine.dispose()
+    assert watch.end().threads == 2
 
 
 def test_a_statement_that_goes_on_counts_until_now(connection: Any) -> None:
@@ -144,6 +167,10 @@ def test_the_sentence() -> None:
         "75.2 s, in which the source waited 71.0 s for its database (4,810 statements, 14.8 ms each), computed 3.1 s "
         "and was blocked by the sink for 0.4 s"
     )
+    assert "waited 82.1 s for its database (4,810 statements, 14.8 ms each; 11 more failed after 11.1 s), c" in (
+        sentence(spent._replace(failed=11, in_vain=11.06), 0)
+    )
+    assert "waited 71.0 s in 4 threads for its database (4" in sentence(spent._replace(threads=4), 0)
     assert sentence(spent._replace(statements=0, computed=None), 2) == (
         "75.2 s, in which the source was blocked by the sink for 2.0 s"
     )
@@ -157,6 +184,8 @@ def test_the_sentence() -> None:
         (Spent(75.2, 3.1, 4810, 71.0), None, False),  # there is no such setting
         (Spent(75.2, 3.1, 4810, 20.0), 0, False),  # something else took most of the time
         (Spent(8.0, 3.1, 481, 4.0), 0, False),  # a short run
+        (Spent(75.2, 3.1, 4810, 271.0, threads=4), 0, False),  # of several threads together
+        (Spent(75.2, 3.1, 4810, 71.0, threads=4), 0, False),
         (Spent(75.2, 3.1, 48_100, 71.0), 0, False),  # nothing to gain below 2 ms a statement
     ],
 )

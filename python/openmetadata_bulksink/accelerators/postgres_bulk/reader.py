@@ -15,7 +15,7 @@ from openmetadata_bulksink.accelerators.postgres_bulk.chunk import (
 )
 from openmetadata_bulksink.accelerators.postgres_bulk.connection import Answering, Asker, inspector_over
 from openmetadata_bulksink.accelerators.postgres_bulk.questions import NotHere, Question
-from openmetadata_bulksink.accelerators.postgres_bulk.snapshot import Snapshot, snapshot
+from openmetadata_bulksink.accelerators.postgres_bulk.snapshot import Snapshot, snapshot, was_cancelled
 from openmetadata_bulksink.log import log
 
 
@@ -74,7 +74,7 @@ class Reader:
                 break
             except exc.SQLAlchemyError as error:
                 reason = type(error).__name__
-                if not isinstance(error, exc.DBAPIError) or error.connection_invalidated:
+                if not isinstance(error, exc.DBAPIError) or error.connection_invalidated or was_cancelled(error):
                     break
             except (Exception, NotHere) as error:  # noqa: BLE001 - whatever it is: the tables are asked for one by one
                 reason = type(error).__name__

@@ -19,6 +19,17 @@ WHERE n.nspname = :schema AND c.relname = ANY(CAST(:names AS name[])) AND c.relk
 """
 
 
+#: SQLSTATE of a statement that `statement_timeout`, or somebody, has ended, and of a lock that did not come in time.
+_CANCELLED = frozenset({"57014", "55P03"})
+
+
+def was_cancelled(error: Any) -> bool:
+    """Whether a statement waited in vain. So would its halves, each as long: those for a locked table, or all of them
+    where many tables take too long together.
+    """
+    return getattr(error.orig, "pgcode", None) in _CANCELLED
+
+
 class Snapshot:
     """An open one. careful: a statement that fails does not end it, for two more round trips each."""
 
@@ -53,7 +64,7 @@ class Snapshot:
         try:
             answer = self._answer(question, numbers)
         except self._refused as error:
-            if error.connection_invalidated:
+            if error.connection_invalidated or was_cancelled(error):
                 raise
             self.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT before_question")
             return None

@@ -64,9 +64,9 @@ def grant(metadata: Any, connections: int | None) -> Undo:
 
 def granted(metadata: Any) -> int | None:
     """The connections of the source that has this client; 0: it was granted none, and they would help. None: no
-    number would.
+    number would, or somebody wants none.
     """
-    return 0 if id(metadata) in _lacking else _granted.get(id(metadata))
+    return 0 if id(metadata) in _lacking else _granted.get(id(metadata)) or None
 
 
 def may_help(source: Any) -> bool:
@@ -83,7 +83,7 @@ def install() -> Undo:
     readers = _Readers()
     undo = [readers.close_all, coming.listen(readers)]
     with suppress(StepsAside):  # upstream's threads stay then
-        undo.append(threads.install(readers.stands_in, readers.goes_on))
+        undo.append(threads.install(readers))
     undo += [_close_before(readers, cls, name) for name in _ENDS if name in vars(cls)]
     return all_of(undo)
 
@@ -107,14 +107,18 @@ class _Readers:
         #: What is granted to sources that are read in one thread instead of several.
         self._instead: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
-    def stands_in(self, source: Any, count: int) -> bool:
-        """For `threads`: whether a source is read in one thread, with connections ahead of it."""
-        key = id(source.metadata)
-        if key not in _granted or not may_help(source) or threads.asks_the_server(source):
+    def may_stand_in(self, source: Any) -> bool:
+        """For `threads`."""
+        if id(source.metadata) not in _granted or not may_help(source) or threads.asks_the_server(source):
             return False
-        if source.engine.dialect.driver not in _DRIVERS or coming.is_wanted(source, self):
+        return source.engine.dialect.driver in _DRIVERS and not coming.is_wanted(source, self)
+
+    def stands_in(self, source: Any, count: int, schemas: int) -> bool:
+        """For `threads`. A number of connections that somebody granted is asked for with any number of schemas."""
+        by_number = _granted.get(id(source.metadata))
+        if not by_number and not threads.would_idle(schemas, count):
             return False
-        self._instead[source] = connections = _granted[key] or count - 1
+        self._instead[source] = connections = by_number or count - 1
         log.info(
             "threads: %s of the workflow: one thread reads, and up to %s connections ask ahead of it "
             "(OM_BULKSINK_READ_AHEAD=0 leaves it to upstream's threads).",
@@ -128,6 +132,7 @@ class _Readers:
         reader = self._readers.get(source)
         if reader is None or reader.window is not None:
             return True
+        reader.end_if_over()
         self._instead.pop(source, None)
         return False
 
@@ -139,14 +144,19 @@ class _Readers:
         if not may_help(source) or coming.is_wanted(source, self):
             return None
         if not connections:
-            if source.context.threads <= 1 and id(source.metadata) in _granted:
+            if source.context.threads <= 1 and _granted.get(id(source.metadata), 0) is None:
                 _lacking.add(id(source.metadata))
             return None
         reader = self._readers.get(source)
         if reader is None or reader.engine is not source.engine:
             reader = self._open(source, connections)
-        wanted = None if reader is None else reader.window
-        return None if wanted is None else coming.Window(wanted, wanted)
+        if reader is None:
+            return None
+        wanted = reader.window
+        if wanted is None:
+            reader.end_if_over()  # it is told of no more tables
+            return None
+        return coming.Window(wanted, wanted)
 
     def _open(self, source: Any, connections: int) -> Reader | None:
         self.close(source)

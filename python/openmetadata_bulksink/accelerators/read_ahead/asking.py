@@ -4,9 +4,12 @@ and no error of theirs is anybody's but theirs.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -20,8 +23,8 @@ MOST_ROWS = 1_000
 #: Connections that one thread may lose before it stops.
 _MOST_LOST = 3
 
-#: Seconds in which the threads end, as a rule within a statement. One that is stuck ends when its statement does.
-_TO_END = 2.0
+#: Seconds in which the threads end, as a rule within a statement, and those that did not once their lines are cut.
+_TO_END, _ONCE_CUT = 2.0, 1.0
 
 
 class Asking:
@@ -35,6 +38,8 @@ class Asking:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
+        #: Of each open connection, so that a thread whose database does not answer can be ended.
+        self._lines: dict[int, _Line] = {}
         self._at_work = connections
         self._threads = [
             threading.Thread(target=self._work, name=f"bulksink-read-ahead-{number}", daemon=True)
@@ -47,15 +52,32 @@ class Asking:
         """Ask for a table when a connection is free."""
         self._jobs.put(job)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there is a connection, or may be one."""
+        return self._at_work > 0
+
     def close(self) -> None:
         """End the threads and their connections."""
         self._closed = True
         for _ in self._threads:
             self._jobs.put(None)
-        until = time.monotonic() + _TO_END
+        self._wait(_TO_END)
+        if self._cut():
+            self._wait(_ONCE_CUT)
+        self._pool.dispose()
+
+    def _cut(self) -> bool:
+        """End what connections are still waiting for; whether there are any."""
+        with self._lock:
+            for line in self._lines.values():
+                line.cut()
+            return bool(self._lines)
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        self._pool.dispose()
 
     def _work(self) -> None:
         connection: Any = None
@@ -87,6 +109,9 @@ class Asking:
 
     def _connect(self) -> Any:
         connection = self._pool.connect()
+        line = _Line(_of_driver(connection))
+        with self._lock:
+            self._lines[id(connection)] = line
         try:
             # No transaction stays open, and each statement sees what is there when it is sent.
             self._dialect.set_isolation_level(_of_driver(connection), "AUTOCOMMIT")
@@ -96,6 +121,10 @@ class Asking:
         return connection
 
     def _end(self, connection: Any) -> None:
+        with self._lock:
+            line = self._lines.pop(id(connection), None)
+        if line is not None:
+            line.close()
         try:
             # Not back into the pool: it is as we have set it.
             connection.detach()
@@ -137,6 +166,30 @@ class Asking:
         if not isinstance(error, self._dialect.dbapi.Error):
             return True
         return bool(self._dialect.is_disconnect(error, _of_driver(connection), cursor))
+
+
+class _Line:
+    """The socket of a driver's connection, by a descriptor of our own: the driver may close its own at any time, and
+    its number would be somebody else's then.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._descriptor: int | None = None
+        with suppress(Exception):  # a driver that shows no socket: its connection ends with its statement
+            self._descriptor = os.dup((connection if hasattr(connection, "fileno") else connection._sock).fileno())
+
+    def cut(self) -> None:
+        """Whoever waits for an answer over it gets an error."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError), socket.socket(fileno=descriptor) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Leave the connection to its driver."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _of_driver(connection: Any) -> Any:

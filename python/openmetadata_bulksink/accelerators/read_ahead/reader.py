@@ -42,7 +42,7 @@ class Reader:
         self._learning, self._worth, self._guesses = Learning(quoting), Worth(connections), Guesses(quoting)
         self._asking: Asking | None = None
         self._is_open = True
-        self._said = False
+        self._has_asked = self._has_ended = False
         self._expected: deque[tuple[Place, Hashable]] = deque()
         self._jobs: dict[Place, Job] = {}
         self._at: tuple[Place, Hashable] | None = None
@@ -55,6 +55,13 @@ class Reader:
     def window(self) -> int | None:
         """How many tables are wanted ahead; None: no more."""
         return self._worth.window if self._is_open and self._worth.end is None else None
+
+    def end_if_over(self) -> None:
+        """Say it where no more is asked ahead, and give the connections back. To be called between tables, also once
+        nobody is told of them any more.
+        """
+        if self._worth.end is not None and not self._has_ended and self._is_mine():
+            self._end()
 
     # --- whose turn it is ---
 
@@ -88,10 +95,8 @@ class Reader:
         self._at, self._asked, self._sent, self._missed = None, [], 0, 0
 
     def _ask_ahead(self) -> None:
-        if not self._worth.pays or not self._is_open:
-            return
-        if self._worth.end is not None:
-            self._say_the_end()
+        self.end_if_over()
+        if not self._worth.pays or self.window is None:
             return
         for table in [one for one in self._expected if self._learning.plan(one[1]) is not None]:
             if len(self._jobs) >= self._worth.window:
@@ -105,14 +110,25 @@ class Reader:
         if self._asking is None:
             log.info("read_ahead asks for the tables that come on up to %s connections of its own.", self._connections)
             self._asking = Asking(self.engine, self._connections, self._guesses, self._worth.all_refused)
+            self._has_asked = True
         self._jobs[job.place] = job
         self._guesses.announce(job)
         self._asking.put(job)
 
-    def _say_the_end(self) -> None:
-        if not self._said:
-            self._said = True
-            log.warning("read_ahead ends for this source: %s. Statements are sent in their turn.", self._worth.end)
+    def _end(self) -> None:
+        """With a line, while the source goes on."""
+        self._has_ended = True
+        log.warning("read_ahead ends for this source: %s. Statements are sent in their turn.", self._worth.end)
+        self._stop_asking()
+        self._at, self._asked = None, []  # it may be told of no other table
+
+    def _stop_asking(self) -> None:
+        self._worth.was_for_nothing(self._guesses.drop(self._jobs.values()))
+        self._jobs.clear()
+        self._expected.clear()
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.close()
 
     # --- what SQLAlchemy tells ---
 
@@ -125,17 +141,17 @@ class Reader:
 
     def _connect(self, dialect: Any, _: Any, arguments: Any, named: Any) -> Any:
         """A connection for upstream; None: SQLAlchemy makes it. A database may give so many and no more: where ours
-        stand in the way of one of upstream's, ours end.
+        stand in the way of one of upstream's, ours end. That makes room once; where there are none of ours, upstream
+        is refused at once.
         """
-        if self._asking is None or not self._is_mine():
+        if self._asking is None or not self._asking.is_at_work or not self._is_mine():
             return None
         try:
             return dialect.connect(*arguments, **named)
         except Exception as error:  # noqa: BLE001 - without ours it is upstream's, whatever it is
             log.debug("read_ahead makes room for a connection of upstream's: %s", type(error).__name__)
-            self._worth.stood_in_the_way()
-            self._say_the_end()
-            self._asking.close()
+        self._worth.stood_in_the_way()
+        self.end_if_over()
         for pause in _UNTIL_THERE_IS_ROOM:
             time.sleep(pause)
             try:
@@ -199,20 +215,18 @@ class Reader:
         """Leave the engine as it was, before upstream closes its connections."""
         if not self._is_open:
             return
+        self.end_if_over()
         self._is_open = False
         if os.getpid() != self._process:
             return
         self._listen("remove")
-        self._worth.was_for_nothing(self._guesses.drop(self._jobs.values()))
-        if self._asking is not None:
-            self._asking.close()
+        self._stop_asking()
+        if self._has_asked:
             log.info(
                 "read_ahead: %s statements were answered ahead of their turn, %s were sent for nothing.",
                 self._worth.used,
                 self._worth.unused,
             )
-        self._jobs.clear()
-        self._expected.clear()
 
 
 def _wants_its_own(context: Any) -> bool:
