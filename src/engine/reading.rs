@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_result_is_unknown_after_502_504_and_a_cut_answer() {
-        for status in [502, 504] {
+        for status in [502, 504, 520, 524] {
             let trouble = fault_of(respond(Asked::Bulk, status, "<html>"));
             assert_eq!((trouble.kind, trouble.unknown), (TroubleKind::Status(status), true));
         }
@@ -491,6 +491,54 @@ mod tests {
         // What stands in front of the server knows nothing of its database.
         let page = "<html><title>Deadlock found when trying to get lock</title></html>";
         assert_eq!(fault_of(respond(Asked::One, 500, page)).kind, TroubleKind::Status(500));
+    }
+
+    #[test]
+    fn an_object_that_is_no_entity_is_no_success() {
+        let other = r#"{"message":"session expired","login":"https://sso/"}"#;
+        for asked in [
+            Asked::One,
+            Asked::PatchByName,
+            Asked::PatchById,
+            Asked::Get,
+            Asked::Probe,
+        ] {
+            let trouble = fault_of(respond(asked, 200, other));
+            assert_eq!(
+                (trouble.kind, trouble.unknown),
+                (TroubleKind::Unreadable, true),
+                "{asked:?}"
+            );
+            assert!(trouble.reason.contains("session expired"), "{}", trouble.reason);
+        }
+        for entity in [
+            r#"{"id":"1"}"#,
+            r#"{"name":"t"}"#,
+            "\u{feff}{\"fullyQualifiedName\":\"s.t\"}",
+        ] {
+            assert!(
+                matches!(respond(Asked::One, 200, entity), Meaning::Done { .. }),
+                "{entity}"
+            );
+        }
+        assert!(matches!(
+            respond(Asked::Probe, 200, r#"{"version":"2.0.7"}"#),
+            Meaning::Done { .. }
+        ));
+    }
+
+    #[test]
+    fn a_page_that_refuses_a_patch_by_name_says_nothing_of_the_other_way() {
+        let page = "<html>Forbidden</html>";
+        for status in [400, 403, 404, 405] {
+            assert!(matches!(
+                respond(Asked::PatchByName, status, page),
+                Meaning::NoRoute { page: true, .. }
+            ));
+        }
+        assert!(matches!(respond(Asked::PatchById, 403, page), Meaning::Refused(_)));
+        let own = r#"{"code":403,"message":"not allowed"}"#;
+        assert!(matches!(respond(Asked::PatchByName, 403, own), Meaning::Refused(_)));
     }
 
     #[test]
