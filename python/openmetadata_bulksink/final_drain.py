@@ -1,15 +1,15 @@
 """Who asks for the final drain (rule A6): the workflow, right before it decides its state.
 
 Upstream's `BaseWorkflow.calculate_success` is the one function that runs between the last record and everything that
-is told about the run: persisted state, summary, exit code. While a sink writes natively, that function lets the sinks
-among the workflow's own steps write what is pending first, on whatever thread it runs. Where it is not upstream's own,
-only `close()` drains.
+is told about the run: persisted state, summary, exit code. While a sink writes natively, that function lets the
+workflow's sinks write what is pending first, on whatever thread it runs: its steps, and those that a step of somebody's
+own holds, which share the workflow's client. Where it is not upstream's own, only `close()` drains.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+import weakref
 from functools import wraps
 from typing import Any
 
@@ -22,9 +22,19 @@ MODULE = "metadata.workflow.base"
 _KNOWN = frozenset({"fe945e4b44bce941", "0a326901d053da4d"})
 
 
-def install(drain: Callable[[Sequence[Any]], None]) -> Undo:
-    """Have `drain` called with the steps of a workflow before the workflow decides. Raises StepsAside: without a word
-    where this process has no workflow.
+#: The sinks that write natively. Not kept where a sink is: that module may be loaded anew under them.
+_native: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def belongs(sink: Any) -> Undo:
+    """Have a sink drained with its workflow, until the undo."""
+    _native.add(sink)
+    return lambda: _native.discard(sink)
+
+
+def install() -> Undo:
+    """Have sinks drained before their workflow decides. Raises StepsAside: without a word where this process has no
+    workflow.
     """
     workflow = loaded(MODULE).BaseWorkflow
     known(_KNOWN, "upstream's way of deciding the state of a run", workflow, "calculate_success")
@@ -32,10 +42,18 @@ def install(drain: Callable[[Sequence[Any]], None]) -> Undo:
 
     @wraps(original)
     def calculate_success(self: Any) -> Any:
-        drain(self.workflow_steps())
+        _drain(self)
         return original(self)
 
     return put(workflow, "calculate_success", calculate_success)
+
+
+def _drain(workflow: Any) -> None:
+    steps = workflow.workflow_steps()
+    client = getattr(workflow, "metadata", None)
+    for sink in list(_native):
+        if sink.metadata is client or any(step is sink for step in steps):
+            sink._drain(steps)
 
 
 def replaced_by() -> str | None:

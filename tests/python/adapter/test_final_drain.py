@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def workflow(base: Any, *steps: Any, **members: Any) -> Any:
 
 
 def test_upstreams_function_is_known(base: Any) -> None:
-    undo = final_drain.install(lambda _: None)
+    undo = final_drain.install()
     assert vars(base)["calculate_success"].__module__ == base.__module__
     undo()
 
@@ -72,6 +73,52 @@ def test_only_a_workflows_own_sinks_are_drained(base: Any, make_sink: Make, serv
     assert [row["name"] for row in server.rows("tables")] == ["mine"]
     mine.close()
     other.close()
+
+
+def test_a_sink_that_a_step_holds_is_drained_with_the_workflow_of_its_client(
+    base: Any, make_sink: Make, server: RecordingServer, client: Any
+) -> None:
+    server.refuse = {"s.d.p.t0": "no such tag"}
+    sink = make_sink()
+
+    class Counts:
+        """Around the sink; everything else is the sink's."""
+
+        def __init__(self) -> None:
+            self.count = 0
+
+        def run(self, record: Any) -> Any:
+            self.count += 1
+            return sink.run(record)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(sink, name)
+
+    step = Counts()
+    for number in range(4):
+        step.run(table(f"t{number}"))
+    mine = workflow(base, step)
+    mine.metadata = client
+    assert mine.calculate_success() == 75.0
+    assert step.count == 4
+    sink.close()
+
+
+def test_a_module_that_was_loaded_anew_drains_the_sinks_of_before(
+    base: Any, make_sink: Make, server: RecordingServer
+) -> None:
+    from openmetadata_bulksink import sink as module
+
+    sink = make_sink()
+    kept = dict(vars(module))
+    try:
+        importlib.reload(module)
+        sink.run(table("t"))
+        workflow(base, sink).calculate_success()
+        assert len(server.rows("tables")) == 1
+        sink.close()
+    finally:
+        vars(module).update(kept)
 
 
 def test_the_last_sink_gives_the_workflow_back(base: Any, make_sink: Make) -> None:
