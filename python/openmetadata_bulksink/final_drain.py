@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Sequence
 from functools import wraps
 from typing import Any
 
@@ -42,18 +43,48 @@ def install() -> Undo:
 
     @wraps(original)
     def calculate_success(self: Any) -> Any:
-        _drain(self)
+        steps = self.workflow_steps()
+        sinks = _sinks_of(self, steps)
+        try:
+            for sink in sinks:
+                sink._drain(steps)
+        except BaseException:
+            _no_success_with_losses(self, steps, sinks)
+            raise
         return original(self)
 
     return put(workflow, "calculate_success", calculate_success)
 
 
-def _drain(workflow: Any) -> None:
-    steps = workflow.workflow_steps()
+def _sinks_of(workflow: Any, steps: Sequence[Any]) -> list[Any]:
     client = getattr(workflow, "metadata", None)
-    for sink in list(_native):
-        if sink.metadata is client or any(step is sink for step in steps):
-            sink._drain(steps)
+    return [sink for sink in list(_native) if sink.metadata is client or any(step is sink for step in steps)]
+
+
+#: What a workflow tells its state with, where it has it (the second: 2.0).
+_TELLS = ("set_ingestion_pipeline_status", "terminal_progress_update_type")
+
+
+def _no_success_with_losses(workflow: Any, steps: Sequence[Any], sinks: Sequence[Any]) -> None:
+    """An interruption leaves before the state is decided, and upstream then tells the one that it began with, which is
+    success. Where something failed, or is pending still, it fails instead.
+    """
+
+    def truthful(name: str) -> None:
+        tell = getattr(workflow, name)
+
+        def told(state: Any, *more: Any, **named: Any) -> Any:
+            undo()
+            lost = any(step.get_status().failures for step in (*steps, *sinks))
+            if state.value == "success" and (lost or any(sink.is_pending() for sink in sinks)):
+                state = type(state)("failed")
+            return tell(state, *more, **named)
+
+        undo = put(workflow, name, told, calls_original=True)
+
+    for name in _TELLS:
+        if hasattr(workflow, name):
+            truthful(name)
 
 
 def replaced_by() -> str | None:

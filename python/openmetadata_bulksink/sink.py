@@ -337,6 +337,11 @@ class NativeSink(UpstreamSink):
     def close(self) -> None:
         """Everything is written afterwards, or reported. The next record, if any comes, decides anew."""
         state = self._state
+    def is_pending(self) -> bool:
+        """Whether any record may be without an outcome."""
+        writer = self._writer
+        return writer is not None and not writer.closed and writer.pending()
+
         if isinstance(state, Upstreams):
             super().close()
             return

@@ -205,6 +205,44 @@ def test_outcomes_are_taken_while_the_final_drain_waits(make_sink: Make, double:
 
 # --- the percentage ---
 
+@pytest.mark.parametrize("refused", [{}, {"s.d.p.t": "no such tag"}], ids=["all written", "refused"])
+@pytest.mark.parametrize("closed_first", [False, True], ids=["up to 1.13", "since 2.0"])
+def test_an_interrupted_final_drain_is_no_success_where_something_was_lost(
+    refused: dict[str, str], closed_first: bool, base: Any, make_sink: Make, server: RecordingServer
+) -> None:
+    """Upstream then tells the state that it began with. Sources go on from the last success."""
+    from metadata.generated.schema.entity.services.ingestionPipelines.ingestionPipeline import PipelineState
+
+    server.refuse = refused
+    sink = make_sink()
+    sink.run(table("t"))
+    drain = engine(sink).drain
+    told: list[tuple[str, Any]] = []
+    members = {
+        "set_ingestion_pipeline_status": lambda _, state, status=None: told.append((state.value, status)),
+        "terminal_progress_update_type": lambda _, state: told.append((state.value, "progress")),
+    }
+    mine = workflow(base, sink, **members)
+
+    def interrupted(timeout: float | None = None) -> float:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    engine(sink).drain = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        mine.calculate_success()
+    engine(sink).drain = drain
+    if closed_first:
+        sink.close()
+    for _ in range(2):  # only the state of the run that was interrupted is told otherwise
+        mine.set_ingestion_pipeline_status(PipelineState.success, "the status")
+        mine.terminal_progress_update_type(PipelineState.success)
+    if not closed_first:
+        sink.close()
+    expected = "success" if closed_first and not refused else "failed"
+    assert told[:2] == [(expected, "the status"), (expected, "progress")]
+    assert told[2:] == [("success", "the status"), ("success", "progress")]
+
+
 
 def test_a_sink_with_failures_is_never_whole(base: Any, make_sink: Make) -> None:
     from metadata.ingestion.api.status import Status
