@@ -13,7 +13,6 @@ from openmetadata_bulksink import accelerate, connection, eligibility, final_dra
 from openmetadata_bulksink.accelerators import StepsAside, all_of
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.state import Native
-from openmetadata_bulksink.success import never_whole_with_failures
 from openmetadata_bulksink.writer import Writer
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _set_up(sink: Any, tuning: settings.Tuning, failure: Callable[..., Any], und
     if adjusted != how:
         engine.close()
         engine = _engine(tuning, adjusted, connected, undone)
-    writer = Writer(engine, client, sink.status, failure)
+    writer = Writer(engine, client, lambda: sink.status, failure)
     undone.callback(writer.give_up)
     writer.fence.install()
     granted = accelerate.grant(sink.metadata, tuning.read_ahead)
@@ -98,7 +97,6 @@ def _set_up(sink: Any, tuning: settings.Tuning, failure: Callable[..., Any], und
         log.info("%s makes no spans of the requests that openmetadata-bulksink sends itself", tracer)
     if late is not None:
         log.info("What is pending at the end is written in close(), after the state of the run was decided: %s", late)
-    never_whole_with_failures(sink.status)
     return Native(writer, tuning, undo, (ValueError, TypeError, _native.BulkSinkError))
 
 

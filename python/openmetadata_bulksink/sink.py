@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import accelerate, decision, eligibility, fence, final_drain, records, settings, tags
+from openmetadata_bulksink import accelerate, decision, eligibility, fence, final_drain, records, settings, success, tags
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.state import UNDECIDED, UPSTREAMS, Native, Undecided, Upstreams
 
@@ -311,7 +311,10 @@ class NativeSink(UpstreamSink):
         state = self._state
         if isinstance(state, Native):
             state.writer.glance()
-        return super().get_status()
+        status = super().get_status()
+        if self._writer is not None:
+            success.never_whole_with_failures(status)
+        return status
 
     def _take_the_rest(self, native: Native) -> None:
         """What somebody has put into upstream's buffers by hand since the last record."""
@@ -334,14 +337,14 @@ class NativeSink(UpstreamSink):
         except known as error:
             log.warning("The final drain ended early: %s", error)
 
-    def close(self) -> None:
-        """Everything is written afterwards, or reported. The next record, if any comes, decides anew."""
-        state = self._state
     def is_pending(self) -> bool:
         """Whether any record may be without an outcome."""
         writer = self._writer
         return writer is not None and not writer.closed and writer.pending()
 
+    def close(self) -> None:
+        """Everything is written afterwards, or reported. The next record, if any comes, decides anew."""
+        state = self._state
         if isinstance(state, Upstreams):
             super().close()
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
+import pickle
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -203,8 +205,6 @@ def test_outcomes_are_taken_while_the_final_drain_waits(make_sink: Make, double:
     assert len(sink.status.records) == 3
 
 
-# --- the percentage ---
-
 @pytest.mark.parametrize("refused", [{}, {"s.d.p.t": "no such tag"}], ids=["all written", "refused"])
 @pytest.mark.parametrize("closed_first", [False, True], ids=["up to 1.13", "since 2.0"])
 def test_an_interrupted_final_drain_is_no_success_where_something_was_lost(
@@ -243,6 +243,8 @@ def test_an_interrupted_final_drain_is_no_success_where_something_was_lost(
     assert told[2:] == [("success", "the status"), ("success", "progress")]
 
 
+# --- the percentage ---
+
 
 def test_a_sink_with_failures_is_never_whole(base: Any, make_sink: Make) -> None:
     from metadata.ingestion.api.status import Status
@@ -254,7 +256,8 @@ def test_a_sink_with_failures_is_never_whole(base: Any, make_sink: Make) -> None
     engine(sink).drain()
     assert sink.get_status().calculate_success() == 100.0
     status.failed(sink._upstream.StackTraceError(name="lost", error="refused", stackTrace=None))
-    assert sink.status is status
+    assert type(status) is Status
+    assert sink.get_status() is sink.status is status
     assert isinstance(status, Status)
     assert type(status).__name__ == "Status"
     assert status.calculate_success() == 99.99
@@ -262,6 +265,46 @@ def test_a_sink_with_failures_is_never_whole(base: Any, make_sink: Make) -> None
     assert workflow(base, sink).calculate_success() == 99.99
     status.failures.extend(status.failures * 10_000)
     assert status.calculate_success() == Status.calculate_success(status)
+
+
+def test_a_status_that_counts_so_is_still_a_status(base: Any, make_sink: Make) -> None:  # noqa: ARG001
+    """Programs hand it to other processes and compare it; there our class is not known."""
+    from metadata.ingestion.api.status import Status
+
+    sink = make_sink()
+    sink.run(table("t"))
+    sink.status.records.extend(["Table written"] * 30_000)
+    sink.status.failed(sink_failure())
+    status = sink.get_status()
+    assert status.calculate_success() == 99.99
+    other = pickle.loads(pickle.dumps(status))
+    assert type(other) is Status
+    assert other == status
+    assert status == other
+    assert status == copy.deepcopy(status)
+    other.records.append("one more")
+    assert other != status
+    assert status != other
+    assert status != "a status"
+
+
+def test_a_new_status_gets_what_comes_from_then_on(make_sink: Make, server: RecordingServer) -> None:
+    """A program that lives long may begin one for each part of its work."""
+    from metadata.ingestion.api.status import Status
+
+    server.refuse = {"s.d.p.t1": "no such tag"}
+    sink = make_sink()
+    sink.run(table("t0"))
+    first, sink.status = sink.status, Status()
+    sink.run(table("t1"))
+    sink.run(table("t2"))
+    sink.close()
+    assert (first.records, first.failures) == ([], [])
+    status = sink.get_status()
+    assert [failure.name for failure in status.failures] == ["s.d.p.t1"]
+    assert len(status.records) == 2
+    status.records.extend(["Table written"] * 30_000)
+    assert sink.get_status().calculate_success() == 99.99
 
 
 def test_upstreams_sink_counts_as_ever(make_sink: Make, monkeypatch: pytest.MonkeyPatch) -> None:
