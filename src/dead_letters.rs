@@ -231,7 +231,10 @@ mod tests {
             .unwrap()
             .success());
         let mut letters = DeadLetters::new(path.clone());
-        assert!(letters.append(&[lost(b"{}")]).unwrap_err().contains("cannot be written"));
+        assert!(letters
+            .append(&[lost(b"{}")])
+            .unwrap_err()
+            .contains("cannot be written"));
         let reader = std::thread::spawn({
             let path = path.clone();
             move || std::fs::read_to_string(path).unwrap()

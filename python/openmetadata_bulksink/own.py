@@ -1,9 +1,10 @@
 """Is this upstream's own? (rules A7, A9.) One answer, for what decides whether a sink goes native and for accelerators.
 
 A function is its module's own if it was compiled there and nothing stands around it but the decorators that its own
-source text names. The name of the package says nothing: users have modules of their own below `metadata`. Wrappers, mocks and spies are somebody else's, whatever name they carry:
-`functools.wraps` copies a name, not the globals. Wrappers of ours do not count, since they call what they wrap; those
-of known tracers can be told apart. Nothing here changes anything.
+source text names. The name of the package says nothing: users have modules of their own below `metadata`. Wrappers,
+mocks and spies are somebody else's, whatever name they carry: `functools.wraps` copies a name, not the globals.
+Wrappers of ours do not count, since they call what they wrap; those of known tracers can be told apart. Nothing here
+changes anything.
 """
 
 from __future__ import annotations

@@ -13,7 +13,17 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import accelerate, decision, eligibility, fence, final_drain, records, settings, success, tags
+from openmetadata_bulksink import (
+    accelerate,
+    decision,
+    eligibility,
+    fence,
+    final_drain,
+    records,
+    settings,
+    success,
+    tags,
+)
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.state import UNDECIDED, UPSTREAMS, Native, Undecided, Upstreams
 
@@ -118,7 +128,7 @@ class NativeSink(UpstreamSink):
     def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
         state = self._state
         if isinstance(state, Undecided) and not getattr(self._entered, "by_run", False):
-            # Who calls this makes entries of what it returns, in a status of their own maybe. Ours would return nothing.
+            # Who calls this makes entries of what it returns, maybe in a status of their own. Ours returns nothing.
             state = self._stay_upstreams("a step that holds the sink calls its _run, which is to return each failure")
         if isinstance(state, Upstreams):
             return super()._run(record, *args, **kwargs)

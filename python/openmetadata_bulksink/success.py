@@ -23,7 +23,8 @@ def never_whole_with_failures(status: Any) -> None:
     that others may hold, and all others stay of upstream's class.
     """
     if status.failures and status.calculate_success() > _MOST_WITH_FAILURES:
-        status.__class__ = _counting(type(status))
+        cls: Any = type(status)
+        status.__class__ = _counting(cls)
 
 
 @cache

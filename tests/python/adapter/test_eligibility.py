@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -134,15 +134,22 @@ def test_a_pool_class_of_somebodys(client: Any, monkeypatch: pytest.MonkeyPatch)
     assert "the pool for http was replaced" in str(reason(client))
 
 
+def stand_in(*_: Any, **__: Any) -> None:
+    """Does nothing."""
+
+
+def of_module(name: str, function: Any) -> Any:
+    """A function as if it had been compiled in that module."""
+    return FunctionType(function.__code__, {"__name__": name})
+
+
 def test_a_tracer_that_replaces_a_function_without_a_word_of_what_it_calls(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sentry's, of names and connections: it stays, as its other wrappers do."""
     import socket
 
-    namespace: dict[str, Any] = {"__name__": "sentry_sdk.integrations.socket", "inner": socket.getaddrinfo}
-    exec("def getaddrinfo(*args, **kwargs):\n    return inner(*args, **kwargs)", namespace)
-    monkeypatch.setattr(socket, "getaddrinfo", namespace["getaddrinfo"])
+    monkeypatch.setattr(socket, "getaddrinfo", of_module("sentry_sdk.integrations.socket", stand_in))
     assert reason(client) is None
 
 
@@ -153,11 +160,8 @@ def test_a_function_of_a_users_module_below_metadata(
     """Custom connectors live there; that makes them no code of upstream's."""
     from metadata.ingestion.ometa.client import REST
 
-    namespace: dict[str, Any] = {"__name__": "metadata.custom.audit"}
-    exec("def put(self, path, data=None, json=None, headers=None): ...", namespace)
-    exec("def write_create_request(self, entity_request): ...", namespace)
-    name = "put" if target == "client" else "write_create_request"
-    monkeypatch.setattr(REST if target == "client" else upstream_class, name, namespace[name])
+    owner, name = (REST, "put") if target == "client" else (upstream_class, "write_create_request")
+    monkeypatch.setattr(owner, name, of_module("metadata.custom.audit", stand_in))
     found = eligibility.why_not_native(client, make_sink())
     assert f"{name} was replaced by a function of metadata.custom.audit" in str(found)
 

@@ -137,7 +137,7 @@ def test_a_table_that_lost_a_foreign_key_is_completed_by_replay(
 
 def test_half_a_letter_is_named(lake: ReferenceServer, sink_environment: Path, tmp_path: Path) -> None:
     letters = tmp_path / "lost.jsonl"
-    whole = {"kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}
+    whole = {"time": 1, "kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}
     letters.write_text(json.dumps(whole) + "\n" + json.dumps(whole)[:40])
     done = replay(sink_environment, lake, letters)
     assert done.returncode == 2
