@@ -4,8 +4,8 @@
 //! never holds a token: bodies are create requests, and reasons are cleaned where they arise.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -59,13 +59,15 @@ impl DeadLetters {
                 self.told = false;
                 Ok(())
             }
-            Err(_) if self.told => Ok(()),
             Err(error) => {
-                self.told = true;
+                // Half a letter may be in it now: who opens it looks.
                 self.file = None;
+                if std::mem::replace(&mut self.told, true) {
+                    return Ok(());
+                }
                 Err(format!(
-                    "dead letters cannot be written to {} ({error}): set OM_BULKSINK_DEAD_LETTERS to a file that can; lost records are \
-                     still named in the summary",
+                    "dead letters cannot be written to {} ({error}): set OM_BULKSINK_DEAD_LETTERS (-o of replay) to a file that can; \
+                     lost records are still named at the end",
                     self.path.display()
                 ))
             }
@@ -123,13 +125,35 @@ pub fn line(outcome: &Outcome, now: Duration) -> io::Result<Option<String>> {
     Ok(Some(line))
 }
 
-/// Only its owner may read it: bodies describe the user's data.
-fn open(path: &PathBuf) -> io::Result<File> {
+/// Only its owner may read it: bodies describe the user's data. Its next letter begins a line.
+fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let _reader = {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+        // A pipe that nobody reads is an error at once, where a plain open would wait for a reader.
+        options.clone().custom_flags(libc::O_NONBLOCK).open(path)?
+    };
+    let mut file = options.open(path)?;
+    if ends_within_a_line(path) {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+/// Whether a file holds half a letter at its end: the disk was full, or its writer was killed.
+fn ends_within_a_line(path: &Path) -> bool {
+    let last = || {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        io::Result::Ok(last[0])
+    };
+    let is_filled = std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0);
+    is_filled && last().map_or(true, |last| last != b'\n') // an empty line more harms nobody
 }
 
 #[cfg(test)]
@@ -179,6 +203,48 @@ mod tests {
         let line = line(&outcome, Duration::ZERO).unwrap().unwrap();
         assert_eq!(line.find('\n'), Some(line.len() - 1));
         assert!(line.contains(&body.replace(['\r', '\n'], " ")));
+    }
+
+    #[test]
+    fn a_letter_behind_half_a_letter_has_a_line_of_its_own() {
+        let path = std::env::temp_dir().join(format!("half-letters-{}", std::process::id()));
+        std::fs::write(&path, b"{\"time\":1,\"kind\":\"cre").unwrap();
+        for _ in 0..2 {
+            DeadLetters::new(path.clone()).append(&[lost(b"{}")]).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let whole: Vec<bool> = text
+            .lines()
+            .map(|line| serde_json::from_str::<&RawValue>(line).is_ok())
+            .collect();
+        assert_eq!(whole, [false, true, true]);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_that_nobody_reads_is_said_at_once() {
+        let path = std::env::temp_dir().join(format!("letters-pipe-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success());
+        let mut letters = DeadLetters::new(path.clone());
+        assert!(letters
+            .append(&[lost(b"{}")])
+            .unwrap_err()
+            .contains("cannot be written"));
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::read_to_string(path).unwrap()
+        });
+        while letters.file.is_none() {
+            letters.append(&[lost(b"{}")]).unwrap();
+        }
+        drop(letters);
+        assert_eq!(reader.join().unwrap().lines().count(), 1);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@ Whatever is raised on the way, nothing is left behind: no engine, no fence, no a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from openmetadata_bulksink import accelerate, connection, eligibility, final_dra
 from openmetadata_bulksink.accelerators import StepsAside, all_of
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.state import Native
-from openmetadata_bulksink.success import never_whole_with_failures
 from openmetadata_bulksink.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,13 +29,11 @@ class NotNative(Exception):
     """Why this sink stays upstream's, in words."""
 
 
-def go_native(sink: Any, tuning: settings.Tuning, failure: Callable[..., Any], drain: Callable[[Any], None]) -> Native:
-    """Set everything up for a sink, or raise NotNative. failure: upstream's `StackTraceError`. drain: the final drain
-    of a step of a workflow.
-    """
+def go_native(sink: Any, tuning: settings.Tuning, failure: Callable[..., Any]) -> Native:
+    """Set everything up for a sink, or raise NotNative. failure: upstream's `StackTraceError`."""
     with ExitStack() as undone:
         try:
-            native = _set_up(sink, tuning, failure, drain, undone)
+            native = _set_up(sink, tuning, failure, undone)
         except (NotNative, settings.SettingError):
             raise
         except Exception as error:  # noqa: BLE001 - somebody's ingestion must not end because of us
@@ -50,13 +47,7 @@ def say_why_not(reason: str) -> None:
     log.info("openmetadata-bulksink is not active: %s. Upstream's own sink writes.", reason)
 
 
-def _set_up(
-    sink: Any,
-    tuning: settings.Tuning,
-    failure: Callable[..., Any],
-    drain: Callable[[Any], None],
-    undone: ExitStack,
-) -> Native:
+def _set_up(sink: Any, tuning: settings.Tuning, failure: Callable[..., Any], undone: ExitStack) -> Native:
     reason = eligibility.why_not_native(sink.metadata, sink)
     if reason is not None:
         raise NotNative(reason)
@@ -77,7 +68,7 @@ def _set_up(
     if adjusted != how:
         engine.close()
         engine = _engine(tuning, adjusted, connected, undone)
-    writer = Writer(engine, client, sink.status, failure)
+    writer = Writer(engine, client, lambda: sink.status, failure)
     undone.callback(writer.give_up)
     writer.fence.install()
     granted = accelerate.grant(sink.metadata, tuning.read_ahead)
@@ -91,7 +82,7 @@ def _set_up(
         from openmetadata_bulksink.report import file as report
 
         undo += report.begin(tuning, writer, connected, version, adjusted, (active, aside))
-    late = _ask_at_the_end(drain, undo)
+    late = _ask_at_the_end(sink, undo)
     log.info(
         "openmetadata-bulksink %s writes to %s (server %s): %s; accelerators: %s%s",
         _native.__version__,
@@ -106,16 +97,16 @@ def _set_up(
         log.info("%s makes no spans of the requests that openmetadata-bulksink sends itself", tracer)
     if late is not None:
         log.info("What is pending at the end is written in close(), after the state of the run was decided: %s", late)
-    never_whole_with_failures(sink.status)
     return Native(writer, tuning, undo, (ValueError, TypeError, _native.BulkSinkError))
 
 
-def _ask_at_the_end(drain: Callable[[Sequence[Any]], None], undo: list[Any]) -> str | None:
+def _ask_at_the_end(sink: Any, undo: list[Any]) -> str | None:
     """Have workflows ask for the final drain. Returns why they will not, if there are workflows here."""
     try:
-        undo.append(accelerate.hold("final drain", lambda: final_drain.install(drain)))
+        undo.append(accelerate.hold("final drain", final_drain.install))
     except StepsAside as reason:
         return str(reason) or None
+    undo.append(final_drain.belongs(sink))
     return None
 
 

@@ -45,8 +45,8 @@ _METADATA_METHODS = (
     "patch_life_cycle",
 )
 
-#: Records that ours takes past upstream's dispatch by type.
-_DISPATCHED = frozenset({"Barrier", "OMetaLifeCycleData", "OMetaTagAndClassification", "CreateQueryRequest"})
+#: Records other than create requests that ours takes past upstream's dispatch by type.
+_DISPATCHED = frozenset({"Barrier", "OMetaLifeCycleData", "OMetaTagAndClassification"})
 
 
 def shape_problem(sink_class: type) -> str | None:
@@ -92,8 +92,8 @@ def why_not_native(metadata: Any, sink: Any = None) -> str | None:
             or (_sink_problem(sink) if sink is not None else None)
             or _metadata_problem(metadata)
             or _client_problem(metadata.client)
-            or _session_problem(metadata.client._session, connection.base_url(metadata.client))
             or _gevent_problem()
+            or _session_problem(metadata.client._session, connection.base_url(metadata.client))
             or _connection_problem(metadata.client)
         )
     except Exception as error:  # noqa: BLE001 - an unexpected object is a reason, never a crash of somebody's ingestion
@@ -158,13 +158,18 @@ def _sink_problem(sink: Any) -> str | None:
 
 def _dispatch_problem(cls: Any) -> str | None:
     """Whether somebody has registered a function of their own for records that ours takes past the dispatch."""
-    registry = vars(_owner_of(cls, "_run_dispatch"))["_run_dispatch"].dispatcher.registry
-    for record, function in registry.items():
-        name = getattr(record, "__name__", "")
-        problem = own.why_not(function, "metadata") if name in _DISPATCHED else None
+    owner = _owner_of(cls, "_run_dispatch")
+    for record, function in vars(owner)["_run_dispatch"].dispatcher.registry.items():
+        problem = own.why_not(function, owner.__module__) if _is_dispatched(record) else None
         if problem is not None:
-            return f"what the sink does with {name} {problem}"
+            return f"what the sink does with {record.__name__} {problem}"
     return None
+
+
+def _is_dispatched(record: type) -> bool:
+    """Whether upstream's dispatch would take a record that ours takes past it for one of this class."""
+    requests: Any = import_module("metadata.ingestion.models.custom_pydantic").BaseModel
+    return record.__name__ in _DISPATCHED or record.__name__.startswith("Create") or issubclass(requests, record)
 
 
 def _client_problem(client: Any) -> str | None:
@@ -191,15 +196,40 @@ def _session_problem(session: Any, url: str) -> str | None:
     problem = own.replaced(session)
     if problem is not None:
         return problem
-    adapter = session.get_adapter(url)
-    home = type(adapter).__module__
-    if home not in ("requests.adapters", "metadata.ingestion.ometa.http_adapter"):
-        return f"an adapter of {home} is mounted on the HTTP session"
+    for adapter in _adapters(session, url):
+        home = type(adapter).__module__
+        if home not in ("requests.adapters", "metadata.ingestion.ometa.http_adapter"):
+            return f"an adapter of {home} is mounted on the HTTP session"
+        problem = own.replaced(adapter) or _pools_problem(adapter.poolmanager)
+        if problem is not None:
+            return problem
     if session.hooks.get("response"):
         return "the HTTP session has response hooks"
     if session.params:
         return "the HTTP session adds parameters to each request"
-    return own.replaced(adapter) or _library_problem()
+    return _library_problem()
+
+
+def _adapters(session: Any, url: str) -> Iterator[Any]:
+    """Those that requests below an address go through; a longer prefix wins."""
+    yield session.get_adapter(url)
+    yield from (adapter for prefix, adapter in session.adapters.items() if prefix.lower().startswith(url.lower()))
+
+
+def _pools_problem(manager: Any) -> str | None:
+    """Whether an adapter has its connections from somewhere else."""
+    problem = _class_problem("the pool manager of the HTTP session", type(manager), "urllib3.poolmanager")
+    problem = problem or own.replaced(manager)
+    for scheme, pool in manager.pool_classes_by_scheme.items():
+        problem = problem or _class_problem(f"the pool for {scheme}", pool, "urllib3.connectionpool")
+        problem = problem or _class_problem(f"ConnectionCls of {pool}", pool.ConnectionCls, "urllib3.connection")
+    return problem
+
+
+def _class_problem(what: str, cls: Any, home: str) -> str | None:
+    if not isinstance(cls, type):
+        return f"{what} was replaced by a {type(cls).__module__}.{type(cls).__qualname__}"
+    return None if cls.__module__ == home else f"{what} was replaced by {cls.__module__}.{cls.__qualname__}"
 
 
 #: What is below a session and its adapter, each class in the module that it is from, and the names that it is used by.
@@ -211,6 +241,13 @@ _BELOW: dict[tuple[str, str], tuple[str, ...]] = {
     ("urllib3.connectionpool", "HTTPSConnectionPool"): ("urllib3.connectionpool", "urllib3.poolmanager"),
     ("urllib3.connection", "HTTPConnection"): ("urllib3.connection", "urllib3.connectionpool"),
     ("urllib3.connection", "HTTPSConnection"): ("urllib3.connection", "urllib3.connectionpool"),
+    ("socket", "socket"): ("socket",),
+}
+
+#: The functions below those: names, addresses, connections.
+_FUNCTIONS_BELOW: dict[str, tuple[str, ...]] = {
+    "urllib3.util.connection": ("create_connection", "allowed_gai_family"),
+    "socket": ("getaddrinfo", "create_connection"),
 }
 
 
@@ -219,11 +256,14 @@ def _library_problem() -> str | None:
     for (home, name), modules in _BELOW.items():
         for module in modules:
             cls = getattr(import_module(module), name)
-            if not isinstance(cls, type):
-                return f"{module}.{name} was replaced by a {type(cls).__module__}.{type(cls).__qualname__}"
-            if cls.__module__ != home:
-                return f"{module}.{name} was replaced by {cls.__module__}.{cls.__qualname__}"
+            problem = _class_problem(f"{module}.{name}", cls, home)
+            if problem is not None:
+                return problem
         problem = own.replaced_in(cls, own.methods(cls))
+        if problem is not None:
+            return problem
+    for home, names in _FUNCTIONS_BELOW.items():
+        problem = own.replaced_of(import_module(home), names)
         if problem is not None:
             return problem
     return None

@@ -1,9 +1,10 @@
 """Is this upstream's own? (rules A7, A9.) One answer, for what decides whether a sink goes native and for accelerators.
 
-A function is its package's own if it was compiled in a module of that package and nothing stands around it but the
-decorators that its own source text names. Wrappers, mocks and spies are somebody else's, whatever name they carry:
-`functools.wraps` copies a name, not the globals. Wrappers of ours do not count, since they call what they wrap; those
-of known tracers can be told apart. Nothing here changes anything.
+A function is its module's own if it was compiled there and nothing stands around it but the decorators that its own
+source text names. The name of the package says nothing: users have modules of their own below `metadata`. Wrappers,
+mocks and spies are somebody else's, whatever name they carry: `functools.wraps` copies a name, not the globals.
+Wrappers of ours do not count, since they call what they wrap; those of known tracers can be told apart. Nothing here
+changes anything.
 """
 
 from __future__ import annotations
@@ -13,8 +14,19 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
 from functools import _lru_cache_wrapper
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+)
 from typing import Any
+
+#: Methods of classes that are written in C, as sockets are.
+_NATIVE_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
 
 _OURS = __name__.partition(".")[0]
 
@@ -26,10 +38,10 @@ TRACERS = {
 }
 
 
-def why_not(thing: Any, package: str | None = None) -> str | None:
+def why_not(thing: Any, module: str | None = None) -> str | None:
     """What makes a function or class somebody else's, in words such as "is wrapped by users.audit"; None: it is its
-    package's own. package: the first part of the name of the module that must have it; the module that it says it is
-    from, if not given. A wrapper of a tracer is somebody else's here.
+    module's own. module: the one that must have it; the one that it says it is from, if not given. A wrapper of a
+    tracer is somebody else's here.
     """
     if isinstance(thing, type):
         return _class_why_not(thing)
@@ -37,12 +49,12 @@ def why_not(thing: Any, package: str | None = None) -> str | None:
     if not _is(core, FunctionType):
         return f"was replaced by a {_kind(core)}"
     home = _home(core)
-    wanted = package or home.partition(".")[0]
-    if not home or home.partition(".")[0] != wanted:
+    if not home or home != (module or home):
         return f"was replaced by a function of {home or 'no module'}"
+    package = home.partition(".")[0]
     around = [layer for layer in layers if _package(layer) != _OURS]
     for layer in around:
-        if _package(layer) not in (wanted, *_MAKERS_OF_DECORATORS):
+        if _package(layer) not in (package, *_MAKERS_OF_DECORATORS):
             return f"is wrapped by {_home(layer) or _kind(layer)}"
     if around and len(around) > _decorators(core):
         return f"is wrapped by {_home(around[0]) or _kind(around[0])}"
@@ -66,12 +78,25 @@ def replaced_in(cls: type, names: Iterable[str]) -> str | None:
     """As `replaced`, of a class alone."""
     for name in names:
         for owner in cls.__mro__[:-1]:  # all but `object`: a method may call the one that it overrides
-            if name in vars(owner):
-                below = without_tracers(vars(owner)[name])
-                problem = None if below is None else why_not(below, owner.__module__.partition(".")[0])
+            if name in vars(owner) and not isinstance(vars(owner)[name], _NATIVE_METHODS):
+                problem = _below_tracers(vars(owner)[name], owner.__module__)
                 if problem is not None:
                     return f"{cls.__qualname__}.{name} {problem}"
     return None
+
+
+def replaced_of(module: ModuleType, names: Iterable[str]) -> str | None:
+    """As `replaced`, of functions of a module."""
+    for name in names:
+        problem = _below_tracers(getattr(module, name), module.__name__)
+        if problem is not None:
+            return f"{module.__name__}.{name} {problem}"
+    return None
+
+
+def _below_tracers(function: Any, module: str) -> str | None:
+    below = without_tracers(function)
+    return None if below is None else why_not(below, module)
 
 
 def methods(cls: type) -> tuple[str, ...]:
@@ -167,6 +192,8 @@ def _is_method(name: str, value: Any) -> bool:
         value = value.__func__
     if isinstance(value, FunctionType):
         return True
+    if isinstance(value, _NATIVE_METHODS):
+        return False
     return callable(value) and not isinstance(value, (type, BuiltinFunctionType)) and not name.startswith("_abc")
 
 
@@ -192,7 +219,7 @@ def _class_why_not(cls: type) -> str | None:
         return "has no source text"
     for statement in tree.body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            problem = why_not(vars(cls).get(statement.name), cls.__module__.partition(".")[0])
+            problem = why_not(vars(cls).get(statement.name), cls.__module__)
             if problem is not None:
                 return f"has a method {statement.name} that {problem}"
     return None

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from hashlib import md5
 from typing import Any, NamedTuple
 
+from openmetadata_bulksink import own
+
 
 class Record(NamedTuple):
     """One create request, ready for `BulkSink.submit`."""
@@ -257,10 +259,20 @@ class Form:
 
 def form_of(cls: type, collection: str) -> Form:
     """The form of a Create class. `collection`: as the client routes it, with or without the leading slash."""
-    serializer = getattr(cls, "__pydantic_serializer__", None)
-    return Form(
-        cls.__name__, collection.strip("/"), SHAPES.get(cls.__name__, ALONE), getattr(serializer, "to_json", None)
-    )
+    return Form(cls.__name__, collection.strip("/"), SHAPES.get(cls.__name__, ALONE), _serializer(cls))
+
+
+#: What upstream serialises a request with, and the modules that it is from.
+_DUMPS = ("model_dump", "model_dump_json")
+_HOMES_OF_DUMPS = frozenset({"pydantic.main", "metadata.ingestion.models.custom_pydantic"})
+
+
+def _serializer(cls: type) -> Callable[..., bytes] | None:
+    """Pydantic's own serializer of a class; None where somebody has replaced or overridden what comes before it."""
+    homes = {owner.__module__ for owner in cls.__mro__ for name in _DUMPS if name in vars(owner)}
+    if not homes or homes - _HOMES_OF_DUMPS or own.replaced_in(cls, _DUMPS) is not None:
+        return None
+    return getattr(getattr(cls, "__pydantic_serializer__", None), "to_json", None)
 
 
 # --- bytes

@@ -8,6 +8,7 @@ engine itself writes to a new file. Never changes the file it reads.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
@@ -60,11 +61,24 @@ def replay(letters: Path, config: Path, output: Path) -> bool:
     print(f"{len(found) - len(refused)} of {len(found)} records were written.")
     for one in refused:
         print(workflow.mask(f"  still refused: {one.collection} {one.fqn}: {one.reason}"))
-    if refused and output.exists():
-        print(f"They are in {output}.")
-    elif refused:
-        print(f"They could not be written to {output}: keep {letters}.")
+    if refused:
+        print(_where_they_are(refused, letters, output))
     return not refused
+
+
+def _where_they_are(refused: list[_Refused], letters: Path, output: Path) -> str:
+    """Where the letters of what was refused are now: in the new file, or, where that could not be written, in the old
+    one alone.
+    """
+    try:
+        kept = Counter((letter.collection, letter.fqn) for letter in _whole_ones(output))
+    except OSError:
+        kept = Counter()
+    missing = (Counter((one.collection, one.fqn) for one in refused) - kept).total()
+    if not missing:
+        return f"They are in {output}."
+    where = f"; {output} lacks {missing} of them" if kept else ""
+    return f"They could not be written to {output}{where}: keep {letters}, and replay that again, as a whole."
 
 
 def _send(
@@ -95,13 +109,20 @@ def read(path: Path) -> Iterator[Letter]:
             yield _letter(line, f"line {number} of {path}")
 
 
+def _whole_ones(path: Path) -> Iterator[Letter]:
+    """The letters of a file, but for what is none. Raises OSError."""
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with suppress(workflow_file.Unreadable):
+            yield _letter(line, "")
+
+
 def _letter(line: str, where: str) -> Letter:
     """One letter, with everything that its submission needs. Raises Unreadable."""
     try:
         content = json.loads(line)
         letter = Letter(content["kind"], content["collection"], content["fqn"], content.get("body"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise workflow_file.Unreadable(f"{where} is not a dead letter; remove it and try again") from None
+        raise workflow_file.Unreadable(f"{where} is not a dead letter{_half(line)}") from None
     if letter.kind not in (_CREATE, _LIFE_CYCLE):
         raise workflow_file.Unreadable(f"{where} is of a kind that this version does not know; nothing was sent")
     names: list[Any] = [letter.collection, letter.fqn]
@@ -116,6 +137,20 @@ def _letter(line: str, where: str) -> Letter:
                 f"{where} has a request whose names cannot be read ({type(error).__name__}); remove it and try again"
             ) from None
     return letter
+
+
+#: How a letter begins.
+_BEGINNING = '{"time":'
+
+
+def _half(line: str) -> str:
+    """What is to be done about a line that is no letter: it may be half of one, with a whole one behind it."""
+    half = line.startswith(_BEGINNING)
+    at = line.find(_BEGINNING, 1)
+    if at > 0:
+        return f": half of one, then another from its column {at + 1} on; remove what is before that and try again"
+    why = " but half of one, since the disk was full or the run was killed" if half else ""
+    return f"{why}; remove that line alone (the log of its run names its record) and try again"
 
 
 def once_each(letters: Iterable[Letter]) -> list[Letter]:

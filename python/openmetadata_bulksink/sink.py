@@ -13,7 +13,17 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from openmetadata_bulksink import accelerate, decision, eligibility, fence, final_drain, records, settings, tags
+from openmetadata_bulksink import (
+    accelerate,
+    decision,
+    eligibility,
+    fence,
+    final_drain,
+    records,
+    settings,
+    success,
+    tags,
+)
 from openmetadata_bulksink.log import log
 from openmetadata_bulksink.state import UNDECIDED, UPSTREAMS, Native, Undecided, Upstreams
 
@@ -52,6 +62,7 @@ class NativeSink(UpstreamSink):
             return
         self._routing = threading.RLock()
         self._learning = False
+        self._entered = threading.local()
         self._upstream: Any = sys.modules[type(self).__module__]
         self._nothing = self._upstream.Either(right=None)
         self._tuning = _tuning()
@@ -94,8 +105,14 @@ class NativeSink(UpstreamSink):
         signal handler raises (schedulers end tasks that way) must end the run, not become the failure of a record.
         """
         native = self._state
-        if not isinstance(native, Native):
+        if isinstance(native, Upstreams):
             return super().run(record)
+        if isinstance(native, Undecided):
+            self._entered.by_run = True
+            try:
+                return super().run(record)
+            finally:
+                self._entered.by_run = False
         form = native.forms.get(type(record))
         if form is not None:
             left = self._write(native, form, record).left
@@ -110,6 +127,9 @@ class NativeSink(UpstreamSink):
 
     def _run(self, record: Any, *args: Any, **kwargs: Any) -> Any:
         state = self._state
+        if isinstance(state, Undecided) and not getattr(self._entered, "by_run", False):
+            # Who calls this makes entries of what it returns, maybe in a status of their own. Ours returns nothing.
+            state = self._stay_upstreams("a step that holds the sink calls its _run, which is to return each failure")
         if isinstance(state, Upstreams):
             return super()._run(record, *args, **kwargs)
         if isinstance(state, Native):
@@ -282,13 +302,17 @@ class NativeSink(UpstreamSink):
 
     def _decide(self) -> None:
         try:
-            native = decision.go_native(self, self._tuning, self._upstream.StackTraceError, _drain)
+            native = decision.go_native(self, self._tuning, self._upstream.StackTraceError)
             native.undo.insert(0, self._let_tables_pass)
             self._state = native
         except decision.NotNative as reason:
-            self._state = UPSTREAMS
-            self._let_tables_pass()
-            decision.say_why_not(str(reason))
+            self._stay_upstreams(str(reason))
+
+    def _stay_upstreams(self, reason: str) -> Upstreams:
+        self._state = UPSTREAMS
+        self._let_tables_pass()
+        decision.say_why_not(reason)
+        return UPSTREAMS
 
     # --- the end ---
 
@@ -297,7 +321,10 @@ class NativeSink(UpstreamSink):
         state = self._state
         if isinstance(state, Native):
             state.writer.glance()
-        return super().get_status()
+        status = super().get_status()
+        if self._writer is not None:
+            success.never_whole_with_failures(status)
+        return status
 
     def _take_the_rest(self, native: Native) -> None:
         """What somebody has put into upstream's buffers by hand since the last record."""
@@ -319,6 +346,11 @@ class NativeSink(UpstreamSink):
             _wait_to_the_end(state.writer, state.writer.finish)
         except known as error:
             log.warning("The final drain ended early: %s", error)
+
+    def is_pending(self) -> bool:
+        """Whether any record may be without an outcome."""
+        writer = self._writer
+        return writer is not None and not writer.closed and writer.pending()
 
     def close(self) -> None:
         """Everything is written afterwards, or reported. The next record, if any comes, decides anew."""
@@ -356,12 +388,6 @@ class NativeSink(UpstreamSink):
     def _left(self, name: str, error: str) -> Any:
         upstream = self._upstream
         return upstream.Either(left=upstream.StackTraceError(name=name, error=error, stackTrace=None))
-
-
-def _drain(steps: Sequence[Any]) -> None:
-    for step in steps:
-        if isinstance(step, NativeSink):
-            step._drain(steps)
 
 
 def _wait_to_the_end(writer: Writer, wait: Callable[[], None]) -> None:

@@ -39,8 +39,12 @@ _OTHERS_ENTRIES = 1.0
 class Writer:
     """Records in, entries of a status out."""
 
-    def __init__(self, engine: BulkSink, client: Any, status: Status, failure: Callable[..., Any]) -> None:
-        """failure: upstream's `StackTraceError`."""
+    def __init__(
+        self, engine: BulkSink, client: Any, status: Callable[[], Status], failure: Callable[..., Any]
+    ) -> None:
+        """status: the one that counts now; a program may give its sink another. failure: upstream's
+        `StackTraceError`.
+        """
         self.engine = engine
         self.fence = Fence(client, engine, self.pending, self.has_lost)
         self._status = status
@@ -165,7 +169,7 @@ class Writer:
                     self._account_one(outcome, written)
             finally:
                 self._ended += len(outcomes)
-                self._status.records.extend(written)
+                self._status().records.extend(written)
                 self._accounting = False
 
     def _account_one(self, outcome: Outcome, written: list[str]) -> None:
@@ -192,7 +196,7 @@ class Writer:
             self._warn(outcome)
 
     def _warn(self, outcome: Outcome) -> None:
-        self._status.warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
+        self._status().warning(_noun(outcome.collection), f"{outcome.fqn}: {outcome.reason}")
 
     def has_lost(self, table: str) -> bool:
         """Whether a record about a table was lost, after a look at the outcomes that have come."""
@@ -216,7 +220,7 @@ class Writer:
             self.report.failed(outcome, name or outcome.fqn)
         what = "life cycle of " if outcome.kind == "life_cycle" else ""
         reason = f"The {what}{_noun(outcome.collection)} {outcome.fqn} was not written: {outcome.reason}"
-        self._status.failed(self._failure(name=name or outcome.fqn, error=reason, stackTrace=None))
+        self._status().failed(self._failure(name=name or outcome.fqn, error=reason, stackTrace=None))
 
     def _text(self, collection: str) -> str:
         """One text for all entities of a kind: a status of a million tables would else be 115 MB."""

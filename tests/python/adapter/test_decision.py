@@ -32,7 +32,7 @@ STEPS = {
     "the accelerators": (accelerate, "install"),
     "the workflow": (final_drain, "install"),
     "the tracers": (eligibility, "tracer"),
-    "the last step": (decision, "never_whole_with_failures"),
+    "the last step": (decision, "Native"),
 }
 steps = pytest.mark.parametrize("step", STEPS)
 

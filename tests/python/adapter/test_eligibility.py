@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -64,6 +64,13 @@ def test_a_mocked_rest_client(client: Any, monkeypatch: pytest.MonkeyPatch) -> N
         "urllib3.connectionpool.HTTPConnectionPool._make_request",
         "urllib3.connectionpool.HTTPSConnectionPool",
         "urllib3.connection.HTTPConnection.connect",
+        "urllib3.connectionpool.HTTPConnectionPool.ConnectionCls",
+        "urllib3.util.connection.create_connection",
+        "urllib3.util.connection.allowed_gai_family",
+        "socket.create_connection",
+        "socket.getaddrinfo",
+        "socket.socket",
+        "socket.socket.connect",
         "metadata.ingestion.ometa.client.REST._request",
         "metadata.ingestion.ometa.client.REST._one_request",
         "metadata.ingestion.ometa.ometa_api.OpenMetadata.bulk_create_or_update",
@@ -93,6 +100,105 @@ def test_a_foreign_adapter(client: Any) -> None:
 
     client.client._session.mount("http://", Mine())
     assert "adapter" in str(reason(client))
+
+
+def test_an_adapter_for_some_requests_alone(client: Any, server: RecordingServer) -> None:
+    from requests.adapters import HTTPAdapter
+
+    class Mine(HTTPAdapter):
+        pass
+
+    client.client._session.mount("http://elsewhere/api/v1/tables", Mine())
+    assert reason(client) is None
+    client.client._session.mount(f"{server.url}/v1/tables", Mine())
+    assert "adapter" in str(reason(client))
+
+
+def test_an_adapter_with_a_pool_manager_of_somebodys(client: Any, server: RecordingServer) -> None:
+    from urllib3 import PoolManager
+
+    class Mine(PoolManager):
+        pass
+
+    client.client._session.get_adapter(server.url).poolmanager = Mine()
+    assert "the pool manager of the HTTP session was replaced" in str(reason(client))
+
+
+def test_a_pool_class_of_somebodys(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib3 import poolmanager
+
+    class Mine(poolmanager.HTTPConnectionPool):
+        pass
+
+    monkeypatch.setitem(poolmanager.pool_classes_by_scheme, "http", Mine)
+    assert "the pool for http was replaced" in str(reason(client))
+
+
+def stand_in(*_: Any, **__: Any) -> None:
+    """Does nothing."""
+
+
+def of_module(name: str, function: Any) -> Any:
+    """A function as if it had been compiled in that module."""
+    return FunctionType(function.__code__, {"__name__": name})
+
+
+def test_a_tracer_that_replaces_a_function_without_a_word_of_what_it_calls(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sentry's, of names and connections: it stays, as its other wrappers do."""
+    import socket
+
+    monkeypatch.setattr(socket, "getaddrinfo", of_module("sentry_sdk.integrations.socket", stand_in))
+    assert reason(client) is None
+
+
+@pytest.mark.parametrize("target", ["client", "sink"])
+def test_a_function_of_a_users_module_below_metadata(
+    target: str, client: Any, make_sink: Any, upstream_class: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Custom connectors live there; that makes them no code of upstream's."""
+    from metadata.ingestion.ometa.client import REST
+
+    owner, name = (REST, "put") if target == "client" else (upstream_class, "write_create_request")
+    monkeypatch.setattr(owner, name, of_module("metadata.custom.audit", stand_in))
+    found = eligibility.why_not_native(client, make_sink())
+    assert f"{name} was replaced by a function of metadata.custom.audit" in str(found)
+
+
+@pytest.mark.parametrize("record", ["CreateTableRequest", "BaseModel", "CreateQueryRequest"])
+def test_a_function_that_is_registered_for_what_is_written_natively(
+    record: str, make_sink: Any, upstream_class: type, client: Any
+) -> None:
+    from metadata.generated.schema.api.data.createQuery import CreateQueryRequest
+    from metadata.generated.schema.api.data.createTable import CreateTableRequest
+    from metadata.ingestion.models.custom_pydantic import BaseModel
+
+    cls = {"CreateTableRequest": CreateTableRequest, "BaseModel": BaseModel, "CreateQueryRequest": CreateQueryRequest}
+    dispatcher = vars(upstream_class)["_run_dispatch"].dispatcher
+    sink = make_sink()
+    before = dict(dispatcher.registry)
+    try:
+        dispatcher.register(cls[record], lambda self, record: self.write_create_request(record))
+        found = eligibility.why_not_native(client, sink)
+    finally:
+        inner = dict(zip(dispatcher.register.__code__.co_freevars, dispatcher.register.__closure__, strict=True))
+        registry = inner["registry"].cell_contents
+        registry.clear()
+        registry.update(before)
+        dispatcher._clear_cache()
+    assert f"what the sink does with {record} was replaced by" in str(found)
+    assert eligibility.why_not_native(client, sink) is None
+
+
+def test_a_function_that_is_registered_for_a_record_of_ones_own(
+    make_sink: Any, upstream_class: type, client: Any
+) -> None:
+    class Mine:
+        pass
+
+    vars(upstream_class)["_run_dispatch"].register(Mine, lambda *_: None)
+    assert eligibility.why_not_native(client, make_sink()) is None
 
 
 def test_a_session_with_authentication(client: Any) -> None:

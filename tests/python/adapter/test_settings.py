@@ -227,3 +227,10 @@ def test_what_nobody_set_is_left_to_the_engine() -> None:
         "keep_source_hash": False,
         "linger": 0.0,
     }
+
+
+def test_the_page_of_settings_lists_every_accelerator() -> None:
+    page = Path(__file__).parents[3] / "docs" / "operations.md"
+    (line,) = [line for line in page.read_text().splitlines() if line.startswith("| `OM_BULKSINK_ACCELERATE` ")]
+    listed = line.partition("with commas between them: ")[2].partition(" (")[0]
+    assert listed.split(", ") == [f"`{name}`" for name in settings.ACCELERATORS]

@@ -100,6 +100,30 @@ def test_upstreams_buffers_stay_empty(make_sink: Make) -> None:
     assert engine(sink).stats().pending == 6
 
 
+@pytest.mark.parametrize("where", ["patched", "overridden"])
+def test_a_model_dump_of_somebodys_makes_the_body(
+    where: str, make_sink: Make, server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = table("t")
+    cls: Any = type(made)
+    original = cls.model_dump
+
+    def model_dump(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return {**original(self, *args, **kwargs), "description": "stamped"}
+
+    if where == "patched":
+        monkeypatch.setattr(cls, "model_dump", model_dump)
+    else:
+        cls = type(cls.__name__, (cls,), {"__module__": cls.__module__, "model_dump": model_dump})
+        made = cls(**original(made, mode="json", exclude_unset=True))
+    sink = make_sink()
+    sink.run(made)
+    sink.run(made)
+    sink.close()
+    assert sink.status.failures == []
+    assert {row.get("description") for row in server.rows("tables")} == {"stamped"}
+
+
 def test_the_parent_and_the_needs_go_with_the_record(make_sink: Make) -> None:
     sink = make_sink()
     key = {"constraintType": "FOREIGN_KEY", "columns": ["c"], "referredColumns": ["s.d.p.u.id"]}

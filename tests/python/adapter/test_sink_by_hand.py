@@ -125,3 +125,36 @@ def test_a_copy_of_an_unused_sink_decides_by_itself(make_sink: Make, server: Rec
     sink.close()
     assert [row["name"] for row in server.rows("tables")] == ["t", "u"]
     assert len(double.made) == 2
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["a status of its own", "the sink's status"])
+def test_a_step_that_hands_records_on_hears_of_each_failure(
+    shared: bool, make_sink: Make, server: RecordingServer, double: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the sink's `_run` returns is the entry of the step around it, as a tee's or an audit's."""
+    from metadata.ingestion.api.steps import Sink
+
+    caplog.set_level(logging.INFO, "metadata")
+    sink = make_sink({"bulk_sink_batch_size": 2})
+
+    class Tee(Sink):
+        create: Any = None
+        name = "Tee"
+
+        def _run(self, record: Any, *_: Any, **__: Any) -> Any:
+            return sink._run(record)
+
+        def close(self) -> None:
+            sink.close()
+
+    Tee.__abstractmethods__ = frozenset()
+    tee: Any = Tee()
+    if shared:
+        tee.status = sink.status
+    server.refuse = {f"s.d.p.t{number}": "no" for number in range(4)}
+    for number in range(4):
+        tee.run(table(f"t{number}"))
+    assert len(tee.status.failures) == (6 if shared else 2)  # two full buffers, and their rows
+    tee.close()
+    assert double.made == []
+    assert caplog.text.count("is not active: a step that holds the sink calls its _run") == 1

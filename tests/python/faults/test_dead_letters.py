@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import subprocess
 from pathlib import Path
@@ -34,13 +35,23 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def replay(environment: Path, server: ReferenceServer, letters: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def replay(
+    environment: Path, server: ReferenceServer, letters: Path, *more: str, room: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """room: bytes that a file may have, as on a disk that is full then."""
+
+    def limit() -> None:
+        if room is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
     config = letters.with_suffix(".workflow.json")
     source = sqlite_source(letters.parent / "none.db", service="lake")
     config.write_text(json.dumps(workflow(source=source, server_url=server.url, token=server.token)))
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("OM_BULKSINK", "PYTHON"))}
     command = [environment / "bin" / "python", "-m", "openmetadata_bulksink", "replay", letters, "-c", config, *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=variables, cwd=letters.parent)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=variables, cwd=letters.parent, preexec_fn=limit
+    )
 
 
 def test_what_was_lost_is_written_by_replay(
@@ -126,11 +137,70 @@ def test_a_table_that_lost_a_foreign_key_is_completed_by_replay(
 
 def test_half_a_letter_is_named(lake: ReferenceServer, sink_environment: Path, tmp_path: Path) -> None:
     letters = tmp_path / "lost.jsonl"
-    whole = {"kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}
+    whole = {"time": 1, "kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}
     letters.write_text(json.dumps(whole) + "\n" + json.dumps(whole)[:40])
     done = replay(sink_environment, lake, letters)
     assert done.returncode == 2
     assert "line 2 of" in done.stderr
+    assert "half of one" in done.stderr
+    assert "remove that line alone" in done.stderr
+
+
+def test_a_letter_behind_half_a_letter_is_whole(
+    feeder: Feeder, lake: ReferenceServer, sink_environment: Path, tmp_path: Path
+) -> None:
+    """A disk was full, there is room again, and the next run appends to the same file."""
+    letters = tmp_path / "lost.jsonl"
+    half = '{"time":1700000000000,"kind":"create","collection":"tables","fqn":"a.b.c.d","body":{"na'
+    letters.write_text(half)
+    lake.set_faults([{"match": {"class": "bulk"}, "do": {"kind": "fail_rows", "message": "no"}}])
+    feed(feeder, lake, letters, [["tables", 0, 5]])
+    first, *others = letters.read_text().splitlines()
+    assert first == half
+    assert len([json.loads(line) for line in others]) == 5
+
+    lake.set_faults([])
+    done = replay(sink_environment, lake, letters)
+    assert done.returncode == 2
+    assert "line 1 of" in done.stderr
+    assert "half of one" in done.stderr
+    assert lake.state().get("tables", {}) == {}
+    letters.write_text("\n".join(others))
+    done = replay(sink_environment, lake, letters)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(lake.state()["tables"]) == 5
+
+
+def test_a_letter_that_begins_in_the_middle_of_a_line_is_pointed_at(
+    lake: ReferenceServer, sink_environment: Path, tmp_path: Path
+) -> None:
+    """As releases before this one wrote it behind half a letter."""
+    letters = tmp_path / "lost.jsonl"
+    whole = {"time": 1, "kind": "create", "collection": "tables", "fqn": "a.b.c.d", "body": {"name": "d"}}
+    text = json.dumps(whole, separators=(",", ":"))
+    letters.write_text(text[:40] + text)
+    done = replay(sink_environment, lake, letters)
+    assert done.returncode == 2
+    assert "another from its column 41 on; remove what is before that" in done.stderr
+
+
+@pytest.mark.parametrize("room", [0, 700])
+def test_what_is_refused_again_is_where_replay_says(
+    room: int, feeder: Feeder, lake: ReferenceServer, sink_environment: Path, tmp_path: Path
+) -> None:
+    letters = tmp_path / "lost.jsonl"
+    lake.set_faults([{"match": {"class": "bulk"}, "do": {"kind": "fail_rows", "message": "no"}}])
+    feed(feeder, lake, letters, [["tables", 0, 5]])
+    left = tmp_path / "left.jsonl"
+    done = replay(sink_environment, lake, letters, "-o", str(left), room=room)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "-o of replay" in done.stdout
+    assert "They are in" not in done.stdout
+    assert f"They could not be written to {left}" in done.stdout
+    assert f"keep {letters}, and replay that again, as a whole." in done.stdout
+    whole = [line for line in left.read_text().splitlines() if line.endswith("}")]
+    assert (f"lacks {5 - len(whole)} of them" in done.stdout) == bool(whole)
+    assert bool(whole) == bool(room)
 
 
 def test_losses_before_the_deadline_ends_are_in_the_file_as_they_happen(
