@@ -189,7 +189,7 @@ def _asked_early(active: list[str], connections: int | None) -> list[str]:
         lines.append("postgres_bulk: tables of a PostgreSQL are read in chunks, with statements for up to 250 at once")
     if "read_ahead" in active:
         granted = {
-            None: "threads: N of a workflow grants N - 1 connections for a few schemas, OM_BULKSINK_READ_AHEAD=K grants K",
+            None: "threads: N of a workflow grants N - 1 connections for a few schemas, OM_BULKSINK_READ_AHEAD=K K",
             0: "off, OM_BULKSINK_READ_AHEAD is 0",
         }.get(connections, f"up to {connections} connections are granted")
         lines.append(f"read_ahead: what coming tables of MySQL, MariaDB will be asked is asked ahead; {granted}")
