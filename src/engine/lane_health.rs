@@ -39,12 +39,12 @@ impl LaneHealth {
     }
 
     /// It is asked for less. Where nothing of it was served since it was asked so before, but something of another lane that was sent
-    /// since, as `others_sent` says, it lets the others go first, for longer each time: the pause that follows is one for all.
+    /// since, as `others_sent` says, the others go first after the pause that is one for all, for longer each time.
     pub fn overloaded(&mut self, others_sent: Option<Time>, retry_after: Option<Duration>, now: Time) {
+        let asked = retry_after.unwrap_or_default();
         let before = self.overloaded_since.is_some();
         let since = *self.overloaded_since.get_or_insert(now);
         if before && others_sent > Some(since) {
-            let asked = retry_after.unwrap_or_default();
             let (first, longest) = if asked.is_zero() {
                 (FIRST_PAUSE, LONGEST_PAUSE)
             } else {

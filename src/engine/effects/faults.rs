@@ -19,7 +19,8 @@ use crate::engine::{Engine, Time};
 
 use super::answers::is_probe;
 
-/// How much longer than the pause that all share a lane waits for which the server asked it, where others are ready.
+/// How much longer than the pause that the server asked for its lane waits, where others are ready: they may show that it is not for
+/// all.
 const OTHERS_FIRST: Time = Time::from_millis(200);
 
 impl Engine {
@@ -42,6 +43,11 @@ impl Engine {
         let chance = self.random.f64();
         let carried = (first, work.sequences().len());
         self.server.failed(lane, carried, sent, &trouble, now, chance);
+        if let (TroubleKind::Overload, Some(asked)) = (trouble.kind, trouble.retry_after) {
+            if self.order.ready_lanes().any(|other| other != lane) {
+                self.server.pause(lane, now + asked + OTHERS_FIRST);
+            }
+        }
         let probe = is_probe(&work);
         if probe {
             self.server.tried_in_vain(lane, now);
@@ -303,19 +309,9 @@ impl Engine {
         let wait = match trouble {
             // Nothing else goes in that pause, either.
             Some(trouble) if trouble.kind == TroubleKind::Rebuffed => asked,
-            // What waits for the same pause may show that it is not for all.
-            Some(trouble) if trouble.kind == TroubleKind::Overload && self.others_are_ready(&work) => {
-                asked.max(back_off(attempts, pauses, self.server.seems_dead(), chance)) + OTHERS_FIRST
-            }
             _ => back_off(attempts, pauses, self.server.seems_dead(), chance).max(asked),
         };
         self.put_off_until(work, now + wait);
-    }
-
-    /// Whether records of another lane are ready.
-    fn others_are_ready(&self, work: &Work) -> bool {
-        let lane = lane_of(work, &self.order);
-        self.order.ready_lanes().any(|other| Some(other) != lane)
     }
 
     /// Puts work off until `at`, or until one of its records is past its deadline.

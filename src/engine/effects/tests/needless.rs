@@ -473,8 +473,12 @@ fn a_server_that_is_gone_is_given_up_by_records_that_come_one_by_one() {
 
 #[test]
 fn a_collection_that_is_asked_for_less_holds_the_others_up_for_two_pauses_at_most() {
-    for (workers, seconds) in [(1, 60), (4, 60), (4, 5)] {
-        let mut world = World::new(patient(workers), |sent, _| {
+    for (workers, seconds, patience) in [(1, 60, 300), (4, 60, 300), (4, 5, 300), (1, 60, 60), (4, 60, 60)] {
+        let config = Config {
+            delivery_timeout: s(patience),
+            ..patient(workers)
+        };
+        let mut world = World::new(config, |sent, _| {
             if is_of(sent, "queries") {
                 Reply::TurnedAway(seconds)
             } else {
