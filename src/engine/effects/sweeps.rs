@@ -75,5 +75,8 @@ impl Engine {
                 self.finish(sequence, Ending::Failed(format!("not sent: {why}").into()));
             }
         }
+        if self.order.len() == 0 {
+            self.sweeps.clear();
+        }
     }
 }
