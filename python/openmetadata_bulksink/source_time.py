@@ -207,9 +207,15 @@ def sentence(spent: Spent, blocked: float) -> str:
     return f"{spent.wall:.1f} s, in which the source {', '.join(first)}{' and ' if first else ''}{last}"
 
 
+#: Seconds of failed statements.
+_TOLD_FROM = 0.1
+
+
 def _waited(spent: Spent) -> str:
     mean = 1000 * spent.waited / max(1, spent.statements)
-    in_vain = f"; {spent.failed:,} more failed after {spent.in_vain:.1f} s" if spent.failed else ""
+    # Sources try what a database may not have: that it does not is worth a word where it took time.
+    tells = spent.in_vain >= _TOLD_FROM
+    in_vain = f"; {spent.failed:,} more failed after {spent.in_vain:.1f} s" if tells else ""
     return (
         f"waited {spent.waited + spent.in_vain:.1f} s{f' in {spent.threads} threads' if spent.threads > 1 else ''} "
         f"for its database ({spent.statements:,} statements, {mean:.1f} ms each{in_vain})"

@@ -39,8 +39,8 @@ impl LaneHealth {
     }
 
     /// It is asked for less. Where nothing of it was served since it was asked so before, but something of another lane that was sent
-    /// since, as `others_sent` says, the others go first after the pause that is one for all, for longer each time.
-    pub fn overloaded(&mut self, others_sent: Option<Time>, retry_after: Option<Duration>, now: Time) {
+    /// since, as `others_sent` says, the others go first after the pause that is one for all, for longer each time. Until when.
+    pub fn overloaded(&mut self, others_sent: Option<Time>, retry_after: Option<Duration>, now: Time) -> Time {
         let asked = retry_after.unwrap_or_default();
         let before = self.overloaded_since.is_some();
         let since = *self.overloaded_since.get_or_insert(now);
@@ -54,11 +54,13 @@ impl LaneHealth {
             self.overloads += 1;
             self.pause(now + asked + others_go);
         }
+        self.pause_until
     }
 
-    /// Nothing of it is sent before `until`.
-    pub fn pause(&mut self, until: Time) {
+    /// Nothing of it is sent before `until`, or longer where it pauses so long already. Until when.
+    pub fn pause(&mut self, until: Time) -> Time {
         self.pause_until = self.pause_until.max(until);
+        self.pause_until
     }
 
     /// Nothing of it is sent before this.

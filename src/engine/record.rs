@@ -36,7 +36,7 @@ impl Fqn {
             problem,
         };
         if !text.contains('"') {
-            if text.is_empty() || text.split('.').any(str::is_empty) {
+            if has_an_empty_part(text) {
                 return Err(error("a part of it is empty"));
             }
             return Ok(Self(text.into()));
@@ -148,6 +148,14 @@ impl Fqn {
             .strip_prefix(&*ancestor.0)
             .is_some_and(|rest| rest.starts_with('.') && ancestor.0.matches('"').count() % 2 == 0)
     }
+}
+
+/// Whether two dots of a name without quotes have nothing between them; both of its ends count as dots.
+fn has_an_empty_part(name: &str) -> bool {
+    let mut before = b'.';
+    name.bytes()
+        .any(|byte| std::mem::replace(&mut before, byte) == b'.' && byte == b'.')
+        || before == b'.'
 }
 
 impl fmt::Display for Fqn {

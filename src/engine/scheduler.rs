@@ -97,7 +97,7 @@ impl Situation<'_> {
         // A look-up is no attempt: it goes even where nothing else does.
         let may_look = |entry: &Entry| {
             let lane = (entry.collection, entry.kind());
-            self.server.may_send(lane) == May::Nothing || self.may_send(lane)
+            self.server.may_send(lane, self.now) == May::Nothing || self.may_send(lane)
         };
         if self.look_ups.is_waiting() && looked_up.is_none_or(may_look) {
             return Step::LookUp;
@@ -120,10 +120,13 @@ impl Situation<'_> {
         }
     }
 
-    /// Nothing until then, or until the next probe.
+    /// Nothing until then, or until the next probe or the end of a pause.
     fn rest(&self, until: Option<Time>) -> Step {
-        let ends_of_pauses = [self.server.probe_due(), self.server.next_end_of_a_pause(self.now)];
-        Step::Rest(until.into_iter().chain(ends_of_pauses.into_iter().flatten()).min())
+        let until = until.into_iter().chain(self.server.probe_due()).min();
+        Step::Rest(match self.server.next_end_of_a_pause(self.now) {
+            Some(end) => Some(until.map_or(end, |until| until.min(end))),
+            None => until,
+        })
     }
 
     /// A new batch or a patch. Patches give way to batches: they wait for them.
@@ -169,9 +172,7 @@ impl Situation<'_> {
     /// Whether nothing of a lane is sent now, whatever else is.
     fn is_shut(&self, lane: Lane) -> bool {
         let is_busy = || self.queues.busy_lanes().any(|(busy, _)| busy == lane);
-        self.server.may_send(lane) == May::Nothing
-            || self.now < self.server.pause_until(lane)
-            || (self.server.is_in_doubt(lane.0) && is_busy())
+        self.server.may_send(lane, self.now) == May::Nothing || (self.server.is_in_doubt(lane.0) && is_busy())
     }
 
     /// Whether records are ready of a lane that has met no fault since it was served: those can show whether the server works.

@@ -18,7 +18,7 @@ use super::limiter::{Limiter, LONGEST_PAUSE};
 use super::order::CollectionId;
 use super::queues::Lane;
 use super::reading::{Trouble, TroubleKind};
-use super::routes::Route;
+use super::routes::{NoRoute, Route};
 use super::stall::Stall;
 use super::Time;
 
@@ -36,7 +36,11 @@ pub(super) struct Server {
     pub patch_by_name: Option<bool>,
     routes: FxHashMap<CollectionId, Route>,
     whole: Health,
+    /// Whether any endpoint ever was not there.
+    doubts_routes: bool,
     lanes: FxHashMap<Lane, LaneHealth>,
+    /// No pause of one lane alone lasts longer.
+    last_pause_ends: Time,
     probe: Probe,
     /// When the next probe may go.
     probe_at: Time,
@@ -105,7 +109,9 @@ impl Server {
             patch_by_name: None,
             routes: FxHashMap::default(),
             whole: Health::default(),
+            doubts_routes: false,
             lanes: FxHashMap::default(),
+            last_pause_ends: Time::ZERO,
             probe: Probe::None,
             probe_at: Time::ZERO,
             version_read: None,
@@ -128,9 +134,16 @@ impl Server {
         self.routes.get(&collection).is_none_or(|route| route.is_bulk(now))
     }
 
+    /// A request was answered as if its endpoint were not there.
+    pub fn not_there(&mut self, collection: CollectionId, in_bulk: bool, page: bool, now: Time) -> NoRoute {
+        self.doubts_routes = true;
+        let read = self.version_read;
+        self.route(collection).not_there(in_bulk, page, read, now)
+    }
+
     /// Whether there may be no such collection.
     pub fn is_in_doubt(&self, collection: CollectionId) -> bool {
-        self.routes.get(&collection).is_some_and(Route::is_in_doubt)
+        self.doubts_routes && self.routes.get(&collection).is_some_and(Route::is_in_doubt)
     }
 
     /// Requests that were served so far.
@@ -170,7 +183,8 @@ impl Server {
         let of_lane = self.lanes.entry(lane).or_default();
         of_lane.health.failed(Some(first), sent, silent, now);
         if trouble.kind == TroubleKind::Overload {
-            of_lane.overloaded(others_sent, trouble.retry_after, now);
+            let until = of_lane.overloaded(others_sent, trouble.retry_after, now);
+            self.last_pause_ends = self.last_pause_ends.max(until);
         }
         self.in_a_row += 1;
         self.in_trouble = true;
@@ -235,16 +249,15 @@ impl Server {
 
     /// Nothing of a lane is sent before `until`.
     pub fn pause(&mut self, lane: Lane, until: Time) {
-        self.lanes.entry(lane).or_default().pause(until);
-    }
-
-    /// Nothing of a lane is sent before this.
-    pub fn pause_until(&self, lane: Lane) -> Time {
-        self.lanes.get(&lane).map_or(Time::ZERO, LaneHealth::pause_until)
+        let until = self.lanes.entry(lane).or_default().pause(until);
+        self.last_pause_ends = self.last_pause_ends.max(until);
     }
 
     /// When the next pause of one lane alone ends.
     pub fn next_end_of_a_pause(&self, now: Time) -> Option<Time> {
+        if now >= self.last_pause_ends {
+            return None;
+        }
         let ends = self.lanes.values().map(LaneHealth::pause_until);
         ends.filter(|end| *end > now).min()
     }
@@ -300,14 +313,14 @@ impl Server {
     }
 
     /// What may be sent in a lane now.
-    pub fn may_send(&self, lane: Lane) -> May {
+    pub fn may_send(&self, lane: Lane, now: Time) -> May {
         match (self.whole.given_up().is_some(), self.probe) {
             (_, Probe::Answered) => return May::SendOne,
             (true, _) => return May::Nothing,
             _ => {}
         }
         match self.lanes.get(&lane) {
-            Some(lane) if lane.is_tried() => May::Nothing,
+            Some(lane) if now < lane.pause_until() || lane.is_tried() => May::Nothing,
             Some(lane) if lane.health.given_up().is_some() => May::SendOne,
             _ => May::Send,
         }
@@ -426,10 +439,6 @@ impl Server {
         self.version_wanted = true;
     }
 
-    pub fn version_read(&self) -> Option<Time> {
-        self.version_read
-    }
-
     /// After a probe that failed: whether the server is given up, and why.
     pub fn consider_giving_up(&mut self, now: Time) -> Option<Arc<str>> {
         if self.whole.given_up().is_some() || !self.whole.is_ripe(self.patience, now) {
@@ -535,10 +544,13 @@ mod tests {
         let (mut server, tables) = suspect();
         assert_eq!(server.probe_due(), Some(s(300)));
         server.asks_for_version(s(300));
-        assert_eq!((server.probe_due(), server.may_send(tables)), (None, May::Send));
+        assert_eq!(
+            (server.probe_due(), server.may_send(tables, s(9_999))),
+            (None, May::Send)
+        );
         server.no_version(s(300), "refused", s(301));
         assert!(server.consider_giving_up(s(301)).is_some());
-        assert_eq!(server.may_send(tables), May::Nothing);
+        assert_eq!(server.may_send(tables, s(9_999)), May::Nothing);
         assert!(matches!(server.admission(tables, s(302)), Admission::GivenUp(_)));
         assert_eq!(server.probe_due(), Some(s(306)), "pending records or not");
     }
@@ -552,13 +564,13 @@ mod tests {
         server.asks_for_version(s(306));
         server.version_came(s(307));
         assert_eq!(server.admission(tables, s(400)), Admission::Open);
-        assert_eq!(server.may_send(tables), May::SendOne);
+        assert_eq!(server.may_send(tables, s(9_999)), May::SendOne);
         server.tries(tables);
         assert_eq!(server.admission(tables, s(400)), Admission::Open);
-        assert_eq!(server.may_send(tables), May::Nothing);
+        assert_eq!(server.may_send(tables, s(9_999)), May::Nothing);
         let recovery = server.served(tables, s(400), s(401));
         assert!(recovery.was_given_up);
-        assert_eq!(server.may_send(tables), May::Send);
+        assert_eq!(server.may_send(tables, s(9_999)), May::Send);
     }
 
     #[test]
@@ -593,18 +605,22 @@ mod tests {
         assert_eq!(server.admission(procedures, s(600)), Admission::Open);
         assert!(matches!(server.admission(tables, s(604)), Admission::GivenUp(_)));
         assert_eq!(
-            (server.admission(tables, s(605)), server.may_send(tables)),
+            (server.admission(tables, s(605)), server.may_send(tables, s(9_999))),
             (Admission::Open, May::SendOne)
         );
         server.tries(tables);
-        assert_eq!(server.may_send(tables), May::Nothing);
+        assert_eq!(server.may_send(tables, s(9_999)), May::Nothing);
         server.try_ended(tables);
-        assert_eq!(server.may_send(tables), May::SendOne, "it told nothing: another may");
+        assert_eq!(
+            server.may_send(tables, s(9_999)),
+            May::SendOne,
+            "it told nothing: another may"
+        );
         server.tries(tables);
         server.tried_in_vain(tables, s(606));
         assert!(matches!(server.admission(tables, s(607)), Admission::GivenUp(_)));
         server.served(tables, s(700), s(701));
-        assert_eq!(server.may_send(tables), May::Send);
+        assert_eq!(server.may_send(tables, s(9_999)), May::Send);
     }
 
     #[test]

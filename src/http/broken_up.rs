@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr3, memmem};
 
 /// So many bytes of a text in one piece are worth a closer look. A line of a mail has 76, a part of a token dozens.
 const GLIMPSE: usize = 8;
@@ -24,7 +24,12 @@ const UNSEEN: [&[u8]; 11] = [
     "\u{2060}".as_bytes(),
 ];
 
-/// Whether `body` may hold `text` broken up: it holds a piece of it.
+/// Whether a body holds anything that could break a text up, but spaces. Most answers do not.
+pub(super) fn breaks_up(body: &[u8]) -> bool {
+    memchr3(b'<', b'\n', b'\\', body).is_some() || memchr3(0, b'&', b'\r', body).is_some() || !body.is_ascii()
+}
+
+/// Whether `body` may hold `text` broken up: it holds a piece of it, or more zeros than one can see through.
 pub(super) fn glimpsed(body: &[u8], text: &[u8]) -> bool {
     let last = text.len().saturating_sub(GLIMPSE);
     memchr(0, body).is_some()
@@ -109,7 +114,7 @@ mod tests {
             let body = format!("the abcdefgh.{between}ijkl it was");
             let range = 4..4 + 13 + between.len();
             assert_eq!(found(body.as_bytes(), "abcdefgh.ijkl"), vec![range], "{between:?}");
-            assert!(glimpsed(body.as_bytes(), b"abcdefgh.ijkl"));
+            assert!(breaks_up(body.as_bytes()) && glimpsed(body.as_bytes(), b"abcdefgh.ijkl"));
         }
         let wide: Vec<u8> = "a token".bytes().flat_map(|byte| [byte, 0]).collect();
         assert_eq!(found(&wide, "token"), vec![4..13]);
@@ -121,5 +126,8 @@ mod tests {
         assert_eq!(found(b"abc-def a < b", "abcdef"), Vec::new());
         assert_eq!(found(b"1 < 2 and 3 > 2", "1 < 2 and 3 > 2"), vec![0..15]);
         assert!(!glimpsed(b"an ordinary answer", b"abcdefgh.ijkl"));
+        assert!(!breaks_up(
+            br#"{"status":"success","successRequest":[{"request":"s.t"}]}"#
+        ));
     }
 }

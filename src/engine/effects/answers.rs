@@ -405,12 +405,11 @@ impl Engine {
 
     /// An endpoint is not there.
     fn no_route(&mut self, batch: Batch, lane: Lane, page: bool, text: String, sent: Time, now: Time) {
-        let read = self.server.version_read();
-        match self.server.route(lane.0).not_there(batch.in_bulk, page, read, now) {
+        match self.server.not_there(lane.0, batch.in_bulk, page, now) {
             NoRoute::Passing => {
                 if page {
                     self.server.wants_version();
-                } else if self.server.route(lane.0).is_in_doubt() {
+                } else if self.server.is_in_doubt(lane.0) {
                     self.server.pause(lane, now + BETWEEN_SINGLES);
                 }
                 let trouble = Trouble {

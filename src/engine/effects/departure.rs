@@ -88,7 +88,7 @@ impl Engine {
         };
         let lane = crate::engine::queues::lane_of(&work, &self.order);
         if let Some(lane) = lane {
-            if self.server.may_send(lane) == May::SendOne {
+            if self.server.may_send(lane, now) == May::SendOne {
                 work = self.alone(work);
                 if !matches!(work, Work::LookUp(_)) {
                     self.server.tries(lane);
@@ -131,12 +131,8 @@ impl Engine {
     /// may have no attempt to spare for it.
     fn goes_in_bulk(&self, batch: &Batch, now: Time) -> bool {
         let mut entries = batch.members.iter().filter_map(|member| self.order.get(*member));
-        let at = if entries.all(|entry| entry.attempts == 0) {
-            now
-        } else {
-            Time::ZERO
-        };
-        self.server.is_bulk(batch.collection, at)
+        let is_known = self.server.is_bulk(batch.collection, Time::ZERO);
+        is_known || (self.server.is_bulk(batch.collection, now) && entries.all(|entry| entry.attempts == 0))
     }
 
     /// Records that were about to leave have no attempt left.

@@ -181,6 +181,9 @@ def test_ctrl_c_during_a_real_ingestion(
             assert lost
             assert len(lost) == len(run_ended.sink.failures)
         else:
-            # What was given before the interruption is delivered by the close behind it.
-            assert run_ended.sink.failures == []
+            # What was given before the interruption is delivered by the close behind it. The one that was being given
+            # is named, if it had begun.
+            given = [failure for failure in run_ended.sink.failures if "it was interrupted by" not in failure["error"]]
+            assert given == []
+            assert len(run_ended.sink.failures) <= 1
             assert len(server.state().get("tables", {})) + 2 <= run_ended.sink.records + 1
