@@ -79,14 +79,18 @@ def trial(version: str, programs: Programs) -> Result:
 
 
 def _sources(folder: Path, database: Postgres, version: str) -> dict[str, dict[str, Any]]:
-    # Up to 1.13 upstream patches keys in one by one, each in place of the others.
-    keys = 1 if version.startswith("1.") else 2
+    keys = 1 if _loses_keys(version) else 2
     fill_postgres(database, "shop", PostgresShape(schemas=2, tables=10, columns=6, foreign_keys=keys, rich=True))
     options = {"schemaFilterPattern": {"excludes": ["^information_schema$"]}}
     return {
         "sqlite": sqlite_source(sqlite_file(folder / "shop.db", tables=40, columns=6, views=2), service="lite"),
         "postgres": postgres_source(database, "shop", service="pg", options=options),
     }
+
+
+def _loses_keys(version: str) -> bool:
+    """Whether upstream patches keys in one by one, each in place of the others."""
+    return tuple(int(part) for part in version.split(".")[:3]) < (2, 0, 3)
 
 
 def _doctor(path: Path, server: ReferenceServer, source: Mapping[str, Any], folder: Path, result: Result) -> None:
@@ -131,7 +135,7 @@ def _ingestions(path: Path, server: ReferenceServer, sources: Mapping[str, Mappi
                 states[name].append(server.state())
                 if switch == "1" and (broken := server.violations()):
                     result.problems.append(f"{name}: the server objects to {broken[:3]}")
-    first_loses_keys = result.version.startswith("1.")
+    first_loses_keys = _loses_keys(result.version)
     for name, (theirs, ours) in states.items():
         result.tables[name] = len(ours.get("tables", ()))
         different = compare(theirs, ours, first_loses_keys=first_loses_keys)

@@ -25,10 +25,10 @@ from openmetadata_bulksink.log import log
 SOURCE = "metadata.ingestion.source.database.postgres.metadata"
 _WHAT = "upstream's reading of a PostgreSQL table"
 
-#: What upstream reads a table with, as text: 1.11; 1.12; 1.13; 2.0. What stands around it, and makes columns of what
-#: was read, hands the inspector on and is not looked at.
+#: What upstream reads a table with, as text: 1.11; 1.12; 1.13.0 to 1.13.1; later 1.13; 2.0. What stands around it, and
+#: makes columns of what was read, hands the inspector on and is not looked at.
 _READ_WITH = ("_get_columns_with_constraints", "_get_columns_internal", "get_table_partition_details")
-_KNOWN = frozenset({"09c0ec934cbb8406", "ef6287bd6d3d2e90", "f21687e1de28a09f", "d72a426980d8c484"})
+_KNOWN = frozenset({"09c0ec934cbb8406", "ef6287bd6d3d2e90", "79c5a19644971151", "f21687e1de28a09f", "d72a426980d8c484"})
 _PARAMETERS = ["self", "schema_name", "table_name", "db_name", "inspector", "table_type"]
 
 #: What the dialect reads a table with, as text: SQLAlchemy 1.4; 2.0; 2.1, each with upstream's `get_columns` and
