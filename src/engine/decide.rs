@@ -128,12 +128,7 @@ impl Decision {
         match (streak.kind, facts.rows) {
             (Unbuildable, 0 | 1) => Self::Lost,
             (Unbuildable, _) => Self::Split,
-            // It says nothing about rows. But what is asked for less so long may be asked so for one of its rows.
-            (Overload, 2..) if facts.suspect_since.is_some_and(|before| served > before) => Self::Split,
-            (Overload, 2..) if facts.suspect_since.is_some() || facts.now >= streak.first + facts.patience / 2 => {
-                Self::OneAlone
-            }
-            (Overload | Connect, _) | (Unavailable, 0 | 1) => Self::Again,
+            (Connect, _) | (Overload | Unavailable, 0 | 1) => Self::Again,
             // Whether requests are let in again is for the gate to find out.
             (Rebuffed, 0 | 1) if !others_served => Self::Again,
             (kind, 0 | 1) => {
@@ -155,6 +150,14 @@ impl Decision {
                     Self::Prove
                 } else {
                     Self::Again
+                }
+            }
+            // It says nothing about rows. But what is asked for less so long may be asked so for one of its rows.
+            (Overload, _) if facts.suspect_since.is_none() => {
+                if facts.now < streak.first + facts.patience / 2 {
+                    Self::Again
+                } else {
+                    Self::OneAlone
                 }
             }
             (Closed, _) if !streak.is_of_a_batch() => Self::Again,
