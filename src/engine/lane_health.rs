@@ -8,6 +8,9 @@ use super::health::Health;
 use super::limiter::{FIRST_PAUSE, LONGEST_PAUSE, LONGEST_RETRY_AFTER};
 use super::Time;
 
+/// For how long others go first behind the first pause that the server asks for.
+const OTHERS_FIRST: Duration = Duration::from_millis(200);
+
 #[derive(Debug, Default)]
 pub(super) struct LaneHealth {
     pub health: Health,
@@ -38,9 +41,16 @@ impl LaneHealth {
         self.served_sent
     }
 
-    /// It is asked for less. Where nothing of it was served since it was asked so before, but something of another lane that was sent
-    /// since, as `others_sent` says, the others go first after the pause that is one for all, for longer each time. Until when.
-    pub fn overloaded(&mut self, others_sent: Option<Time>, retry_after: Option<Duration>, now: Time) -> Time {
+    /// It is asked for less. The pause is one for all; behind it others that are ready go first, for they may show that it is not for
+    /// all. Where they have, and nothing of this lane was served, they go first for longer each time. `others_sent`: when the last
+    /// request of another lane was sent that was served.
+    pub fn overloaded(
+        &mut self,
+        retry_after: Option<Duration>,
+        others_are_ready: bool,
+        others_sent: Option<Time>,
+        now: Time,
+    ) {
         let asked = retry_after.unwrap_or_default();
         let before = self.overloaded_since.is_some();
         let since = *self.overloaded_since.get_or_insert(now);
@@ -53,14 +63,14 @@ impl LaneHealth {
             let others_go = first.saturating_mul(1 << self.overloads.min(16)).min(longest);
             self.overloads += 1;
             self.pause(now + asked + others_go);
+        } else if others_are_ready && !asked.is_zero() {
+            self.pause(now + asked + OTHERS_FIRST);
         }
-        self.pause_until
     }
 
-    /// Nothing of it is sent before `until`, or longer where it pauses so long already. Until when.
-    pub fn pause(&mut self, until: Time) -> Time {
+    /// Nothing of it is sent before `until`, or longer where it pauses so long already.
+    pub fn pause(&mut self, until: Time) {
         self.pause_until = self.pause_until.max(until);
-        self.pause_until
     }
 
     /// Nothing of it is sent before this.
@@ -113,5 +123,40 @@ impl LaneHealth {
     /// Its request has ended without telling: another may try at once.
     pub fn try_ended(&mut self) {
         self.trying = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+
+    #[test]
+    fn others_go_first_for_longer_each_time_until_the_lane_is_served() {
+        let mut lane = LaneHealth::default();
+        for incident in [0, 1_000] {
+            let mut now = s(incident);
+            lane.overloaded(Some(s(10)), true, None, now);
+            assert_eq!(lane.pause_until(), now + s(10) + OTHERS_FIRST);
+            for others_go in [10, 20, 40, 60, 60] {
+                let others_sent = Some(now + s(1));
+                now += s(100);
+                lane.overloaded(Some(s(10)), true, others_sent, now);
+                assert_eq!(lane.pause_until(), now + s(10 + others_go));
+            }
+            lane.served(now, now);
+        }
+    }
+
+    #[test]
+    fn a_lane_for_which_no_other_waits_has_no_pause_of_its_own() {
+        let mut lane = LaneHealth::default();
+        lane.overloaded(Some(s(10)), false, None, s(0));
+        lane.overloaded(None, true, None, s(20));
+        lane.overloaded(Some(s(10)), false, Some(s(0)), s(40));
+        assert_eq!(lane.pause_until(), Time::ZERO, "and what was sent before says nothing");
     }
 }

@@ -36,11 +36,7 @@ pub(super) struct Server {
     pub patch_by_name: Option<bool>,
     routes: FxHashMap<CollectionId, Route>,
     whole: Health,
-    /// Whether any endpoint ever was not there.
-    doubts_routes: bool,
     lanes: FxHashMap<Lane, LaneHealth>,
-    /// No pause of one lane alone lasts longer.
-    last_pause_ends: Time,
     probe: Probe,
     /// When the next probe may go.
     probe_at: Time,
@@ -109,9 +105,7 @@ impl Server {
             patch_by_name: None,
             routes: FxHashMap::default(),
             whole: Health::default(),
-            doubts_routes: false,
             lanes: FxHashMap::default(),
-            last_pause_ends: Time::ZERO,
             probe: Probe::None,
             probe_at: Time::ZERO,
             version_read: None,
@@ -136,14 +130,13 @@ impl Server {
 
     /// A request was answered as if its endpoint were not there.
     pub fn not_there(&mut self, collection: CollectionId, in_bulk: bool, page: bool, now: Time) -> NoRoute {
-        self.doubts_routes = true;
         let read = self.version_read;
         self.route(collection).not_there(in_bulk, page, read, now)
     }
 
     /// Whether there may be no such collection.
     pub fn is_in_doubt(&self, collection: CollectionId) -> bool {
-        self.doubts_routes && self.routes.get(&collection).is_some_and(Route::is_in_doubt)
+        self.routes.get(&collection).is_some_and(Route::is_in_doubt)
     }
 
     /// Requests that were served so far.
@@ -178,14 +171,9 @@ impl Server {
     pub fn failed(&mut self, lane: Lane, first: Carried, sent: Time, trouble: &Trouble, now: Time, chance: f64) {
         let silent = trouble.kind == TroubleKind::Silent;
         let others_served = self.others_served_since(lane, sent);
-        let others_sent = self.others_served_sent(lane);
         self.whole.failed(Some(first), sent, silent, now);
-        let of_lane = self.lanes.entry(lane).or_default();
-        of_lane.health.failed(Some(first), sent, silent, now);
-        if trouble.kind == TroubleKind::Overload {
-            let until = of_lane.overloaded(others_sent, trouble.retry_after, now);
-            self.last_pause_ends = self.last_pause_ends.max(until);
-        }
+        let of_lane = &mut self.lanes.entry(lane).or_default().health;
+        of_lane.failed(Some(first), sent, silent, now);
         self.in_a_row += 1;
         self.in_trouble = true;
         self.perhaps_rows = !trouble.kind.is_of_the_server();
@@ -247,17 +235,20 @@ impl Server {
         others.filter_map(|(_, other)| other.last_served_sent()).max()
     }
 
+    /// A lane is asked for less.
+    pub fn overloaded(&mut self, lane: Lane, retry_after: Option<Duration>, others_are_ready: bool, now: Time) {
+        let others_sent = self.others_served_sent(lane);
+        let of_lane = self.lanes.entry(lane).or_default();
+        of_lane.overloaded(retry_after, others_are_ready, others_sent, now);
+    }
+
     /// Nothing of a lane is sent before `until`.
     pub fn pause(&mut self, lane: Lane, until: Time) {
-        let until = self.lanes.entry(lane).or_default().pause(until);
-        self.last_pause_ends = self.last_pause_ends.max(until);
+        self.lanes.entry(lane).or_default().pause(until);
     }
 
     /// When the next pause of one lane alone ends.
     pub fn next_end_of_a_pause(&self, now: Time) -> Option<Time> {
-        if now >= self.last_pause_ends {
-            return None;
-        }
         let ends = self.lanes.values().map(LaneHealth::pause_until);
         ends.filter(|end| *end > now).min()
     }

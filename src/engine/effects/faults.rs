@@ -19,10 +19,6 @@ use crate::engine::{Engine, Time};
 
 use super::answers::is_probe;
 
-/// How much longer than the pause that the server asked for its lane waits, where others are ready: they may show that it is not for
-/// all.
-const OTHERS_FIRST: Time = Time::from_millis(200);
-
 impl Engine {
     /// A request met a fault.
     pub(super) fn in_trouble(&mut self, work: Work, lane: Lane, mut trouble: Trouble, sent: Time, now: Time) {
@@ -43,10 +39,9 @@ impl Engine {
         let chance = self.random.f64();
         let carried = (first, work.sequences().len());
         self.server.failed(lane, carried, sent, &trouble, now, chance);
-        if let (TroubleKind::Overload, Some(asked)) = (trouble.kind, trouble.retry_after) {
-            if self.order.ready_lanes().any(|other| other != lane) {
-                self.server.pause(lane, now + asked + OTHERS_FIRST);
-            }
+        if trouble.kind == TroubleKind::Overload {
+            let others_are_ready = self.order.ready_lanes().any(|other| other != lane);
+            self.server.overloaded(lane, trouble.retry_after, others_are_ready, now);
         }
         let probe = is_probe(&work);
         if probe {
