@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr3, memmem};
+use memchr::{memchr, memchr2, memchr3, memmem};
 
 /// So many bytes of a text in one piece are worth a closer look. A line of a mail has 76, a part of a token dozens.
 const GLIMPSE: usize = 8;
@@ -24,19 +24,20 @@ const UNSEEN: [&[u8]; 11] = [
     "\u{2060}".as_bytes(),
 ];
 
-/// Whether a body holds anything that could break a text up, but spaces. Most answers do not.
-pub(super) fn breaks_up(body: &[u8]) -> bool {
-    memchr3(b'<', b'\n', b'\\', body).is_some() || memchr3(0, b'&', b'\r', body).is_some() || !body.is_ascii()
+/// Whether `body` may hold one of `texts` broken up. Most answers hold nothing but spaces that could.
+pub(super) fn may_hold<'a>(body: &[u8], mut texts: impl Iterator<Item = &'a str>) -> bool {
+    // Between the zeros of UTF-16 no piece is in one.
+    let zeros = memchr(0, body).is_some();
+    let breaks = zeros || memchr3(b'<', b'\n', b'\\', body).is_some() || memchr2(b'&', b'\r', body).is_some();
+    (breaks || !body.is_ascii()) && texts.any(|text| zeros || holds_a_piece(body, text.as_bytes()))
 }
 
-/// Whether `body` may hold `text` broken up: it holds a piece of it, or more zeros than one can see through.
-pub(super) fn glimpsed(body: &[u8], text: &[u8]) -> bool {
+fn holds_a_piece(body: &[u8], text: &[u8]) -> bool {
     let last = text.len().saturating_sub(GLIMPSE);
-    memchr(0, body).is_some()
-        || [0, last / 2, last].iter().any(|at| {
-            let piece = text.get(*at..at + GLIMPSE);
-            piece.is_some_and(|piece| memmem::find(body, piece).is_some())
-        })
+    [0, last / 2, last].iter().any(|at| {
+        let piece = text.get(*at..at + GLIMPSE);
+        piece.is_some_and(|piece| memmem::find(body, piece).is_some())
+    })
 }
 
 /// What is seen of a body.
@@ -114,20 +115,22 @@ mod tests {
             let body = format!("the abcdefgh.{between}ijkl it was");
             let range = 4..4 + 13 + between.len();
             assert_eq!(found(body.as_bytes(), "abcdefgh.ijkl"), vec![range], "{between:?}");
-            assert!(breaks_up(body.as_bytes()) && glimpsed(body.as_bytes(), b"abcdefgh.ijkl"));
+            assert!(may_hold(body.as_bytes(), ["abcdefgh.ijkl"].into_iter()));
         }
         let wide: Vec<u8> = "a token".bytes().flat_map(|byte| [byte, 0]).collect();
         assert_eq!(found(&wide, "token"), vec![4..13]);
-        assert!(glimpsed(&wide, b"a token, longer"));
+        assert!(may_hold(&wide, ["a token, longer"].into_iter()));
     }
 
     #[test]
     fn what_is_seen_stays_apart() {
         assert_eq!(found(b"abc-def a < b", "abcdef"), Vec::new());
         assert_eq!(found(b"1 < 2 and 3 > 2", "1 < 2 and 3 > 2"), vec![0..15]);
-        assert!(!glimpsed(b"an ordinary answer", b"abcdefgh.ijkl"));
-        assert!(!breaks_up(
-            br#"{"status":"success","successRequest":[{"request":"s.t"}]}"#
+        let secret = || ["abcdefgh.ijkl"].into_iter();
+        assert!(!may_hold(b"an ordinary\nanswer", secret()));
+        assert!(!may_hold(
+            br#"{"status":"success","successRequest":[{"request":"abcdefgh"}]}"#,
+            secret()
         ));
     }
 }

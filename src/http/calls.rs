@@ -256,7 +256,7 @@ impl Client {
             _ => Ok(Response {
                 status: status.as_u16(),
                 retry_after,
-                body: secrets.redact(body.bytes, cut),
+                body: secrets.redact(without_mark(body.bytes), cut),
             }),
         }
     }
@@ -371,6 +371,16 @@ fn inflated(body: Body, largest: u64) -> Body {
     }
 }
 
+/// A text without the mark of its encoding, which some proxies put before it.
+fn without_mark(bytes: Bytes) -> Bytes {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    if bytes.starts_with(MARK) {
+        bytes.slice(MARK.len()..)
+    } else {
+        bytes
+    }
+}
+
 /// The pieces of an array of these rows, without a copy of them.
 fn array(rows: &[Bytes]) -> Vec<Bytes> {
     let mut pieces = Vec::with_capacity(2 * rows.len() + 2);
@@ -475,6 +485,12 @@ mod tests {
         assert_eq!(Coding::named(" GZIP "), Coding::Gzip);
         assert_eq!(Coding::named("br"), Coding::Unreadable("br".to_owned()));
         assert_eq!(Coding::named("gzip, br"), Coding::Unreadable("gzip,br".to_owned()));
+    }
+
+    #[test]
+    fn the_mark_of_an_encoding_is_no_part_of_a_text() {
+        assert_eq!(without_mark("\u{feff}{}".into()), "{}");
+        assert_eq!(without_mark("{}".into()), "{}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::broken_up::{breaks_up, glimpsed, Seen};
+use super::broken_up::{may_hold, Seen};
 use super::spelling;
 
 const MASK: &[u8] = b"***";
@@ -148,7 +148,7 @@ impl Secrets {
 
     /// The body without those that are broken up; None where there are none.
     fn without_broken_up(&self, body: &[u8]) -> Option<Vec<u8>> {
-        if !breaks_up(body) || !self.texts().any(|text| glimpsed(body, text.as_bytes())) {
+        if !may_hold(body, self.texts()) {
             return None;
         }
         let seen = Seen::of(body);
