@@ -10,6 +10,7 @@
 //! | `names.rs` | which row an answer speaks of |
 //! | `words.rs` | the server's phrases in a text |
 //! | `page.rs` | the first words of a page |
+//! | `said.rs` | an answer that is no success |
 //! | `trouble.rs` | a fault |
 //! | `properties.rs` | what holds for any answer, as tests |
 //! | `testing.rs` | what the unit tests of these files share |
@@ -18,6 +19,7 @@ mod names;
 mod page;
 #[cfg(test)]
 mod properties;
+mod said;
 #[cfg(test)]
 mod testing;
 mod trouble;
@@ -31,7 +33,8 @@ use serde_json::value::RawValue;
 
 use super::record::{Fqn, Missing, Sequence};
 use super::request::{Answer, Fault, Response};
-use crate::engine::shallow::{field, fields, number, text};
+use crate::engine::shallow::{field, fields, text};
+use said::Said;
 pub(super) use trouble::{Trouble, TroubleKind};
 use verdicts::{BulkAnswer, Verdict};
 use words::{shorten, Told};
@@ -297,62 +300,6 @@ fn unreadable(response: &Response) -> Meaning {
         format!("{reason}: {words}")
     };
     Meaning::Fault(Trouble::new(TroubleKind::Unreadable, reason, true, None))
-}
-
-/// What an answer that is no success says.
-struct Said {
-    words: String,
-    /// Whether the API itself speaks: all of its errors name their code.
-    own: bool,
-}
-
-impl Said {
-    fn of(body: &str) -> Self {
-        let Some(fields) = fields(body) else {
-            return Self {
-                words: page::first_words(body.as_bytes()),
-                own: false,
-            };
-        };
-        let word = |name: &&str| field(&fields, name).and_then(text).filter(|word| !word.is_empty());
-        let words = ["message", "responseMessage", "error", "errorMessage", "detail", "title"]
-            .iter()
-            .find_map(word);
-        Self {
-            own: field(&fields, "code").and_then(number).is_some(),
-            words: words.unwrap_or_else(|| match fields.as_slice() {
-                [] => String::new(),
-                _ => page::first_words(body.as_bytes()),
-            }),
-        }
-    }
-
-    /// The words with the status.
-    fn text(&self, response: &Response) -> String {
-        let status = response.status;
-        let hint = match status {
-            413 => "; the body is larger than the server or a proxy in front of it accepts",
-            _ => "",
-        };
-        if self.words.is_empty() {
-            format!("the server answered {status}{hint}")
-        } else {
-            format!("the server answered {status}: {}{hint}", shorten(&self.words))
-        }
-    }
-
-    fn rebuff(&self, response: &Response) -> Rebuff {
-        let advice = match response.status {
-            401 => "the server does not accept the token: renew it (jwtToken), or check that it belongs to this server",
-            407 => "the proxy wants credentials: put them into the proxy's URL",
-            _ => "the server redirects: set hostPort to the address it points to, with /api at the end",
-        };
-        Rebuff {
-            said: self.text(response),
-            advice,
-            is_of_token: response.status == 401,
-        }
-    }
 }
 
 #[cfg(test)]
