@@ -179,30 +179,36 @@ pub(super) enum Due {
     InTime,
     /// The time is over, but no record is lost for time after one attempt, or while others went before it.
     LastAttempt,
+    /// Nor for what says little of it, and met its last attempt: one more, after a back-off.
+    LastAttemptAgain,
     Over,
 }
 
+/// What [`Due`] is decided by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// When the first of its `attempts` began.
+    pub first_attempt: Option<Time>,
+    pub attempts: u32,
+    /// This was its last one.
+    pub last: bool,
+    /// Others of its lane were served since its last fault.
+    pub passed_over: bool,
+    /// Its attempt has just met what says little of it, where others are served.
+    pub does_not_count: bool,
+}
+
 impl Due {
-    /// `first_attempt`: when the first of its `attempts` began. `last`: this was its last one. `passed_over`: others of its lane were
-    /// served since its last fault.
-    pub fn of(
-        first_attempt: Option<Time>,
-        attempts: u32,
-        last: bool,
-        passed_over: bool,
-        patience: Duration,
-        now: Time,
-    ) -> Self {
-        match first_attempt {
-            _ if last => Self::Over,
-            Some(first) if now >= first + patience => {
-                if attempts <= 1 || passed_over {
-                    Self::LastAttempt
-                } else {
-                    Self::Over
-                }
-            }
-            _ => Self::InTime,
+    pub fn of(standing: &Standing, patience: Duration, now: Time) -> Self {
+        let is_past = standing.first_attempt.is_some_and(|first| now >= first + patience);
+        if !is_past && !standing.last {
+            Self::InTime
+        } else if standing.does_not_count {
+            Self::LastAttemptAgain
+        } else if !standing.last && (standing.attempts <= 1 || standing.passed_over) {
+            Self::LastAttempt
+        } else {
+            Self::Over
         }
     }
 }
@@ -444,13 +450,39 @@ mod tests {
     #[test]
     fn a_deadline_ends_what_has_had_two_attempts() {
         let s = Time::from_secs;
-        let of = |attempts, last, now| Due::of(Some(s(10)), attempts, last, false, s(300), s(now));
-        assert_eq!(of(9, false, 309), Due::InTime);
-        assert_eq!(of(1, false, 310), Due::LastAttempt);
-        assert_eq!(of(2, false, 310), Due::Over);
-        assert_eq!(of(1, true, 20), Due::Over);
-        assert_eq!(Due::of(None, 0, false, false, s(300), s(999)), Due::InTime);
-        let passed_over = Due::of(Some(s(10)), 2, false, true, s(300), s(310));
-        assert_eq!(passed_over, Due::LastAttempt, "others went before it");
+        let had = |attempts| Standing {
+            first_attempt: Some(s(10)),
+            attempts,
+            last: false,
+            passed_over: false,
+            does_not_count: false,
+        };
+        let last = |standing| Standing { last: true, ..standing };
+        let passed_over = Standing {
+            passed_over: true,
+            ..had(2)
+        };
+        let in_vain = Standing {
+            does_not_count: true,
+            ..had(2)
+        };
+        let never_sent = Standing {
+            first_attempt: None,
+            ..had(0)
+        };
+        for (standing, now, due) in [
+            (had(9), 309, Due::InTime),
+            (in_vain, 309, Due::InTime),
+            (never_sent, 999, Due::InTime),
+            (had(1), 310, Due::LastAttempt),
+            (had(2), 310, Due::Over),
+            (last(had(1)), 20, Due::Over),
+            (passed_over, 310, Due::LastAttempt),
+            (last(passed_over), 310, Due::Over),
+            (in_vain, 310, Due::LastAttemptAgain),
+            (last(in_vain), 310, Due::LastAttemptAgain),
+        ] {
+            assert_eq!(Due::of(&standing, s(300), s(now)), due, "{standing:?} at {now}");
+        }
     }
 }

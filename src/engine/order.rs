@@ -21,7 +21,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use entry::Place;
 use entry::{Edge, Slot};
-pub(super) use entry::{Entry, Sharer, WITHOUT_PLACE};
+pub(super) use entry::{Entry, Met, Sharer, WITHOUT_PLACE};
 use parking::Unparked;
 use ready::ready_set;
 pub(super) use ready::Ready;

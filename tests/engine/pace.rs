@@ -4,7 +4,7 @@
 //! |---|---|
 //! | storm | at most 40 + T requests in T s of outage |
 //! | attempts | at most 2 log2(rows) + 20 + deadline / 2.5 s attempts a record; a refusal is taken at its word |
-//! | deadline | past it, one last attempt of a record that had one, none of one that had two, unless others were served meanwhile; what was in company is taken apart, log2(rows) + 1 times at most |
+//! | deadline | past it, one last attempt of a record that had one, none of one that had two, unless others were served meanwhile; what was in company is taken apart, log2(rows) + 1 times at most; one that ends with its connection, or is asked for less, does not count, four times at most |
 //! | fragments | at most 2 rows / batch + 2 N requests for what an outage split |
 //! | poison | a row that breaks whatever request holds it ends in tens of seconds |
 //! | routes | single requests only where the bulk route was refused by the API, or thrice by a page; a collection that is not there costs a handful of requests |
@@ -26,6 +26,8 @@ use crate::wire::{Passage, What};
 const POISON_ENDS: Duration = Duration::from_secs(90);
 /// Collections that have no bulk endpoint in any version.
 const NO_BULK: [&str; 2] = ["classifications", "tags"];
+/// So many of a record's last attempts may end with their connections, or with the server asking for less, before it is lost.
+const NOT_COUNTED: usize = 4;
 const SECOND: Duration = Duration::from_secs(1);
 
 pub struct Pace<'a>(pub &'a Almanac<'a>);
@@ -96,7 +98,8 @@ impl Pace<'_> {
         let in_time = attempts.iter().filter(|passage| passage.begun <= deadline).count();
         let late = attempts.len() - in_time;
         // One more where nothing but one attempt was made, or others of the collection were served since the last one; since the first
-        // one, where it was in company: then that is taken apart.
+        // one, where it was in company: then that is taken apart. One more, too, for each connection that ended under it alone, and
+        // where the server asked for less.
         let together = attempts.iter().take(in_time).map(|passage| passage.rows).max();
         let tried = if together > Some(1) {
             Some(first.begun)
@@ -109,13 +112,25 @@ impl Pace<'_> {
             of_it && passage.ended >= tried && passage.ended <= late_at
         };
         let may_be_late = in_time == 1 || self.passages().iter().any(went_before);
-        let late_alone = attempts
+        let past_it = &attempts[in_time..];
+        let late_alone = past_it.iter().filter(|passage| passage.rows == 1).count();
+        let does_not_count = |passage: &&&Passage| {
+            let is_cut = matches!(
+                passage.trouble,
+                Some(Trouble::NotSent | Trouble::Broken { .. } | Trouble::Refused)
+            );
+            passage.rows == 1 && (is_cut || passage.asked_for_less)
+        };
+        let more = past_it
             .iter()
-            .skip(in_time)
-            .filter(|passage| passage.rows == 1)
-            .count();
-        let parts = together.unwrap_or(1).ilog2() as usize + usize::from(together > Some(1));
-        let in_parts = late == 1 || (late_alone <= 1 && late - late_alone <= parts);
+            .rev()
+            .skip(1)
+            .filter(does_not_count)
+            .count()
+            .min(NOT_COUNTED);
+        let most_rows = attempts.iter().map(|passage| passage.rows).max().unwrap_or(1);
+        let parts = most_rows.ilog2() as usize + usize::from(most_rows > 1);
+        let in_parts = late == 1 || (late_alone <= 1 + more && late - late_alone <= parts);
         let is_right = late == 0 || (may_be_late && in_parts);
         if !is_right {
             let at = attempts.last().map(|passage| passage.begun);

@@ -30,6 +30,8 @@ pub struct Passage {
     pub ended: Option<Duration>,
     pub trouble: Option<Trouble>,
     pub status: Option<u16>,
+    /// The server asked for less, or for another attempt, for the request or for a row.
+    pub asked_for_less: bool,
     /// The server, or something in front of it, took what it carried or refused it for good.
     pub settled: bool,
 }
@@ -70,6 +72,7 @@ impl Wire {
             ended: None,
             trouble: None,
             status: None,
+            asked_for_less: false,
             settled: false,
         });
     }
@@ -83,6 +86,9 @@ impl Wire {
         let takes = !matches!(passage.what, What::Get | What::LookUp);
         if let Answer::Response(response) = &reply.answer {
             passage.status = Some(response.status);
+            let body = String::from_utf8_lossy(&response.body);
+            passage.asked_for_less =
+                matches!(response.status, 429 | 503) || body.contains("\"status\":503") || body.contains("Deadlock");
         }
         let refused = passage.status.is_some_and(|status| (400..500).contains(&status));
         // A firewall that objects to a row says nothing of the others.

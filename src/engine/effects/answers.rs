@@ -10,7 +10,7 @@ use crate::engine::defects::broken;
 use crate::engine::figures::Cause;
 use crate::engine::inquest::{LEAST_REST, SCOUTS};
 use crate::engine::lifecycle::Patch;
-use crate::engine::order::{CollectionId, Entry};
+use crate::engine::order::{CollectionId, Entry, Met};
 use crate::engine::queues::{Flight, Lane, Work};
 use crate::engine::reading::{Meaning, Rebuff, Row, Trouble, TroubleKind, SAID_NOTHING};
 use crate::engine::record::{Ending, Kind, Missing, Sequence};
@@ -221,7 +221,7 @@ impl Engine {
         if errors.is_of_the_row(healed, self.now) {
             self.finish(member, Ending::Failed(text.into()));
         } else {
-            entry.met(text.into(), self.now, false);
+            entry.met(text.into(), self.now, Met::Itself);
             again.after_error.push(member);
         }
     }
@@ -242,7 +242,7 @@ impl Engine {
         };
         if entry.unknown && !std::mem::replace(&mut entry.exists, true) {
             // Our own earlier attempt may have put it there; the same answer once more is final.
-            entry.met(reason.into(), self.now, false);
+            entry.met(reason.into(), self.now, Met::Itself);
             again.at_once.push(member);
         } else if entry.record.first_wins {
             self.finish(member, Ending::Warned(reason.into()));
@@ -263,7 +263,7 @@ impl Engine {
         } else {
             entry.unanswered = true;
             entry.unknown = true;
-            entry.met(SAID_NOTHING.into(), self.now, false);
+            entry.met(SAID_NOTHING.into(), self.now, Met::Itself);
             again.alone.push(member);
         }
     }
@@ -300,7 +300,7 @@ impl Engine {
             return;
         }
         entry.refused_for.push(missing.clone());
-        entry.met(reason.into(), self.now, false);
+        entry.met(reason.into(), self.now, Met::Itself);
         let work = match entry.kind() {
             Kind::Create => Work::Batch(Batch::of_one(entry.collection, member)),
             Kind::LifeCycle => Work::Patch(Patch::new(member)),
@@ -442,9 +442,10 @@ impl Engine {
         self.server.stall.met(sent, &reason);
         let said: Arc<str> = rebuff.said.as_str().into();
         let in_company = work.sequences().len() > 1;
+        let how = if in_company { Met::InCompany } else { Met::Itself };
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.met(said.clone(), now, in_company);
+                entry.met(said.clone(), now, how);
             }
         }
         if is_probe(&work) {

@@ -160,11 +160,12 @@ impl Engine {
     /// Whether a record has no attempt left.
     fn is_over(&self, sequence: Sequence, last_attempt: bool, now: Time) -> bool {
         let due = self.order.get(sequence).map(|entry| {
-            // What has its last attempt before it is not over because of it.
-            let attempts = if last_attempt { 0 } else { entry.attempts };
-            let passed_over = self.was_passed_over(entry);
-            let patience = self.config.delivery_timeout;
-            Due::of(entry.first_attempt, attempts, false, passed_over, patience, now)
+            let mut standing = self.standing(entry, false);
+            if last_attempt {
+                // What has its last attempt before it is not over because of it.
+                standing.attempts = 0;
+            }
+            Due::of(&standing, self.config.delivery_timeout, now)
         });
         due == Some(Due::Over)
     }

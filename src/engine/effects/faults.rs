@@ -1,14 +1,14 @@
-//! What a fault does to the records that met it (E7, E9): again, in parts, looked up, lost.
+//! What a fault does to the records that met it (E7): again, in parts, lost.
 
 use std::sync::Arc;
 
 use crate::engine::accounting::with_doubt;
 use crate::engine::batch::Batch;
-use crate::engine::decide::{Decision, Due, Facts, Streak};
+use crate::engine::decide::{Decision, Facts, Streak};
 use crate::engine::defects::broken;
 use crate::engine::figures::Cause;
 use crate::engine::lifecycle::Patch;
-use crate::engine::order::{Entry, Place};
+use crate::engine::order::{Entry, Met};
 use crate::engine::queues::{lane_of, Lane, Work};
 use crate::engine::reading::{Trouble, TroubleKind};
 use crate::engine::record::{Ending, Kind, Sequence};
@@ -28,10 +28,14 @@ impl Engine {
             trouble.retry_after = None;
         }
         let reason: Arc<str> = trouble.reason.as_str().into();
-        let in_company = work.sequences().len() > 1;
+        let how = match work.sequences().len() {
+            2.. => Met::InCompany,
+            _ if trouble.kind.is_passing() => Met::InPassing,
+            _ => Met::Itself,
+        };
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
-                entry.met(reason.clone(), now, in_company);
+                entry.met(reason.clone(), now, how);
                 entry.unknown |= trouble.unknown && !broken!(self.config.defect, ForgetsDoubts);
             }
         }
@@ -77,27 +81,6 @@ impl Engine {
         }
     }
 
-    /// The last attempt of a batch failed: one row of it may have cost all of them theirs. Where others of its lane were served meanwhile
-    /// each has one of its own; else one row shows whether any is served.
-    fn last_attempt_failed(&mut self, batch: Batch, lane: Lane, sent: Time, now: Time) {
-        if self.server.last_served_sent_in(lane) >= Some(sent) {
-            self.send_each_alone(batch, now);
-        } else {
-            self.try_one_alone(batch);
-        }
-    }
-
-    /// The last attempt of each row, by itself, behind what goes at once.
-    pub(super) fn send_each_alone(&mut self, batch: Batch, now: Time) {
-        for member in batch.members {
-            let alone = Batch {
-                last_attempt: true,
-                ..Batch::of_one(batch.collection, member)
-            };
-            self.put_off_until(Work::Batch(alone), now);
-        }
-    }
-
     fn batch_in_trouble(&mut self, mut batch: Batch, lane: Lane, trouble: &Trouble, now: Time) {
         if let Some(rest) = batch.members.first().and_then(|row| self.trials.end(*row)) {
             // The row met it alone as well: that says nothing about the batch.
@@ -124,11 +107,15 @@ impl Engine {
             }
             return;
         }
+        let alone = match batch.members.as_slice() {
+            [_] => self.met_alone(&batch.members, trouble.kind, now),
+            _ => None,
+        };
         batch.members = self.in_time(std::mem::take(&mut batch.members), batch.last_attempt, now);
         let served = self.server.served_so_far();
         let Some(streak) = (match batch.members.as_slice() {
             [] => return,
-            [_] => self.met_alone(&batch.members, trouble.kind, now),
+            [_] => alone.or_else(|| self.met_alone(&batch.members, trouble.kind, now)),
             _ => Some(Streak::one_more(batch.streak, trouble.kind, served, now)),
         }) else {
             return;
@@ -156,8 +143,9 @@ impl Engine {
     }
 
     fn patch_in_trouble(&mut self, patch: Patch, lane: Lane, trouble: &Trouble, now: Time) {
+        let streak = self.met_alone(&[patch.sequence], trouble.kind, now);
         let members = self.in_time(vec![patch.sequence], patch.last_attempt, now);
-        let Some(streak) = self.met_alone(&members, trouble.kind, now) else {
+        let Some(streak) = streak.filter(|_| !members.is_empty()) else {
             return;
         };
         let facts = Facts {
@@ -247,7 +235,7 @@ impl Engine {
         }
     }
 
-    fn try_one_alone(&mut self, batch: Batch) {
+    pub(super) fn try_one_alone(&mut self, batch: Batch) {
         let (collection, last_attempt) = (batch.collection, batch.last_attempt);
         self.hold(&batch.members);
         if let Some(row) = self.trials.begin(batch, &mut self.random) {
@@ -314,79 +302,6 @@ impl Engine {
         self.queues.later(&mut self.order, work, at, deadline);
     }
 
-    fn patience(&self) -> Time {
-        if broken!(self.config.defect, GivesUpEarly) {
-            self.config.delivery_timeout / 20
-        } else {
-            self.config.delivery_timeout
-        }
-    }
-
-    /// Those that have time for another attempt. The others have their last one, or are lost. `last`: this was it.
-    pub(super) fn in_time(&mut self, members: Vec<Sequence>, last: bool, now: Time) -> Vec<Sequence> {
-        let patience = self.patience();
-        let (mut in_time, mut once_more) = (Vec::with_capacity(members.len()), Vec::new());
-        for member in members {
-            let Some(entry) = self.order.get(member) else { continue };
-            let passed_over = self.was_passed_over(entry);
-            match Due::of(entry.first_attempt, entry.attempts, last, passed_over, patience, now) {
-                Due::InTime => in_time.push(member),
-                Due::LastAttempt => once_more.push(member),
-                Due::Over => self.lose(member, None, now),
-            }
-        }
-        self.give_last_attempts(once_more);
-        in_time
-    }
-
-    /// Whether others of its lane were served since a record's last fault: then it has waited for its turn, not for the server. Where
-    /// it met that in company, whether any was that left after its first attempt: then it may have waited for a row that was with it.
-    pub(super) fn was_passed_over(&self, entry: &Entry) -> bool {
-        let lane = (entry.collection, entry.kind());
-        let Some(fault) = &entry.last_fault else { return false };
-        self.server.last_success(lane) > Some(fault.at)
-            || (fault.in_company && self.server.last_served_sent_in(lane) > entry.first_attempt)
-    }
-
-    fn was_any_passed_over(&self, members: &[Sequence]) -> bool {
-        let mut entries = members.iter().filter_map(|one| self.order.get(*one));
-        entries.any(|entry| self.was_passed_over(entry))
-    }
-
-    /// Records whose time is over, but that have an attempt left: looked up where that can help, then sent once more.
-    fn give_last_attempts(&mut self, members: Vec<Sequence>) {
-        let (look_up, send): (Vec<_>, Vec<_>) = members.into_iter().partition(|one| self.can_be_looked_up(*one));
-        for member in &look_up {
-            self.order.move_to(*member, Place::LookUp);
-        }
-        if !look_up.is_empty() {
-            self.look_ups.add_batch(&look_up);
-        }
-        self.send_last(send);
-    }
-
-    /// One last attempt, in halves.
-    pub(super) fn send_last(&mut self, members: Vec<Sequence>) {
-        let Some(entry) = members.first().and_then(|first| self.order.get(*first)) else {
-            return;
-        };
-        if entry.kind() == Kind::Create {
-            let batch = Batch {
-                last_attempt: true,
-                ..Batch::new(entry.collection, members)
-            };
-            self.send_halves(batch, None, Cause::LastAttempt);
-            return;
-        }
-        for sequence in members {
-            let patch = Patch {
-                last_attempt: true,
-                ..Patch::new(sequence)
-            };
-            self.at_once(Work::Patch(patch));
-        }
-    }
-
     pub(super) fn lose_all(&mut self, work: &Work, reason: Option<&str>, now: Time) {
         for sequence in work.sequences() {
             self.lose(*sequence, reason, now);
@@ -418,30 +333,8 @@ impl Engine {
         Ending::Failed(with_doubt(reason, unknown).into())
     }
 
-    /// Ends what is past its deadline while it waits, and what is waited for no longer.
-    pub(in crate::engine) fn expire(&mut self, now: Time) {
-        while let Some((work, at)) = self.queues.take_expired(now) {
-            match work {
-                Work::Batch(mut batch) => {
-                    batch.members = self.in_time(std::mem::take(&mut batch.members), batch.last_attempt, now);
-                    if !batch.members.is_empty() {
-                        self.put_off_until(Work::Batch(batch), at);
-                    }
-                }
-                Work::Patch(patch) => {
-                    if !self.in_time(vec![patch.sequence], patch.last_attempt, now).is_empty() {
-                        self.put_off_until(Work::Patch(patch), at);
-                    }
-                }
-                Work::LookUp(_) | Work::Probe | Work::RenewToken => {}
-            }
-        }
-        self.expire_look_ups(now);
-        self.expire_renewal(now);
-    }
-
     /// A callable that does not answer counts as one without another token. Should it answer later, its token is used all the same.
-    fn expire_renewal(&mut self, now: Time) {
+    pub(super) fn expire_renewal(&mut self, now: Time) {
         let patience = self.config.delivery_timeout;
         let until = self.server.authorization.renewal_until(patience);
         if until.is_none_or(|until| until > now) {

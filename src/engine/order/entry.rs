@@ -81,8 +81,20 @@ impl Sharer {
 pub(in crate::engine) struct LastFault {
     pub text: Arc<str>,
     pub at: Time,
-    /// It was told to a request that carried others as well.
-    pub in_company: bool,
+    /// When it met the one before.
+    pub before: Option<Time>,
+    pub how: Met,
+}
+
+/// How a record met a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Met {
+    /// In a request that carried others as well.
+    InCompany,
+    /// Alone, and it says little of the record.
+    InPassing,
+    /// Alone, or it is what an answer says of this row.
+    Itself,
 }
 
 /// One pending record.
@@ -106,6 +118,8 @@ pub(in crate::engine) struct Entry {
     pub errors: Option<Box<Streak>>,
     /// How often it went back into line after trouble, to travel in a full batch again.
     pub joined: u8,
+    /// How many last attempts it had that did not count.
+    pub not_counted: u8,
     /// Faults alike that it met alone.
     pub alone: Option<Streak>,
     /// It has had the long pause that follows an unknown result.
@@ -162,6 +176,7 @@ impl Entry {
             unanswered: false,
             errors: None,
             joined: 0,
+            not_counted: 0,
             alone: None,
             paused: false,
             last_chance: false,
@@ -219,8 +234,9 @@ impl Entry {
     }
 
     /// It, or a request with it, met a fault.
-    pub fn met(&mut self, text: Arc<str>, at: Time, in_company: bool) {
-        self.last_fault = Some(LastFault { text, at, in_company });
+    pub fn met(&mut self, text: Arc<str>, at: Time, how: Met) {
+        let before = self.last_fault.as_ref().map(|fault| fault.at);
+        self.last_fault = Some(LastFault { text, at, before, how });
     }
 
     /// Whether it has met so many faults alone that it may be what causes them.

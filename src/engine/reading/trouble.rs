@@ -101,6 +101,11 @@ impl TroubleKind {
         matches!(self, Self::Overload | Self::Unavailable | Self::Connect)
     }
 
+    /// Whether it says little of a record that met it once: the server asked for less, or a connection ended.
+    pub fn is_passing(self) -> bool {
+        self.is_of_the_server() || self.is_like(Self::Broken)
+    }
+
     /// Whether the API itself says that it breaks, behind the token and whatever stands before it.
     pub fn is_of_the_api(self) -> bool {
         self == Self::Status(500)

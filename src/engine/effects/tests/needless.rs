@@ -353,6 +353,33 @@ fn records_whose_time_ends_while_others_of_their_collection_are_served_have_one_
 }
 
 #[test]
+fn a_last_attempt_that_ends_with_its_connection_does_not_count_four_times() {
+    for (breaks, lost) in [(1, 0), (4, 0), (5, 1)] {
+        let config = Config {
+            batch_rows: 1_000,
+            delivery_timeout: s(30),
+            ..patient(1)
+        };
+        let mut broken = 0;
+        let mut world = World::new(config, |sent, now| match &sent.call {
+            _ if now < s(10) => Reply::Status(503, ""),
+            Call::PutBulk { .. } => Reply::Status(405, ""),
+            _ if now > s(40) && broken < breaks && carries(sent, "s.t990") => {
+                broken += 1;
+                Reply::Broken
+            }
+            _ => Reply::Written,
+        });
+        submit_tables(&mut world.engine, 1_000, s(0));
+        let ended = world.drain();
+        let lost_there: Vec<_> = ended.iter().filter(|one| is_lost(one)).map(reason).collect();
+        assert_eq!(lost_there.len(), lost, "{breaks}: {lost_there:?}");
+        drop(world);
+        assert_eq!(broken, breaks);
+    }
+}
+
+#[test]
 fn close_ends_although_others_go_on_submitting() {
     let mut engine = eager(1, 10);
     submit_tables(&mut engine, 10, s(0));
