@@ -72,8 +72,8 @@ def run(server: ReferenceServer, program: str, *arguments: object, timeout: floa
 @pytest.mark.timeout(7_200)
 def test_memory_is_flat_when_the_source_outruns_the_server(server_program: Path) -> None:
     """Entities are not kept by the server: a million tables of 5 kB would fill it, not us."""
-    # A request every 60 ms on each of four workers: slower than the program makes tables.
-    latency = {"bulk": {"request_ms": 60}}
+    # A request every 120 ms on each of four workers: slower than the program makes tables, also on a busy machine.
+    latency = {"bulk": {"request_ms": 120}}
     with ReferenceServer(server_program, latency=latency, arguments=["--keep-bodies", "false"]) as server:
         prepare(server)
         found = run(server, PROGRAM, TABLES, SETTLED, timeout=7_000)
