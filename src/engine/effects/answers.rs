@@ -441,8 +441,7 @@ impl Engine {
         let reason: Arc<str> = rebuff.with_advice(self.server.served_so_far() > 0).into();
         self.server.stall.met(sent, &reason);
         let said: Arc<str> = rebuff.said.as_str().into();
-        let in_company = work.sequences().len() > 1;
-        let how = if in_company { Met::InCompany } else { Met::Itself };
+        let how = Met::among(work.sequences().len(), false);
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
                 entry.met(said.clone(), now, how);

@@ -28,11 +28,7 @@ impl Engine {
             trouble.retry_after = None;
         }
         let reason: Arc<str> = trouble.reason.as_str().into();
-        let how = match work.sequences().len() {
-            2.. => Met::InCompany,
-            _ if trouble.kind.is_passing() => Met::InPassing,
-            _ => Met::Itself,
-        };
+        let how = Met::among(work.sequences().len(), trouble.kind.is_passing());
         for sequence in work.sequences() {
             if let Some(entry) = self.order.get_mut(*sequence) {
                 entry.met(reason.clone(), now, how);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod blame;
+mod deadlines;
 mod faults;
 mod figures;
 mod needless;

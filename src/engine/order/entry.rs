@@ -97,6 +97,17 @@ pub(in crate::engine) enum Met {
     Itself,
 }
 
+impl Met {
+    /// In a request of so many records. `in_passing`: it says little of any of them.
+    pub fn among(records: usize, in_passing: bool) -> Self {
+        match records {
+            2.. => Self::InCompany,
+            _ if in_passing => Self::InPassing,
+            _ => Self::Itself,
+        }
+    }
+}
+
 /// One pending record.
 #[derive(Debug)]
 pub(in crate::engine) struct Entry {
